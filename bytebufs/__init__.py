@@ -1,0 +1,39 @@
+"""bytebufs: composite and slice buffers that show bytes others own as one message, without copying them."""
+
+from ._audit import CopyAudit, copy_audit, no_copy
+from .base_buffer import BaseBuffer, BytesLike, Part
+from .composite_buffer import CompositeBuffer
+from .errors import (
+    BrokenSink,
+    Busy,
+    BytebufsError,
+    ClosedError,
+    CopyForbidden,
+    Fragmented,
+    FrameError,
+    LimitExceeded,
+    TruncatedFile,
+    Underrun,
+)
+from .slice_buffer import SliceBuffer
+
+__all__ = [
+    "BaseBuffer",
+    "BrokenSink",
+    "Busy",
+    "BytebufsError",
+    "BytesLike",
+    "ClosedError",
+    "CompositeBuffer",
+    "CopyAudit",
+    "CopyForbidden",
+    "Fragmented",
+    "FrameError",
+    "LimitExceeded",
+    "Part",
+    "SliceBuffer",
+    "TruncatedFile",
+    "Underrun",
+    "copy_audit",
+    "no_copy",
+]

@@ -1,0 +1,275 @@
+"""Finding and comparing across seams, at the speed of ``bytes.find`` and ``memcmp``.
+
+How a needle of m bytes is found in a window:
+
+1. ``at`` is the first position where a match may still begin. It only grows.
+2. An entry that can search itself and holds 4 KiB or more (or m, if that is more) from ``at`` on is searched by
+   its owner's own ``find``. Then ``at`` moves to m - 1 bytes before its end: what is left can only match across
+   the seam.
+3. Everything else is joined into a block, from ``at`` on: to the first entry of rule 2, of which the block takes
+   m - 1 bytes, or else to the size of a block. Blocks start small and double up to 64 KiB, or 2 m if that is more,
+   so that a match nearby costs little and a byte is joined at most twice.
+
+    |....big....|small|small|....big....|
+     ^^^^^^^^^^^ owner.find
+             ^^^^^^^^^^^^^^^^^^            a block: the last m - 1 bytes, the small ones, the first m - 1
+                             ^^^^^^^^^^^  owner.find
+
+So the work is linear in the window, also for needles longer than the parts. Blocks are bounded scratch that no
+result refers to; they are not counted as payload copies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ._parts import Entry, Finder, Owner, finder_of, owner_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._table import Table
+
+__all__ = [
+    "BLOCK",
+    "Needle",
+    "Window",
+    "compare",
+    "count",
+    "equal",
+    "find",
+    "first_open",
+    "occurrences",
+    "rfind",
+    "scratch",
+]
+
+Needle: TypeAlias = "bytes | memoryview"
+"""What every ``find`` of the standard library takes; contiguous, of format "B"."""
+
+Window: TypeAlias = "tuple[Table, int, int]"
+"""A table and the range [start, stop) of it that is looked at."""
+
+DIRECT: Final = 4096
+"""From here on an entry is searched where it lies: below, starting a ``find`` (90-200 ns) and looking at the seam
+costs more than joining the neighbours."""
+
+FIRST_BLOCK: Final = 1024
+BLOCK: Final = 65536
+"""The most that is joined at a time: fits the second-level cache, and longer blocks measure no faster."""
+
+
+def scratch(table: Table, start: int, stop: int) -> bytes:
+    """Return a bounded window as bytes that only the caller looks at: not a payload copy, and not counted.
+
+    The caller keeps the window at 64 KiB, or in proportion to a needle or a format.
+    """
+    pieces = table.pieces(start, stop)
+    first = pieces[0] if len(pieces) == 1 else None
+    return first if isinstance(first, bytes) else b"".join(pieces)
+
+
+# -- finding -------------------------------------------------------------------------------------------------
+
+
+def _direct(entry: Entry, size: int, m: int) -> Finder | None:
+    """Return what searches ``size`` bytes of an entry where they lie, or None if they are better joined."""
+    if size < DIRECT or size < m:
+        return None
+    return entry if isinstance(entry, bytes) else finder_of(entry.owner)
+
+
+def _block_stop(table: Table, at: int, stop: int, size: int, m: int) -> int:
+    """Return where the block that begins at ``at`` ends; rule 3."""
+    goal = min(stop, at + max(size, 2 * m))
+    i = table.locate(at)
+    end = table.ends[i]
+    while end < goal:
+        i = table.locate(end)
+        begin, end = end, table.ends[i]
+        if _direct(table.parts[i], min(end, stop) - begin, m) is not None:
+            return min(begin + m - 1, goal)
+    return goal
+
+
+def _block_start(table: Table, end: int, start: int, size: int, m: int) -> int:
+    """Return where the block that stops at ``end`` begins: rule 3 read backwards."""
+    goal = max(start, end - max(size, 2 * m))
+    i = table.locate(end - 1)
+    begin = table.begin(i)
+    while begin > goal:
+        i = table.locate(begin - 1)
+        stop, begin = begin, table.begin(i)
+        if _direct(table.parts[i], stop - max(begin, start), m) is not None:
+            return max(stop - m + 1, goal)
+    return goal
+
+
+def occurrences(table: Table, start: int, stop: int, needle: Needle) -> Iterator[int]:
+    """Yield where ``needle``, which is not empty, begins in a window: left to right, without overlaps."""
+    m = len(needle)
+    at = start
+    size = FIRST_BLOCK
+    while stop - at >= m:
+        i = table.locate(at)
+        entry = table.parts[i]
+        end = min(table.ends[i], stop)
+        finder = _direct(entry, end - at, m)
+        if finder is None:
+            end = _block_stop(table, at, stop, size, m)
+            finder = scratch(table, at, end)
+            shift = -at
+            size = min(2 * size, BLOCK)
+        else:
+            shift = -table.begin(i) + (0 if isinstance(entry, bytes) else entry.start)
+        found = finder.find(needle, at + shift, end + shift)
+        while found >= 0:
+            yield found - shift
+            at = found - shift + m
+            found = finder.find(needle, at + shift, end + shift)
+        at = max(at, end - m + 1)
+
+
+def find(table: Table, start: int, stop: int, needle: Needle) -> int:
+    """Return where the first match begins, counted from ``start`` (positions may be negative), or -1 for none."""
+    for found in occurrences(table, start, stop, needle):
+        return found - start
+    return -1
+
+
+def count(table: Table, start: int, stop: int, needle: Needle) -> int:
+    """Return the number of matches without overlaps."""
+    total = 0
+    if len(needle) == 1:
+        # No match crosses a seam, so that nobody needs to know where the matches are.
+        for at in range(start, stop, BLOCK):
+            total += scratch(table, at, min(at + BLOCK, stop)).count(needle)
+        return total
+    for _ in occurrences(table, start, stop, needle):
+        total += 1
+    return total
+
+
+def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
+    """Return where the last match begins, counted as by :func:`find`: :func:`occurrences` read backwards."""
+    m = len(needle)
+    end = stop
+    size = FIRST_BLOCK
+    while end - start >= m:
+        i = table.locate(end - 1)
+        entry = table.parts[i]
+        begin = max(table.begin(i), start)
+        finder = _direct(entry, end - begin, m)
+        if finder is None:
+            begin = _block_start(table, end, start, size, m)
+            finder = scratch(table, begin, end)
+            shift = -begin
+            size = min(2 * size, BLOCK)
+        else:
+            shift = -table.begin(i) + (0 if isinstance(entry, bytes) else entry.start)
+        found = finder.rfind(needle, begin + shift, end + shift)
+        if found >= 0:
+            return found - shift - start
+        end = begin + m - 1
+    return -1
+
+
+def first_open(table: Table, start: int, stop: int, needle: bytes) -> int:
+    """Return the first position in a window without a match where one may begin once more bytes have come.
+
+    That is where the end of the window is a proper prefix of the needle; ``stop`` if it is none.
+    """
+    at = max(start, stop - len(needle) + 1)
+    if at >= stop:
+        return stop
+    tail = scratch(table, at, stop)
+    for k in range(len(tail)):
+        if needle.startswith(tail[k:]):
+            return at + k
+    return stop
+
+
+# -- comparing -----------------------------------------------------------------------------------------------
+
+
+def equal(x: Table, x_at: int, y: Table, y_at: int, size: int) -> bool:
+    """Whether ``size`` bytes are the same in two tables."""
+    return _unequal_stretch(x, x_at, y, y_at, size, size) < 0
+
+
+def compare(left: Window, right: Window) -> int:
+    """Order two windows as ``bytes`` are: by unsigned bytes, then by length. Below, at or above 0."""
+    x, x_start, x_stop = left
+    y, y_start, y_stop = right
+    x_size, y_size = x_stop - x_start, y_stop - y_start
+    size = min(x_size, y_size)
+    at = _unequal_stretch(x, x_start, y, y_start, size, BLOCK)
+    if at < 0:
+        return x_size - y_size
+    stretch = min(BLOCK, size - at)
+    x_bytes = scratch(x, x_start + at, x_start + at + stretch)
+    return -1 if x_bytes < scratch(y, y_start + at, y_start + at + stretch) else 1
+
+
+def _unequal_stretch(x: Table, x_at: int, y: Table, y_at: int, size: int, longest: int) -> int:
+    """Return the offset of the first stretch that differs, or -1: two cursors, from seam to seam of either.
+
+    No stretch is longer than ``longest``; the difference lies within that many bytes of the offset.
+    """
+    done = 0
+    while done < size:
+        i = x.locate(x_at + done)
+        j = y.locate(y_at + done)
+        n = min(min(x.ends[i] - x_at, y.ends[j] - y_at, size) - done, longest)
+        x_skip = x_at + done - x.begin(i)
+        y_skip = y_at + done - y.begin(j)
+        if not _same_entries(x.parts[i], x_skip, y.parts[j], y_skip, n):
+            return done
+        done += n
+    return -1
+
+
+def _same_entries(x: Entry, x_skip: int, y: Entry, y_skip: int, n: int) -> bool:
+    if isinstance(x, bytes):
+        if isinstance(y, bytes):
+            return _same_bytes(x, x_skip, y, y_skip, n)
+        return _same_memory(x, x_skip, y.owner, y.start + y_skip, n)
+    if isinstance(y, bytes):
+        return _same_memory(x.owner, x.start + x_skip, y, y_skip, n)
+    return _same_memory(x.owner, x.start + x_skip, y.owner, y.start + y_skip, n)
+
+
+def _same_bytes(x: bytes, x_at: int, y: bytes, y_at: int, n: int) -> bool:
+    if n == len(y):
+        return x == y if n == len(x) else x.startswith(y, x_at)
+    if n == len(x):
+        return y.startswith(x, y_at)
+    return x.startswith(memoryview(y)[y_at : y_at + n], x_at)
+
+
+def _same_memory(x: Owner, x_at: int, y: Owner, y_at: int, n: int) -> bool:
+    """Compare through an owner that can: comparing two memoryviews goes element by element (100 times slower)."""
+    if x is y and x_at == y_at:
+        return True
+    if isinstance(x, bytes) and isinstance(y, bytes):
+        return _same_bytes(x, x_at, y, y_at, n)
+    finder = finder_of(x)
+    if finder is not None:
+        return _found_at(finder, x_at, owner_view(y)[y_at : y_at + n])
+    finder = finder_of(y)
+    if finder is not None:
+        return _found_at(finder, y_at, owner_view(x)[x_at : x_at + n])
+    x_view, y_view = owner_view(x), owner_view(y)
+    return all(
+        b"".join([x_view[x_at + k : min(x_at + k + BLOCK, x_at + n)]]).startswith(
+            y_view[y_at + k : min(y_at + k + BLOCK, y_at + n)]
+        )
+        for k in range(0, n, BLOCK)
+    )
+
+
+def _found_at(finder: Finder, at: int, wanted: memoryview) -> bool:
+    if isinstance(finder, (bytes, bytearray)):
+        return finder.startswith(wanted, at)
+    # A mmap has no startswith; in a range of the needle's own length there is one place to look.
+    return finder.find(wanted, at, at + len(wanted)) == at

@@ -1,0 +1,785 @@
+"""BaseBuffer: everything that only reads, over a window of one owner or of a table.
+
+A buffer is three fields: a source and the window [start, stop) over it. The source is an owner if the window
+lies in one part (positions are the owner's offsets then), or a table (positions are the table's). Single parts
+have fast paths where they matter; everything else asks for :meth:`BaseBuffer._table` and is written once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from operator import index
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, Union, cast, overload
+
+from ._audit import count_copy
+from ._exporter import Exporter
+from ._holding import held_nbytes
+from ._parts import (
+    Entry,
+    LazyOwner,
+    Owner,
+    byte_view,
+    clip,
+    entry_of,
+    has_buffer,
+    is_writable,
+    join,
+    memory_view,
+    owner_view,
+    shown,
+    size_of,
+)
+from ._search import BLOCK, Needle, Window, compare, count, equal, find, occurrences, rfind, scratch
+from ._table import Table, check, one_run
+from .errors import Fragmented, Underrun
+from .layout import describe, hexdump, preview
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+    from typing_extensions import Buffer
+
+    from .slice_buffer import SliceBuffer
+
+__all__ = ["BaseBuffer", "BytesLike", "Part", "as_separator"]
+
+BytesLike: TypeAlias = Union["Buffer", "BaseBuffer"]
+"""Anything with a C-contiguous buffer, and every buffer of this library."""
+
+Part: TypeAlias = Union["Buffer", "BaseBuffer", LazyOwner]
+"""What may become a part of a message: anything bytes-like, or a range of a file."""
+
+_WHITESPACE: Final = b" \t\n\r\x0b\x0c"
+_EMPTY: Final = memoryview(b"")
+_BYTES: Final = [bytes([value]) for value in range(256)]
+
+
+class BaseBuffer(Exporter):
+    """Bytes that lie in one or more parts, read as if they were one ``bytes`` object. Reading never consumes.
+
+    Not made directly: SliceBuffer and CompositeBuffer derive from it.
+    """
+
+    __slots__ = ("_source", "_start", "_stop")
+
+    _source: Owner | Table
+    _start: int
+    _stop: int
+
+    # -- what the two kinds of buffer differ in
+
+    def _window(self, start: int, stop: int) -> SliceBuffer:
+        """Cut out a range of source positions: the one way in which slices are made."""
+        raise NotImplementedError
+
+    def _changes(self) -> object:
+        """A value that differs after any change of the bytes' arrangement; iterators compare it."""
+        return None
+
+    # -- reaching the parts
+
+    def _table(self) -> Table:
+        source = self._source
+        return source if isinstance(source, Table) else one_run(source, self._start, self._stop)
+
+    def _pieces(self) -> list[bytes | memoryview]:
+        return self._table().pieces(self._start, self._stop)
+
+    def _entries(self) -> list[Entry]:
+        return self._table().entries(self._start, self._stop)
+
+    def _check(self) -> None:
+        """Assert every invariant of the index table. For tests; O(parts)."""
+        assert self._start <= self._stop
+        check(self._table(), self._start, self._stop)
+
+    # -- a sequence of bytes
+
+    def __len__(self) -> int:
+        """Return the number of bytes. O(1)."""
+        return self._stop - self._start
+
+    def __bool__(self) -> bool:
+        """Whether there are any bytes."""
+        return self._stop > self._start
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> int: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> SliceBuffer: ...
+
+    def __getitem__(self, key: SupportsIndex | slice) -> int | SliceBuffer:
+        """Return a byte as an int for an index, or a SliceBuffer for a slice.
+
+        Slices clamp as those of ``bytes`` do. Raises IndexError for an index beyond the bytes, ValueError for a
+        step other than 1. Complexity: O(log parts), O(1) in the part last touched; a slice O(parts it spans).
+        Copies: nothing.
+        """
+        if isinstance(key, slice):
+            return self._cut(key)
+        size = self._stop - self._start
+        at = key if isinstance(key, int) else index(key)
+        if at < 0:
+            at += size
+        if not 0 <= at < size:
+            raise IndexError(f"index {key} is out of range for {size} bytes")
+        return self._byte(self._start + at)
+
+    def _cut(self, key: slice) -> SliceBuffer:
+        if key.step is not None and index(key.step) != 1:
+            raise ValueError(f"a slice of a buffer has step 1: write bytes(b)[::{key.step}] for a copy")
+        return self._window(*self._clamped_range(key.start, key.stop))
+
+    def _byte(self, position: int) -> int:
+        source = self._source
+        if isinstance(source, bytes):
+            return source[position]
+        if isinstance(source, Table):
+            i = source.locate(position)
+            at = position - source.begin(i)
+            entry = source.parts[i]
+            if isinstance(entry, bytes):
+                return entry[at]
+            source, position = entry.owner, entry.start + at
+        if isinstance(source, bytes):
+            return source[position]
+        return owner_view(source)[position]
+
+    def _range(self, start: SupportsIndex | None, stop: SupportsIndex | None) -> tuple[int, int]:
+        """Turn the arguments of a search into source positions. As in ``bytes``, start may lie beyond the end."""
+        size = self._stop - self._start
+        low = 0 if start is None else _from_front(start, size)
+        high = size if stop is None else min(_from_front(stop, size), size)
+        return self._start + low, self._start + high
+
+    def _clamped_range(self, start: SupportsIndex | None, stop: SupportsIndex | None) -> tuple[int, int]:
+        """Turn the ends of a slice into source positions in the window, the first not after the second."""
+        low, high = self._range(start, stop)
+        low = min(low, self._stop)
+        return low, max(low, high)
+
+    def _exact_range(self, start: SupportsIndex, stop: SupportsIndex | None) -> tuple[int, int]:
+        """Turn bounds that do not clamp into source positions.
+
+        Raises IndexError beyond the end, ValueError for a negative bound or a start after the stop.
+        """
+        size = self._stop - self._start
+        low = size_of(start)
+        high = size if stop is None else size_of(stop)
+        if low > size or high > size:
+            raise IndexError(f"[{low}:{high}] reaches beyond the {size} bytes that are there")
+        if low > high:
+            raise ValueError(f"the start {low} lies after the stop {high}")
+        return self._start + low, self._start + high
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the bytes as ints. RuntimeError as soon as a composite has changed."""
+        changes = self._changes()
+        position = self._start
+        while position < self._stop:
+            view, _, position = self._part_at(position)
+            for value in view:
+                yield value
+                if changes is not None and changes != self._changes():
+                    raise RuntimeError("the buffer changed while it was iterated over")
+
+    def __reversed__(self) -> Iterator[int]:
+        """Iterate over the bytes as ints from the end. RuntimeError as soon as a composite has changed."""
+        changes = self._changes()
+        position = self._stop
+        while position > self._start:
+            view, position, _ = self._part_at(position - 1)
+            for value in reversed(view):
+                yield value
+                if changes is not None and changes != self._changes():
+                    raise RuntimeError("the buffer changed while it was iterated over")
+
+    def _part_at(self, position: int) -> tuple[memoryview, int, int]:
+        """Return the part that holds a position, clipped to the window, and where it begins and ends."""
+        table = self._table()
+        i = table.locate(position)
+        begin = table.begin(i)
+        start, stop = max(begin, self._start), min(table.ends[i], self._stop)
+        return memory_view(clip(table.parts[i], start - begin, stop - begin)), start, stop
+
+    def __contains__(self, item: BytesLike | SupportsIndex) -> bool:
+        """Whether a byte, given as an int, or a run of bytes occurs. Complexity: linear."""
+        return self.find(item) >= 0
+
+    # -- comparing
+
+    def __eq__(self, other: object) -> bool:
+        """Whether ``other``, anything bytes-like, holds the same bytes; the layout does not matter.
+
+        Complexity: linear at the speed of memcmp, O(1) for parts that both share. Copies: nothing.
+        """
+        operand = _operand(other)
+        if operand is None:
+            return NotImplemented
+        table, start, stop = operand
+        size = self._stop - self._start
+        return stop - start == size and equal(self._table(), self._start, table, start, size)
+
+    def __ne__(self, other: object) -> bool:
+        """Whether ``other`` is bytes-like and holds other bytes."""
+        same = self.__eq__(other)
+        return same if same is NotImplemented else not same
+
+    def __lt__(self, other: BytesLike) -> bool:
+        """Order as ``bytes`` do: by unsigned bytes, then by length. Complexity: as ``==``."""
+        order = self._order(other)
+        return NotImplemented if order is None else order < 0
+
+    def __le__(self, other: BytesLike) -> bool:
+        """Order as ``bytes`` do: by unsigned bytes, then by length. Complexity: as ``==``."""
+        order = self._order(other)
+        return NotImplemented if order is None else order <= 0
+
+    def __gt__(self, other: BytesLike) -> bool:
+        """Order as ``bytes`` do: by unsigned bytes, then by length. Complexity: as ``==``."""
+        order = self._order(other)
+        return NotImplemented if order is None else order > 0
+
+    def __ge__(self, other: BytesLike) -> bool:
+        """Order as ``bytes`` do: by unsigned bytes, then by length. Complexity: as ``==``."""
+        order = self._order(other)
+        return NotImplemented if order is None else order >= 0
+
+    def _order(self, other: object) -> int | None:
+        operand = _operand(other)
+        return None if operand is None else compare((self._table(), self._start, self._stop), operand)
+
+    def __hash__(self) -> int:
+        """Refuse: the memory below may change."""
+        raise TypeError(f"a {type(self).__name__} has no hash, its memory may change: write hash(bytes(b))")
+
+    # -- searching
+
+    def find(
+        self,
+        sub: BytesLike | SupportsIndex,
+        start: SupportsIndex | None = None,
+        end: SupportsIndex | None = None,
+    ) -> int:
+        """Return the lowest index in ``[start, end)`` where ``sub`` begins, or -1. As ``bytes.find``.
+
+        ``sub`` is an int from 0 to 255 or bytes-like. Complexity: linear in the range, whatever the layout.
+        Copies: nothing; a needle that lies in several parts is joined (counted as "needle").
+        """
+        needle = _needle(sub)
+        low, high = self._range(start, end)
+        if len(needle) == 0:
+            return low - self._start if low <= high else -1
+        source = self._source
+        if isinstance(source, bytes):
+            found = source.find(needle, low, high)
+            return found - self._start if found >= 0 else -1
+        found = find(self._table(), low, high, needle)
+        return found + low - self._start if found >= 0 else -1
+
+    def rfind(
+        self,
+        sub: BytesLike | SupportsIndex,
+        start: SupportsIndex | None = None,
+        end: SupportsIndex | None = None,
+    ) -> int:
+        """Return the highest index in ``[start, end)`` where ``sub`` begins, or -1. Otherwise as :meth:`find`."""
+        needle = _needle(sub)
+        low, high = self._range(start, end)
+        if len(needle) == 0:
+            return high - self._start if low <= high else -1
+        found = rfind(self._table(), low, high, needle)
+        return found + low - self._start if found >= 0 else -1
+
+    def index(
+        self,
+        sub: BytesLike | SupportsIndex,
+        start: SupportsIndex | None = None,
+        end: SupportsIndex | None = None,
+    ) -> int:
+        """Return what :meth:`find` returns, or raise ValueError where that is -1."""
+        return _present(self.find(sub, start, end), sub)
+
+    def rindex(
+        self,
+        sub: BytesLike | SupportsIndex,
+        start: SupportsIndex | None = None,
+        end: SupportsIndex | None = None,
+    ) -> int:
+        """Return what :meth:`rfind` returns, or raise ValueError where that is -1."""
+        return _present(self.rfind(sub, start, end), sub)
+
+    def count(
+        self,
+        sub: BytesLike | SupportsIndex,
+        start: SupportsIndex | None = None,
+        end: SupportsIndex | None = None,
+    ) -> int:
+        """Return how often ``sub`` occurs in ``[start, end)`` without overlaps. Otherwise as :meth:`find`."""
+        needle = _needle(sub)
+        low, high = self._range(start, end)
+        if len(needle) == 0:
+            return high - low + 1 if low <= high else 0
+        return count(self._table(), low, high, needle)
+
+    def startswith(
+        self,
+        prefix: BytesLike | tuple[BytesLike, ...],
+        start: SupportsIndex | None = None,
+        end: SupportsIndex | None = None,
+    ) -> bool:
+        """Whether the bytes in ``[start, end)`` begin with ``prefix``, or with one of a tuple. As for ``bytes``.
+
+        Complexity: linear in the prefix. Copies: nothing.
+        """
+        low, high = self._range(start, end)
+        for candidate in prefix if isinstance(prefix, tuple) else (prefix,):
+            table, begin, stop = _window_of(candidate)
+            size = stop - begin
+            if size <= high - low and equal(self._table(), low, table, begin, size):
+                return True
+        return False
+
+    def endswith(
+        self,
+        suffix: BytesLike | tuple[BytesLike, ...],
+        start: SupportsIndex | None = None,
+        end: SupportsIndex | None = None,
+    ) -> bool:
+        """Whether the bytes in ``[start, end)`` end with ``suffix``, or with one of a tuple. As for ``bytes``.
+
+        Complexity: linear in the suffix. Copies: nothing.
+        """
+        low, high = self._range(start, end)
+        for candidate in suffix if isinstance(suffix, tuple) else (suffix,):
+            table, begin, stop = _window_of(candidate)
+            size = stop - begin
+            if size <= high - low and equal(self._table(), high - size, table, begin, size):
+                return True
+        return False
+
+    # -- cutting
+
+    def partition(self, sep: BytesLike) -> tuple[SliceBuffer, SliceBuffer, SliceBuffer]:
+        """Cut at the first ``sep``: the slices before, of, and after it; everything and two empty ones if none.
+
+        Complexity: linear. Copies: nothing.
+        """
+        needle = as_separator(sep)
+        at = self.find(needle)
+        if at < 0:
+            return self[:], self[:0], self[:0]
+        return self[:at], self[at : at + len(needle)], self[at + len(needle) :]
+
+    def rpartition(self, sep: BytesLike) -> tuple[SliceBuffer, SliceBuffer, SliceBuffer]:
+        """Cut at the last ``sep``: the slices before, of, and after it; two empty ones and everything if none.
+
+        Complexity: linear. Copies: nothing.
+        """
+        needle = as_separator(sep)
+        at = self.rfind(needle)
+        if at < 0:
+            return self[:0], self[:0], self[:]
+        return self[:at], self[at : at + len(needle)], self[at + len(needle) :]
+
+    def split(self, sep: BytesLike | None = None, maxsplit: SupportsIndex = -1) -> list[SliceBuffer]:
+        """Return the slices between the separators, at most ``maxsplit`` cuts from the left if that is not negative.
+
+        Raises TypeError without a separator: splitting on white space is for text. Complexity: linear. Copies:
+        nothing.
+        """
+        if sep is None:
+            raise TypeError("split() on white space is for text: write bytes(b).split(), or give a separator")
+        needle = as_separator(sep)
+        cuts = index(maxsplit)
+        pieces = []
+        start = self._start
+        if cuts != 0:
+            for found in occurrences(self._table(), self._start, self._stop, needle):
+                pieces.append(self._window(start, found))
+                start = found + len(needle)
+                if len(pieces) == cuts:
+                    break
+        pieces.append(self._window(start, self._stop))
+        return pieces
+
+    def splitlines(self, keepends: bool = False) -> list[SliceBuffer]:  # noqa: FBT001, FBT002  # as bytes.splitlines
+        """Return the lines as slices; they end at LF, CR or CR LF, as those of ``bytes``.
+
+        Complexity: linear. Copies: nothing.
+        """
+        lines = []
+        start = self._start
+        for stop, end in self._line_ends():
+            lines.append(self._window(start, end if keepends else stop))
+            start = end
+        if start < self._stop:
+            lines.append(self._window(start, self._stop))
+        return lines
+
+    def _line_ends(self) -> Iterator[tuple[int, int]]:
+        """Yield where each line stops and where its line end does."""
+        table = self._table()
+        feeds = occurrences(table, self._start, self._stop, b"\n")
+        feed = next(feeds, self._stop)
+        for at in occurrences(table, self._start, self._stop, b"\r"):
+            while feed < at:
+                yield feed, feed + 1
+                feed = next(feeds, self._stop)
+            if feed == at + 1:
+                yield at, at + 2
+                feed = next(feeds, self._stop)
+            else:
+                yield at, at + 1
+        while feed < self._stop:
+            yield feed, feed + 1
+            feed = next(feeds, self._stop)
+
+    def strip(self, chars: BytesLike | None = None) -> SliceBuffer:
+        """Return the slice without leading and trailing bytes that are in ``chars`` (ASCII white space if None).
+
+        Complexity: linear in what is stripped. Copies: nothing.
+        """
+        return self.lstrip(chars).rstrip(chars)
+
+    def lstrip(self, chars: BytesLike | None = None) -> SliceBuffer:
+        """Return the slice without leading bytes that are in ``chars``. Otherwise as :meth:`strip`."""
+        unwanted = _WHITESPACE if chars is None else scratch(*_window_of(chars))
+        table, position, size = self._table(), self._start, len(_WHITESPACE)
+        while position < self._stop:
+            block = scratch(table, position, min(position + size, self._stop))
+            kept = len(block.lstrip(unwanted))
+            position += len(block) - kept
+            if kept:
+                break
+            size = min(2 * size, BLOCK)
+        return self._window(position, self._stop)
+
+    def rstrip(self, chars: BytesLike | None = None) -> SliceBuffer:
+        """Return the slice without trailing bytes that are in ``chars``. Otherwise as :meth:`strip`."""
+        unwanted = _WHITESPACE if chars is None else scratch(*_window_of(chars))
+        table, position, size = self._table(), self._stop, len(_WHITESPACE)
+        while position > self._start:
+            block = scratch(table, max(position - size, self._start), position)
+            kept = len(block.rstrip(unwanted))
+            position -= len(block) - kept
+            if kept:
+                break
+            size = min(2 * size, BLOCK)
+        return self._window(self._start, position)
+
+    def removeprefix(self, prefix: BytesLike) -> SliceBuffer:
+        """Return the slice after ``prefix``, or all of it if it begins otherwise. Copies: nothing."""
+        _, start, stop = _window_of(prefix)
+        at = self._start + (stop - start if self.startswith(prefix) else 0)
+        return self._window(at, self._stop)
+
+    def removesuffix(self, suffix: BytesLike) -> SliceBuffer:
+        """Return the slice before ``suffix``, or all of it if it ends otherwise. Copies: nothing."""
+        _, start, stop = _window_of(suffix)
+        at = self._stop - (stop - start if self.endswith(suffix) else 0)
+        return self._window(self._start, at)
+
+    # -- numbers
+
+    def unpack_from(self, fmt: str | bytes | Struct, at: SupportsIndex = 0) -> tuple[Any, ...]:
+        r"""Return the values that ``struct`` decodes from byte ``at`` on, also across seams.
+
+        >>> SliceBuffer(b"\x00\x05hello").unpack_from(">H")
+        (5,)
+
+        The format begins with its byte order (``<``, ``>``, ``!`` or ``=``), else ValueError: without one struct pads
+        as a C compiler would. Raises Underrun if there are fewer bytes. Copies: nothing.
+        """
+        layout = _struct(fmt)
+        offset = size_of(at)
+        size = self._stop - self._start
+        if layout.size > size - offset:
+            raise Underrun(layout.size, max(0, size - offset))
+        position = self._start + offset
+        source = self._source
+        if isinstance(source, bytes):
+            return layout.unpack_from(source, position)
+        if not isinstance(source, Table):
+            return layout.unpack_from(owner_view(source), position)
+        return layout.unpack(scratch(self._table(), position, position + layout.size))
+
+    def iter_unpack(self, fmt: str | bytes | Struct) -> Iterator[tuple[Any, ...]]:
+        """Iterate over all the bytes as records of one format, also across seams.
+
+        Raises ValueError if the size of the format is 0 or does not divide the number of bytes, RuntimeError as
+        soon as a composite has changed. Copies: nothing.
+        """
+        layout = _struct(fmt)
+        size = self._stop - self._start
+        if layout.size == 0 or size % layout.size:
+            raise ValueError(f"records of {layout.size} bytes do not fill {size} bytes")
+        return self._records(layout)
+
+    def _records(self, layout: Struct) -> Iterator[tuple[Any, ...]]:
+        changes = self._changes()
+        table = self._table()
+        for at in range(self._start, self._stop, layout.size):
+            if changes is not None and changes != self._changes():
+                raise RuntimeError("the buffer changed while it was iterated over")
+            yield layout.unpack(scratch(table, at, at + layout.size))
+
+    # -- facts
+
+    @property
+    def part_count(self) -> int:
+        """The number of parts; 0 if empty. O(1), but for a composite whose last lookup is long ago: O(log parts)."""
+        source = self._source
+        if self._start == self._stop:
+            return 0
+        if isinstance(source, Table):
+            return source.locate(self._stop - 1) - source.locate(self._start) + 1
+        return 1
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the bytes lie in one part at most, so that :meth:`view` has them."""
+        return self.part_count <= 1
+
+    @property
+    def readonly(self) -> bool:
+        """Whether any part refuses to be written to. An empty buffer is read-only. O(parts)."""
+        entries = self._entries()
+        return not entries or not all(is_writable(entry) for entry in entries)
+
+    @property
+    def pinned_nbytes(self) -> int:
+        """Heap bytes that the parts keep alive, shown or not, each owner once. Maps and files apart. O(parts)."""
+        return held_nbytes(self._entries(), mapped=False)
+
+    @property
+    def mapped_nbytes(self) -> int:
+        """Bytes of maps and files that the parts keep open, shown or not, each owner once. O(parts)."""
+        return held_nbytes(self._entries(), mapped=True)
+
+    # -- memory, copied or not
+
+    def views(self) -> list[memoryview]:
+        """Return one memoryview a part: in order, clipped at both ends, none empty. What ``writev`` wants.
+
+        Complexity: O(parts). Copies: nothing.
+        """
+        return [memory_view(entry) for entry in self._entries()]
+
+    def view(self) -> memoryview:
+        """Return all of it as one memoryview, writable where its memory is. Copies: nothing.
+
+        Raises Fragmented if the bytes lie in several parts.
+        """
+        parts = self.part_count
+        if parts > 1:
+            raise Fragmented(parts)
+        return memory_view(self._entries()[0]) if parts else _EMPTY[:]
+
+    def __buffer__(self, flags: int) -> memoryview:
+        """Export one part to ``memoryview(b)``, hashlib, sockets, numpy (PEP 688, 3.12 and newer): :meth:`view`."""
+        return self.view()
+
+    def contiguous(self) -> memoryview:
+        """Return all of it as one read-only memoryview. Copies: only if it lies in several parts ("contiguous")."""
+        if self.part_count <= 1:
+            return self.view().toreadonly()
+        return memoryview(join("contiguous", self._pieces()))
+
+    def __bytes__(self) -> bytes:
+        """Return a copy. Copies: everything ("bytes"), or nothing if the buffer is exactly one ``bytes`` object."""
+        return join("bytes", self._pieces())
+
+    def tobytes(self) -> bytes:
+        """Return a copy. Copies: everything ("tobytes"), or nothing if the buffer is exactly one ``bytes`` object."""
+        return join("tobytes", self._pieces())
+
+    def copy_into(self, dest: Buffer, start: SupportsIndex | None = None, stop: SupportsIndex | None = None) -> int:
+        """Copy ``[start, stop)`` to the front of a writable bytes-like object and return the number of bytes.
+
+        Slice rules apply to the range. Raises ValueError if ``dest`` is shorter, TypeError if it is read-only; then
+        nothing was written. Copies: the range ("copy_into").
+        """
+        source = self._window(*self._clamped_range(start, stop))
+        target = byte_view(dest)
+        if target.readonly:
+            raise TypeError(f"copy_into() wants writable memory, this {type(dest).__name__} is read-only")
+        if target.nbytes < len(source):
+            raise ValueError(f"{len(source)} bytes do not fit into {target.nbytes}")
+        count_copy("copy_into", len(source))
+        _fill([target[: len(source)]], source._pieces())
+        return len(source)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the text. As ``bytes.decode``. Copies: everything ("decode")."""
+        count_copy("decode", len(self))
+        pieces = self._pieces()
+        return str(pieces[0] if len(pieces) == 1 else b"".join(pieces), encoding, errors)
+
+    def hex(self, sep: str | bytes | None = None, bytes_per_sep: SupportsIndex = 1) -> str:
+        """Return the bytes as hexadecimal digits. As ``bytes.hex``. Copies: everything ("hex")."""
+        count_copy("hex", len(self))
+        data = b"".join(self._pieces())
+        return data.hex() if sep is None else data.hex(sep, index(bytes_per_sep))
+
+    # -- writing through to memory
+
+    def write_at(self, at: SupportsIndex, data: BytesLike) -> None:
+        """Write bytes through to the memory below, in place, where every buffer that shows it sees them.
+
+        Raises IndexError if they do not fit in from byte ``at`` on, TypeError if a part there is read-only: every part
+        is checked before the first byte is written. ``data`` may overlap the place it is written to.
+        """
+        offset = size_of(at)
+        table, start, stop = _window_of(data)
+        size = stop - start
+        if size > len(self) - offset:
+            raise IndexError(f"{size} bytes at {offset} do not fit into {len(self)} bytes")
+        target = self._window(self._start + offset, self._start + offset + size)
+        if size and target.readonly:
+            raise TypeError(f"bytes {offset} to {offset + size} are not writable in every part")
+        _fill(target.views(), table.pieces(start, stop))
+
+    def pack_into(self, fmt: str | bytes | Struct, at: SupportsIndex, *values: Any) -> None:
+        """Write values that ``struct`` encodes through to memory from byte ``at`` on. Errors as :meth:`write_at`."""
+        self.write_at(at, _struct(fmt).pack(*values))
+
+    # -- for people
+
+    def hexdump(self, width: SupportsIndex = 16) -> str:
+        """Return offset, hex digits and ASCII, ``width`` bytes (1 to 256) a line; at most some 64 lines."""
+        return hexdump(self._table(), self._start, self._stop, index(width))
+
+    def layout(self) -> str:
+        """Return which bytes lie where: a line a part, at most some 64 lines. Never looks at the bytes."""
+        return describe(self._table(), self._start, self._stop)
+
+    def __repr__(self) -> str:
+        """Name the kind, the size, the parts, and the first bytes."""
+        shown = preview(self._table(), self._start, self._stop)
+        return f"<{type(self).__name__}: {len(self)} bytes in {self.part_count} parts{': ' if shown else ''}{shown}>"
+
+    # -- what it is not
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse, until buffers can be pickled without joining them."""
+        raise TypeError(f"a {type(self).__name__} cannot be pickled yet: pickle bytes(b)")
+
+    def __add__(self, other: Any) -> Any:
+        """Refuse, and name what joins without copying."""
+        raise TypeError("buffers are not added, that would copy: write CompositeBuffer([a, b])")
+
+    def __radd__(self, other: Any) -> Any:
+        """Refuse, and name what joins without copying."""
+        raise TypeError("buffers are not added, that would copy: write CompositeBuffer([a, b])")
+
+    def __mul__(self, times: object) -> NoReturn:
+        """Refuse, and name what repeats without copying."""
+        raise TypeError("a buffer is not multiplied: write CompositeBuffer([b] * n), which copies nothing")
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        """Refuse: writing bytes and changing the structure are two verbs."""
+        raise TypeError(
+            "a buffer takes no item assignment: write_at(at, data) writes to memory, splice(start, stop, part) "
+            "of a CompositeBuffer changes the structure"
+        )
+
+    def __delitem__(self, key: object) -> NoReturn:
+        """Refuse, and name what takes bytes away."""
+        raise TypeError(
+            "nothing is deleted from a buffer by del: write skip(n) for the front of a CompositeBuffer, "
+            "splice(start, stop) for its middle"
+        )
+
+
+# -- arguments -----------------------------------------------------------------------------------------------
+
+
+def _from_front(value: SupportsIndex, size: int) -> int:
+    """Turn an end of a slice into an offset: negative ones count from the end, and nothing is below 0."""
+    at = value if isinstance(value, int) else index(value)
+    if at < 0:
+        at += size
+        return max(0, at)
+    return at
+
+
+def _window_of(obj: BytesLike) -> Window:
+    """Return a table and a window that show anything bytes-like. Raises TypeError for anything else."""
+    if isinstance(obj, BaseBuffer):
+        return obj._table(), obj._start, obj._stop
+    entry = entry_of(obj)
+    if entry is None:
+        return Table([], [], 0), 0, 0
+    return Table([entry], [len(entry)], 0), 0, len(entry)
+
+
+def _operand(obj: Any) -> Window | None:
+    """Return the window of what a buffer is compared with, or None where it cannot be compared."""
+    if isinstance(obj, (bytes, BaseBuffer)) or has_buffer(obj):
+        return _window_of(obj)
+    return None
+
+
+def _needle(sub: BytesLike | SupportsIndex) -> Needle:
+    """Return what is searched for as contiguous bytes. Raises ValueError for an int that is no byte."""
+    if isinstance(sub, bytes):
+        return sub
+    if isinstance(sub, BaseBuffer):
+        return sub.view() if sub.is_contiguous else join("needle", sub._pieces())
+    if isinstance(sub, int) or (hasattr(sub, "__index__") and not has_buffer(sub)):
+        value = index(cast("SupportsIndex", sub))
+        if not 0 <= value <= 255:
+            raise ValueError(f"a byte is 0 to 255, not {value}")
+        return _BYTES[value]
+    return byte_view(cast("Buffer", sub))
+
+
+def as_separator(sep: BytesLike) -> Needle:
+    """Return a separator as contiguous bytes. Raises ValueError if it is empty, TypeError if not bytes-like."""
+    if isinstance(sep, int):
+        raise TypeError(f"a separator is bytes-like, not an int: write bytes([{sep}])")
+    needle = _needle(sep)
+    if len(needle) == 0:
+        raise ValueError("empty separator")
+    return needle
+
+
+def _present(found: int, sub: object) -> int:
+    if found < 0:
+        raise ValueError(f"{shown(sub)} is not in the buffer")
+    return found
+
+
+@lru_cache(maxsize=256)
+def _compiled(fmt: str | bytes) -> Struct:
+    return Struct(fmt)
+
+
+def _struct(fmt: str | bytes | Struct) -> Struct:
+    """Return a format, compiled. Raises ValueError where it leaves the byte order and padding to the machine."""
+    layout = fmt if isinstance(fmt, Struct) else _compiled(fmt)
+    if layout.format[:1] not in ("<", ">", "!", "="):
+        raise ValueError(f"the format {layout.format!r} has no byte order: begin it with '<' or '>'")
+    return layout
+
+
+def _fill(targets: list[memoryview], pieces: list[bytes | memoryview]) -> None:
+    """Write pieces over targets of the same total size, as if all had been read before any is written."""
+    if len(targets) + len(pieces) > 2 and any(isinstance(piece, memoryview) for piece in pieces):
+        # They may show the memory that is written to. One piece to one target is a memmove, which is safe.
+        pieces = [b"".join(pieces)]
+    rest = memoryview(b"")
+    waiting = iter(pieces)
+    for target in targets:
+        at = 0
+        while at < len(target):
+            if not rest:
+                rest = memoryview(next(waiting))
+            n = min(len(rest), len(target) - at)
+            target[at : at + n] = rest[:n]
+            rest = rest[n:]
+            at += n

@@ -1,0 +1,147 @@
+"""What can go wrong, as exceptions that carry the facts and write the sentence.
+
+    BytebufsError
+      Underrun (EOFError)          more bytes are wanted than have come
+      LimitExceeded (ValueError)   more bytes than the caller allows
+      FrameError (ValueError)      bytes that can never become right
+      Fragmented (BufferError)     one memoryview was wanted over several parts
+      CopyForbidden (RuntimeError) a copy inside no_copy()
+      TruncatedFile (OSError)      a file is shorter than it was
+      BrokenSink (OSError)         a sink whose position is unknown
+      Busy (RuntimeError)          a second user of what only one may use
+      ClosedError (ValueError)     used after it was closed
+
+Each is also the builtin exception one would guess, and survives ``pickle`` and ``copy``. This module
+is never compiled: a native class cannot derive from a builtin exception.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "BrokenSink",
+    "Busy",
+    "BytebufsError",
+    "ClosedError",
+    "CopyForbidden",
+    "Fragmented",
+    "FrameError",
+    "LimitExceeded",
+    "TruncatedFile",
+    "Underrun",
+]
+
+
+class BytebufsError(Exception):
+    """The root of every error that this library defines."""
+
+    _facts: tuple[Any, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Build it anew from its facts: ``args`` holds only the sentence."""
+        state = {name: value for name, value in self.__dict__.items() if name != "_facts"}
+        return type(self), self._facts, state
+
+
+class Underrun(BytebufsError, EOFError):
+    """More bytes are wanted than are there; they may still come. Nothing was consumed.
+
+    ``requested`` and ``available`` count bytes from the place of the read. For a search, ``separator``
+    is what did not come, and ``requested`` the fewest bytes that could hold it.
+    """
+
+    def __init__(self, requested: int, available: int, separator: bytes | None = None) -> None:
+        if separator is None:
+            sentence = f"{requested} bytes were asked for, {available} are there"
+        else:
+            sentence = f"{separator!r} is not in the {available} bytes that are there"
+        super().__init__(sentence)
+        self.requested = requested
+        self.available = available
+        self.separator = separator
+        self._facts = (requested, available, separator)
+
+
+class LimitExceeded(BytebufsError, ValueError):
+    """A message is longer than the ``limit`` in bytes that the caller set. Nothing was consumed.
+
+    How much was seen is left out on purpose: it would depend on how the input was cut.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the limit of {limit} bytes is exceeded")
+        self.limit = limit
+        self._facts = (limit,)
+
+
+class FrameError(BytebufsError, ValueError):
+    """Bytes that can never become right, whatever follows. Parsers of the library's users raise it too.
+
+    ``reason`` says what is wrong, ``at`` where: a position in bytes, or None where there is none to tell.
+    """
+
+    def __init__(self, reason: str, at: int | None = None) -> None:
+        super().__init__(reason if at is None else f"{reason} (at byte {at})")
+        self.reason = reason
+        self.at = at
+        self._facts = (reason, at)
+
+
+class Fragmented(BytebufsError, BufferError):
+    """One memoryview was wanted, but the bytes lie in several parts."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__(
+            f"the bytes lie in {parts} parts: loop with 'for v in b.views()', or pay for one copy with b.contiguous()"
+        )
+        self.parts = parts
+        self._facts = (parts,)
+
+
+class CopyForbidden(BytebufsError, RuntimeError):
+    """A copy of ``nbytes`` payload bytes for ``reason`` was about to happen inside ``no_copy()``. It did not."""
+
+    def __init__(self, reason: str, nbytes: int) -> None:
+        super().__init__(f"a copy of {nbytes} bytes ({reason}) inside no_copy()")
+        self.reason = reason
+        self.nbytes = nbytes
+        self._facts = (reason, nbytes)
+
+
+class TruncatedFile(BytebufsError, OSError):
+    """``file`` should reach to byte ``expected`` and ends at byte ``found``."""
+
+    def __init__(self, file: object, expected: int, found: int) -> None:
+        super().__init__(f"{file} ends at byte {found}, expected at least {expected}")
+        self.file = file
+        self.expected = expected
+        self.found = found
+        self._facts = (file, expected, found)
+
+
+class BrokenSink(BytebufsError, OSError):
+    """How many bytes the sink took is unknown, so nothing may be sent after them. ``reason`` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self._facts = (reason,)
+
+
+class Busy(BytebufsError, RuntimeError):
+    """A second user came while ``what`` was in use; nothing was done for him."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is in use")
+        self.what = what
+        self._facts = (what,)
+
+
+class ClosedError(BytebufsError, ValueError):
+    """``what`` was used after it was closed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is closed")
+        self.what = what
+        self._facts = (what,)

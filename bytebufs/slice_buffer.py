@@ -1,0 +1,131 @@
+"""SliceBuffer: a window that owns what it shows and never changes its shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, SupportsIndex, cast, final
+
+from mypy_extensions import mypyc_attr
+
+from ._holding import compacted
+from ._parts import Entry, Memory, Owner, Run, entry_of, is_writable
+from ._table import Table
+from .base_buffer import BaseBuffer
+
+if TYPE_CHECKING:
+    from .base_buffer import Part
+
+__all__ = ["SliceBuffer", "cut", "show"]
+
+_BARE: Final = object()
+"""Tells the constructor to leave the fields to its caller: half the cost of a slice is checking arguments."""
+
+
+@final
+@mypyc_attr(free_list_len=1)
+class SliceBuffer(BaseBuffer):
+    """A run of bytes that others own: zero copy, immutable in shape, valid for as long as it is referred to.
+
+    >>> SliceBuffer(b"hello, world", 7)
+    <SliceBuffer: 5 bytes in 1 parts: b'world'>
+
+    Draining, splicing or closing what it was cut from never changes or breaks it. Only writing to memory that is
+    shown (:meth:`write_at`, or the owner's own ways) shows. Several threads may read one slice at once.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, obj: Part, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> None:
+        """Show bytes ``start`` to ``stop`` of one thing; of a CompositeBuffer as it is now.
+
+        Raises TypeError for what is not bytes-like, ValueError for a negative bound or a start after the stop,
+        IndexError for a bound beyond the end: bounds do not clamp. Copies: nothing.
+        """
+        if obj is _BARE:
+            return
+        whole = _whole(obj)
+        part = cut(whole._source, *whole._exact_range(start, stop))
+        self._source = part._source
+        self._start = part._start
+        self._stop = part._stop
+
+    def _window(self, start: int, stop: int) -> SliceBuffer:
+        if start == self._start and stop == self._stop:
+            return self
+        return cut(self._source, start, stop)
+
+    def toreadonly(self) -> SliceBuffer:
+        """Return a slice of the same memory through which nothing can be written. Copies: nothing."""
+        entries = self._entries()
+        if not any(is_writable(entry) for entry in entries):
+            return self
+        return show([_sealed(entry) for entry in entries])
+
+    def compact(self) -> SliceBuffer:
+        """Return a slice that pins little more than it shows, or itself if nothing is wasted.
+
+        Rewritten is what of an owner is shown, where the owner holds more than twice that and 512 bytes; never maps
+        or files. Complexity: O(parts) and what is rewritten. Copies: that ("compact").
+        """
+        entries, freed = compacted(self._entries())
+        return show(entries) if freed else self
+
+    def __copy__(self) -> SliceBuffer:
+        """Return itself: its shape never changes."""
+        return self
+
+
+def cut(source: Owner | Table, start: int, stop: int) -> SliceBuffer:
+    """Return a slice of a source, positions unchecked: the one place where slices come from.
+
+    Complexity: O(parts spanned) at the speed of a list slice.
+    """
+    if start == stop:
+        return _slice(b"", 0, 0)
+    if isinstance(source, Table):
+        i = source.locate(start)
+        begin = source.begin(i)
+        if stop > source.ends[i]:
+            return _slice(source.window(start, stop), start, stop)
+        entry = source.parts[i]
+        if isinstance(entry, bytes):
+            return _slice(entry, start - begin, stop - begin)
+        shift = entry.start - begin
+        return _slice(entry.owner, start + shift, stop + shift)
+    return _slice(source, start, stop)
+
+
+def show(entries: list[Entry]) -> SliceBuffer:
+    """Return a slice that shows entries, which it takes over."""
+    size = 0
+    ends = []
+    for entry in entries:
+        size += len(entry)
+        ends.append(size)
+    return cut(Table(entries, ends, 0), 0, size)
+
+
+def _slice(source: Owner | Table, start: int, stop: int) -> SliceBuffer:
+    made = SliceBuffer(cast("bytes", _BARE))
+    made._source = source
+    made._start = start
+    made._stop = stop
+    return made
+
+
+def _whole(obj: Part) -> BaseBuffer:
+    """Return anything that may become a part as a buffer."""
+    if isinstance(obj, BaseBuffer):
+        return obj
+    entry = entry_of(obj)
+    if entry is None:
+        return _slice(b"", 0, 0)
+    if isinstance(entry, bytes):
+        return _slice(entry, 0, len(entry))
+    return _slice(entry.owner, entry.start, entry.stop)
+
+
+def _sealed(entry: Entry) -> Entry:
+    if isinstance(entry, Run) and isinstance(entry.owner, Memory):
+        owner = entry.owner
+        return Run(Memory(owner.holder, owner.view.toreadonly(), owner.finder), entry.start, entry.stop)
+    return entry
