@@ -15,6 +15,9 @@ from .errors import (
     TruncatedFile,
     Underrun,
 )
+from .flushing import flush
+from .framing import Delimited, FixedLength, Framer, LengthPrefixed, Lines, VarintPrefixed
+from .reader import Reader
 from .slice_buffer import SliceBuffer
 
 __all__ = [
@@ -27,13 +30,21 @@ __all__ = [
     "CompositeBuffer",
     "CopyAudit",
     "CopyForbidden",
+    "Delimited",
+    "FixedLength",
     "Fragmented",
     "FrameError",
+    "Framer",
+    "LengthPrefixed",
     "LimitExceeded",
+    "Lines",
     "Part",
+    "Reader",
     "SliceBuffer",
     "TruncatedFile",
     "Underrun",
+    "VarintPrefixed",
     "copy_audit",
+    "flush",
     "no_copy",
 ]

@@ -73,17 +73,14 @@ _blocks: Final[ContextVar[tuple[CopyAudit, ...]]] = ContextVar("bytebufs_copy_bl
 
 @contextmanager
 def _entered(block: CopyAudit) -> Iterator[CopyAudit]:
-    token = _blocks.set((*_blocks.get(), block))
+    _blocks.set((*_blocks.get(), block))
     try:
         yield block
     finally:
         block._open = False
-        try:
-            _blocks.reset(token)
-        except ValueError:
-            # A generator finished in another context than it began in. The closed
-            # block stays in the tuple of the first one, where it does nothing.
-            pass
+        # Not reset(token): a block inside a generator may end after one that began later, or in another context.
+        # What is closed and still stands in a tuple somewhere does nothing there.
+        _blocks.set(tuple(other for other in _blocks.get() if other._open))
 
 
 def copy_audit() -> AbstractContextManager[CopyAudit]:

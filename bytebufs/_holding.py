@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING, Final
 
-from ._parts import Entry, LazyOwner, Memory, Owner, join, memory_view
+from ._parts import Entry, LazyOwner, Memory, Owner, is_reserved, join, memory_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,9 +32,13 @@ def _holder_nbytes(owner: Owner) -> int:
     """Return the size of the object that an owner keeps alive, whatever piece of it the owner shows."""
     if isinstance(owner, bytes):
         return len(owner)
-    if isinstance(owner, Memory):
+    if isinstance(owner, LazyOwner):
+        return owner.nbytes
+    try:
         return memoryview(owner.holder).nbytes  # type: ignore[arg-type]  # it exported a buffer before
-    return owner.nbytes
+    except TypeError:
+        # What stands between a memoryview and a __buffer__ method (PEP 688) exports nothing itself.
+        return owner.view.nbytes
 
 
 def _identity(owner: Owner) -> int:
@@ -58,7 +62,7 @@ def _wasteful(entries: list[Entry]) -> dict[int, int]:
     held: dict[int, int] = {}
     for entry in entries:
         owner = _owner_of(entry)
-        if not _is_mapped(owner):
+        if not _is_mapped(owner) and not is_reserved(entry):
             key = _identity(owner)
             shown[key] = shown.get(key, 0) + len(entry)
             held[key] = _holder_nbytes(owner)

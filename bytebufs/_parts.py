@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import mmap
 import reprlib
+import sys
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, cast, final
 
@@ -40,6 +41,7 @@ __all__ = [
     "entry_of",
     "finder_of",
     "has_buffer",
+    "is_reserved",
     "is_writable",
     "join",
     "make_entry",
@@ -62,12 +64,26 @@ class Memory:
     the export keeps alive, whether or not ``view`` covers all of it.
     """
 
-    __slots__ = ("finder", "holder", "view")
+    __slots__ = ("_idle_references", "finder", "holder", "view")
 
     def __init__(self, holder: object, view: memoryview, finder: Finder | None) -> None:
         self.holder = holder
         self.view = view
         self.finder = finder
+        self._idle_references = 0
+
+    def reserve(self) -> memoryview:
+        """Return a writable view of all of a bytearray, and remember how many references it had without one.
+
+        Every view made from that view refers to the bytearray too, and nothing else adds references.
+        """
+        self._idle_references = sys.getrefcount(self.holder)
+        return memoryview(cast("bytearray", self.holder))
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether somebody still holds a view from :meth:`reserve` and may write through it."""
+        return 0 < self._idle_references < sys.getrefcount(self.holder)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -197,6 +213,11 @@ def finder_of(owner: Owner) -> Finder | None:
     if isinstance(owner, Memory):
         return owner.finder
     return owner.look().finder
+
+
+def is_reserved(entry: Entry) -> bool:
+    """Whether somebody holds a view from ``reserve()`` that must go on writing to these very bytes."""
+    return isinstance(entry, Run) and isinstance(entry.owner, Memory) and entry.owner.is_reserved
 
 
 def is_writable(entry: Entry) -> bool:

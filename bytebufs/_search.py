@@ -5,7 +5,7 @@ How a needle of m bytes is found in a window:
 1. ``at`` is the first position where a match may still begin. It only grows.
 2. An entry that can search itself and holds 4 KiB or more (or m, if that is more) from ``at`` on is searched by
    its owner's own ``find``. Then ``at`` moves to m - 1 bytes before its end: what is left can only match across
-   the seam.
+   the seam. The very first entry is searched in the same way from m bytes on: mostly, what is wanted is there.
 3. Everything else is joined into a block, from ``at`` on: to the first entry of rule 2, of which the block takes
    m - 1 bytes, or else to the size of a block. Blocks start small and double up to 64 KiB, or 2 m if that is more,
    so that a match nearby costs little and a byte is joined at most twice.
@@ -54,7 +54,7 @@ DIRECT: Final = 4096
 """From here on an entry is searched where it lies: below, starting a ``find`` (90-200 ns) and looking at the seam
 costs more than joining the neighbours."""
 
-FIRST_BLOCK: Final = 1024
+FIRST_BLOCK: Final = 64
 BLOCK: Final = 65536
 """The most that is joined at a time: fits the second-level cache, and longer blocks measure no faster."""
 
@@ -72,9 +72,9 @@ def scratch(table: Table, start: int, stop: int) -> bytes:
 # -- finding -------------------------------------------------------------------------------------------------
 
 
-def _direct(entry: Entry, size: int, m: int) -> Finder | None:
+def _direct(entry: Entry, size: int, least: int) -> Finder | None:
     """Return what searches ``size`` bytes of an entry where they lie, or None if they are better joined."""
-    if size < DIRECT or size < m:
+    if size < least:
         return None
     return entry if isinstance(entry, bytes) else finder_of(entry.owner)
 
@@ -82,12 +82,13 @@ def _direct(entry: Entry, size: int, m: int) -> Finder | None:
 def _block_stop(table: Table, at: int, stop: int, size: int, m: int) -> int:
     """Return where the block that begins at ``at`` ends; rule 3."""
     goal = min(stop, at + max(size, 2 * m))
+    least = max(DIRECT, m)
     i = table.locate(at)
     end = table.ends[i]
     while end < goal:
         i = table.locate(end)
         begin, end = end, table.ends[i]
-        if _direct(table.parts[i], min(end, stop) - begin, m) is not None:
+        if _direct(table.parts[i], min(end, stop) - begin, least) is not None:
             return min(begin + m - 1, goal)
     return goal
 
@@ -95,12 +96,13 @@ def _block_stop(table: Table, at: int, stop: int, size: int, m: int) -> int:
 def _block_start(table: Table, end: int, start: int, size: int, m: int) -> int:
     """Return where the block that stops at ``end`` begins: rule 3 read backwards."""
     goal = max(start, end - max(size, 2 * m))
+    least = max(DIRECT, m)
     i = table.locate(end - 1)
     begin = table.begin(i)
     while begin > goal:
         i = table.locate(begin - 1)
         stop, begin = begin, table.begin(i)
-        if _direct(table.parts[i], stop - max(begin, start), m) is not None:
+        if _direct(table.parts[i], stop - max(begin, start), least) is not None:
             return max(stop - m + 1, goal)
     return goal
 
@@ -109,12 +111,14 @@ def occurrences(table: Table, start: int, stop: int, needle: Needle) -> Iterator
     """Yield where ``needle``, which is not empty, begins in a window: left to right, without overlaps."""
     m = len(needle)
     at = start
+    least = m
     size = FIRST_BLOCK
     while stop - at >= m:
         i = table.locate(at)
         entry = table.parts[i]
         end = min(table.ends[i], stop)
-        finder = _direct(entry, end - at, m)
+        finder = _direct(entry, end - at, least)
+        least = max(DIRECT, m)
         if finder is None:
             end = _block_stop(table, at, stop, size, m)
             finder = scratch(table, at, end)
@@ -154,12 +158,14 @@ def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
     """Return where the last match begins, counted as by :func:`find`: :func:`occurrences` read backwards."""
     m = len(needle)
     end = stop
+    least = m
     size = FIRST_BLOCK
     while end - start >= m:
         i = table.locate(end - 1)
         entry = table.parts[i]
         begin = max(table.begin(i), start)
-        finder = _direct(entry, end - begin, m)
+        finder = _direct(entry, end - begin, least)
+        least = max(DIRECT, m)
         if finder is None:
             begin = _block_start(table, end, start, size, m)
             finder = scratch(table, begin, end)

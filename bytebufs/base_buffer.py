@@ -7,9 +7,7 @@ have fast paths where they matter; everything else asks for :meth:`BaseBuffer._t
 
 from __future__ import annotations
 
-from functools import lru_cache
 from operator import index
-from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, Union, cast, overload
 
 from ._audit import count_copy
@@ -34,16 +32,18 @@ from ._search import BLOCK, Needle, Window, compare, count, equal, find, occurre
 from ._table import Table, check, one_run
 from .errors import Fragmented, Underrun
 from .layout import describe, hexdump, preview
+from .reader import ByteOrder, Lease, Reader, struct_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from struct import Struct
     from typing import NoReturn
 
     from typing_extensions import Buffer
 
     from .slice_buffer import SliceBuffer
 
-__all__ = ["BaseBuffer", "BytesLike", "Part", "as_separator"]
+__all__ = ["BaseBuffer", "BytesLike", "Part", "own_separator"]
 
 BytesLike: TypeAlias = Union["Buffer", "BaseBuffer"]
 """Anything with a C-contiguous buffer, and every buffer of this library."""
@@ -53,6 +53,7 @@ Part: TypeAlias = Union["Buffer", "BaseBuffer", LazyOwner]
 
 _WHITESPACE: Final = b" \t\n\r\x0b\x0c"
 _EMPTY: Final = memoryview(b"")
+_UNCHANGING: Final = Lease()
 _BYTES: Final = [bytes([value]) for value in range(256)]
 
 
@@ -177,25 +178,37 @@ class BaseBuffer(Exporter):
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over the bytes as ints. RuntimeError as soon as a composite has changed."""
-        changes = self._changes()
+        # A generator does nothing until it is asked: what counts is how the buffer is now.
+        return self._forward(self._changes())
+
+    def _forward(self, changes: object) -> Iterator[int]:
+        self._assert_unchanged(changes)
         position = self._start
         while position < self._stop:
             view, _, position = self._part_at(position)
             for value in view:
                 yield value
-                if changes is not None and changes != self._changes():
-                    raise RuntimeError("the buffer changed while it was iterated over")
+                if changes is not None:
+                    self._assert_unchanged(changes)
 
     def __reversed__(self) -> Iterator[int]:
         """Iterate over the bytes as ints from the end. RuntimeError as soon as a composite has changed."""
-        changes = self._changes()
+        return self._backward(self._changes())
+
+    def _backward(self, changes: object) -> Iterator[int]:
+        self._assert_unchanged(changes)
         position = self._stop
         while position > self._start:
             view, position, _ = self._part_at(position - 1)
             for value in reversed(view):
                 yield value
-                if changes is not None and changes != self._changes():
-                    raise RuntimeError("the buffer changed while it was iterated over")
+                if changes is not None:
+                    self._assert_unchanged(changes)
+
+    def _assert_unchanged(self, changes: object) -> None:
+        """Raise RuntimeError unless ``changes``, which an iterator began with, still holds."""
+        if changes is not None and changes != self._changes():
+            raise RuntimeError("the buffer changed while it was iterated over")
 
     def _part_at(self, position: int) -> tuple[memoryview, int, int]:
         """Return the part that holds a position, clipped to the window, and where it begins and ends."""
@@ -207,6 +220,12 @@ class BaseBuffer(Exporter):
 
     def __contains__(self, item: BytesLike | SupportsIndex) -> bool:
         """Whether a byte, given as an int, or a run of bytes occurs. Complexity: linear."""
+        if not isinstance(item, (int, bytes, BaseBuffer)) and hasattr(item, "__index__"):
+            # Integers of numpy have a buffer, too. For ``in`` bytes take the number, for ``find`` the buffer.
+            try:
+                return self.find(index(cast("SupportsIndex", item))) >= 0
+            except TypeError:  # an array
+                pass
         return self.find(item) >= 0
 
     # -- comparing
@@ -368,7 +387,7 @@ class BaseBuffer(Exporter):
 
         Complexity: linear. Copies: nothing.
         """
-        needle = as_separator(sep)
+        needle = _separator(sep)
         at = self.find(needle)
         if at < 0:
             return self[:], self[:0], self[:0]
@@ -379,7 +398,7 @@ class BaseBuffer(Exporter):
 
         Complexity: linear. Copies: nothing.
         """
-        needle = as_separator(sep)
+        needle = _separator(sep)
         at = self.rfind(needle)
         if at < 0:
             return self[:0], self[:0], self[:]
@@ -393,7 +412,7 @@ class BaseBuffer(Exporter):
         """
         if sep is None:
             raise TypeError("split() on white space is for text: write bytes(b).split(), or give a separator")
-        needle = as_separator(sep)
+        needle = _separator(sep)
         cuts = index(maxsplit)
         pieces = []
         start = self._start
@@ -429,7 +448,7 @@ class BaseBuffer(Exporter):
             while feed < at:
                 yield feed, feed + 1
                 feed = next(feeds, self._stop)
-            if feed == at + 1:
+            if feed == at + 1 < self._stop:
                 yield at, at + 2
                 feed = next(feeds, self._stop)
             else:
@@ -488,13 +507,14 @@ class BaseBuffer(Exporter):
     def unpack_from(self, fmt: str | bytes | Struct, at: SupportsIndex = 0) -> tuple[Any, ...]:
         r"""Return the values that ``struct`` decodes from byte ``at`` on, also across seams.
 
+        >>> from bytebufs import SliceBuffer
         >>> SliceBuffer(b"\x00\x05hello").unpack_from(">H")
         (5,)
 
         The format begins with its byte order (``<``, ``>``, ``!`` or ``=``), else ValueError: without one struct pads
         as a C compiler would. Raises Underrun if there are fewer bytes. Copies: nothing.
         """
-        layout = _struct(fmt)
+        layout = struct_of(fmt)
         offset = size_of(at)
         size = self._stop - self._start
         if layout.size > size - offset:
@@ -513,19 +533,35 @@ class BaseBuffer(Exporter):
         Raises ValueError if the size of the format is 0 or does not divide the number of bytes, RuntimeError as
         soon as a composite has changed. Copies: nothing.
         """
-        layout = _struct(fmt)
+        layout = struct_of(fmt)
         size = self._stop - self._start
         if layout.size == 0 or size % layout.size:
             raise ValueError(f"records of {layout.size} bytes do not fill {size} bytes")
-        return self._records(layout)
+        return self._records(layout, self._changes())
 
-    def _records(self, layout: Struct) -> Iterator[tuple[Any, ...]]:
-        changes = self._changes()
+    def _records(self, layout: Struct, changes: object) -> Iterator[tuple[Any, ...]]:
+        self._assert_unchanged(changes)
         table = self._table()
         for at in range(self._start, self._stop, layout.size):
-            if changes is not None and changes != self._changes():
-                raise RuntimeError("the buffer changed while it was iterated over")
             yield layout.unpack(scratch(table, at, at + layout.size))
+            self._assert_unchanged(changes)
+
+    def reader(self, byteorder: ByteOrder = "big") -> Reader:
+        """Return a reader at the front, which never drains. Copies: nothing.
+
+        On a CompositeBuffer it is live: bytes that are appended become readable, any other change makes its next call a
+        RuntimeError.
+        """
+        return Reader(self, self._lend(), byteorder)
+
+    def _lend(self) -> Lease:
+        """Return what tells readers that the buffer has changed under them: in a slice, nothing ever does."""
+        return _UNCHANGING
+
+    def _uint(self, at: int, size: int, byteorder: ByteOrder) -> int:
+        """Return an unsigned number that lies within the bytes."""
+        position = self._start + at
+        return int.from_bytes(scratch(self._table(), position, position + size), byteorder)
 
     # -- facts
 
@@ -645,7 +681,7 @@ class BaseBuffer(Exporter):
 
     def pack_into(self, fmt: str | bytes | Struct, at: SupportsIndex, *values: Any) -> None:
         """Write values that ``struct`` encodes through to memory from byte ``at`` on. Errors as :meth:`write_at`."""
-        self.write_at(at, _struct(fmt).pack(*values))
+        self.write_at(at, struct_of(fmt).pack(*values))
 
     # -- for people
 
@@ -738,7 +774,7 @@ def _needle(sub: BytesLike | SupportsIndex) -> Needle:
     return byte_view(cast("Buffer", sub))
 
 
-def as_separator(sep: BytesLike) -> Needle:
+def _separator(sep: BytesLike) -> Needle:
     """Return a separator as contiguous bytes. Raises ValueError if it is empty, TypeError if not bytes-like."""
     if isinstance(sep, int):
         raise TypeError(f"a separator is bytes-like, not an int: write bytes([{sep}])")
@@ -748,30 +784,24 @@ def as_separator(sep: BytesLike) -> Needle:
     return needle
 
 
+def own_separator(sep: BytesLike) -> bytes:
+    """Return a separator that can be remembered. Copies: what is not ``bytes`` ("needle")."""
+    needle = _separator(sep)
+    return needle if isinstance(needle, bytes) else join("needle", [needle])
+
+
 def _present(found: int, sub: object) -> int:
     if found < 0:
         raise ValueError(f"{shown(sub)} is not in the buffer")
     return found
 
 
-@lru_cache(maxsize=256)
-def _compiled(fmt: str | bytes) -> Struct:
-    return Struct(fmt)
-
-
-def _struct(fmt: str | bytes | Struct) -> Struct:
-    """Return a format, compiled. Raises ValueError where it leaves the byte order and padding to the machine."""
-    layout = fmt if isinstance(fmt, Struct) else _compiled(fmt)
-    if layout.format[:1] not in ("<", ">", "!", "="):
-        raise ValueError(f"the format {layout.format!r} has no byte order: begin it with '<' or '>'")
-    return layout
-
-
 def _fill(targets: list[memoryview], pieces: list[bytes | memoryview]) -> None:
     """Write pieces over targets of the same total size, as if all had been read before any is written."""
-    if len(targets) + len(pieces) > 2 and any(isinstance(piece, memoryview) for piece in pieces):
-        # They may show the memory that is written to. One piece to one target is a memmove, which is safe.
-        pieces = [b"".join(pieces)]
+    if len(targets) + len(pieces) > 2:  # one piece to one target is a memmove, which is safe as it is
+        written = {id(target.obj) for target in targets}
+        if any(isinstance(piece, memoryview) and id(piece.obj) in written for piece in pieces):
+            pieces = [b"".join(pieces)]
     rest = memoryview(b"")
     waiting = iter(pieces)
     for target in targets:

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self, SupportsIndex, final
+from operator import index
+from types import CoroutineType, GeneratorType
+from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, final
 
 from ._audit import count_copy
 from ._holding import compacted
-from ._parts import Block, Entry, entry_of, has_buffer, join, memory_view, merged, shown, size_of
-from ._search import find, first_open
+from ._parts import (
+    Block,
+    Entry,
+    Memory,
+    entry_of,
+    has_buffer,
+    is_reserved,
+    make_entry,
+    memory_view,
+    merged,
+    shown,
+    size_of,
+)
+from ._seeker import Seeker
 from ._table import Table
-from .base_buffer import BaseBuffer, as_separator
-from .errors import LimitExceeded, Underrun
+from .base_buffer import BaseBuffer, own_separator
+from .errors import FrameError, LimitExceeded, Underrun
+from .reader import Lease, Reader, Wait, struct_of
 from .slice_buffer import SliceBuffer, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from struct import Struct
 
     from .base_buffer import BytesLike, Part
+    from .reader import ByteOrder
 
 __all__ = ["CompositeBuffer"]
+
+T = TypeVar("T")
 
 _BLOCK: Final = 4096
 """Bytes of a block that small parts are copied to: one page, so that a slice of it pins little."""
@@ -41,7 +60,9 @@ class CompositeBuffer(BaseBuffer):
     Belongs to one thread at a time. Every method that takes bytes away does so wholly or not at all.
     """
 
-    __slots__ = ("_block", "_coalesce_below", "_edits", "_index", "_looked")
+    __slots__ = (
+        "_awaited", "_block", "_coalesce_below", "_edits", "_index", "_lent", "_parsing", "_seeker",
+    )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = (), *, coalesce_below: SupportsIndex = 0) -> None:
         """Begin with these parts. Raises TypeError for one bytes-like object in place of several parts."""
@@ -54,14 +75,42 @@ class CompositeBuffer(BaseBuffer):
         self._block: Block | None = None
         # Counts the changes other than appending and draining, which show in _stop and _start alone.
         self._edits = 0
-        self._looked: tuple[bytes, int, int] | None = None
+        self._seeker: Seeker | None = None
+        self._lent: Lease | None = None
+        self._parsing = False
+        self._awaited: _Awaited | None = None
         self.extend(parts)
 
     def _window(self, start: int, stop: int) -> SliceBuffer:
         return cut(self._index, start, stop)
 
+    # -- telling others of changes
+
     def _changes(self) -> object:
         return self._edits, self._start, self._stop
+
+    def _lend(self) -> Lease:
+        if self._lent is None:
+            self._lent = Lease()
+        return self._lent
+
+    def _revoke(self) -> None:
+        """Make the readers out there fail at their next call."""
+        if self._lent is not None:
+            self._lent.revoke()
+            self._lent = None
+
+    def _refuse_in_parse(self) -> None:
+        if self._parsing:
+            raise RuntimeError("the buffer is being parsed: the parser may read it, but not change or parse it")
+
+    def _edit(self) -> None:
+        """Prepare for a change other than appending and draining: what was looked up or promised holds no more."""
+        self._refuse_in_parse()
+        self._revoke()
+        self._edits += 1
+        self._seeker = None
+        self._awaited = None
 
     # -- building
 
@@ -71,13 +120,14 @@ class CompositeBuffer(BaseBuffer):
         An empty part is dropped; one that goes on where the last part stops, in the same owner, extends that. A buffer
         may be appended to itself. Raises TypeError for what is not bytes-like; then nothing was added.
         """
-        if type(part) is bytes and len(part) > self._coalesce_below:
+        if type(part) is bytes and len(part) > self._coalesce_below and not self._parsing:
             self._index.parts.append(part)
             self._stop += len(part)
         else:
             self._append_entries(_entries_of(part))
 
     def _append_entries(self, entries: list[Entry]) -> None:
+        self._refuse_in_parse()
         if self._coalesce_below:
             entries = self._coalesced(entries)
         table = self._index
@@ -94,14 +144,13 @@ class CompositeBuffer(BaseBuffer):
             copied.append(small)
             last = None if small else entry
         count_copy("coalesce", sum([len(e) for e, small in zip(entries, copied, strict=True) if small]))
-        return [self._copy_to_block(e) if small else e for e, small in zip(entries, copied, strict=True)]
+        return [self._copy_to_block(memory_view(e)) if small else e for e, small in zip(entries, copied, strict=True)]
 
-    def _copy_to_block(self, entry: Entry) -> Entry:
-        size = len(entry)
+    def _copy_to_block(self, data: memoryview) -> Entry:
         block = self._block
-        if block is None or size > block.room:
+        if block is None or len(data) > block.room:
             block = self._block = Block(max(_BLOCK, 4 * self._coalesce_below))
-        return block.add(memory_view(entry))
+        return block.add(data)
 
     def __iadd__(self, part: Part) -> Self:  # type: ignore[misc]  # __add__ always raises
         """Append a part, as :meth:`append`."""
@@ -128,7 +177,7 @@ class CompositeBuffer(BaseBuffer):
         self._prepend_entries(_entries_of(part))
 
     def _prepend_entries(self, entries: list[Entry]) -> None:
-        self._edits += 1
+        self._edit()
         for entry in reversed(entries):
             self._index.push_left(entry, self._start)
             self._start -= len(entry)
@@ -156,9 +205,58 @@ class CompositeBuffer(BaseBuffer):
             self._rebuild(joined, len(self) - (high - low) + sum([len(entry) for entry in entries]))
 
     def _rebuild(self, entries: list[Entry], size: int) -> None:
-        self._edits += 1
+        self._edit()
         self._index.reset(entries, self._start)
         self._stop = self._start + size
+
+    def pack(self, fmt: str | bytes | Struct, *values: Any) -> None:
+        """Append values as ``struct`` encodes them; the format begins with its byte order, else ValueError.
+
+        Small packs share a block; a view of one that was handed out never moves. Raises struct.error for values that
+        do not fit.
+        """
+        self._append_packed(struct_of(fmt).pack(*values))
+
+    def pack_varint(self, value: SupportsIndex) -> None:
+        """Append an unsigned LEB128 number. Raises ValueError if it is negative or has more than 64 bits."""
+        number = index(value)
+        if not 0 <= number < 1 << 64:
+            raise ValueError(f"a varint is an unsigned number of at most 64 bits, not {number}")
+        encoded = bytearray()
+        while number > 0x7F:
+            encoded.append(number & 0x7F | 0x80)
+            number >>= 7
+        encoded.append(number)
+        self._append_packed(encoded)
+
+    def pack_uint(self, value: SupportsIndex, n: SupportsIndex, byteorder: ByteOrder = "big") -> None:
+        """Append an unsigned number of ``n`` bytes. Raises ValueError if it is negative or does not fit."""
+        number, size = index(value), size_of(n)
+        if not 0 <= number < 1 << (8 * size):
+            raise ValueError(f"{number} is not an unsigned number of {size} bytes")
+        self._append_packed(number.to_bytes(size, byteorder))
+
+    def _append_packed(self, data: bytes | bytearray) -> None:
+        self._refuse_in_parse()
+        if len(data) > _BLOCK // 4:
+            self.append(bytes(data))
+        elif data:
+            self._index.push(self._copy_to_block(memoryview(data)))
+            self._stop += len(data)
+
+    def reserve(self, n: SupportsIndex) -> memoryview:
+        """Append ``n`` zero bytes and return a writable view of them, for a length that is known only later.
+
+        It writes to its bytes wherever they now are, in slices and drained parts too: while it is alive, neither
+        :meth:`consolidate` nor :meth:`compact` moves them.
+        """
+        self._refuse_in_parse()
+        memory = bytearray(size_of(n))
+        owner = Memory(memory, memoryview(memory).toreadonly(), memory)
+        if memory:
+            self._index.push(make_entry(owner, 0, len(memory)))
+            self._stop += len(memory)
+        return owner.reserve()
 
     # -- consuming
 
@@ -194,7 +292,7 @@ class CompositeBuffer(BaseBuffer):
             raise ValueError(f"{self._stop - self._start} bytes cannot be truncated to {size}")
         stop = self._start + size
         if stop < self._stop:
-            self._edits += 1
+            self._edit()
             self._index.cut(self._start, stop)
             self._stop = stop
 
@@ -210,32 +308,23 @@ class CompositeBuffer(BaseBuffer):
         remembered until something other than the front or the end changes, so that the total work is linear in the
         bytes that came in. Copies: nothing.
         """
-        needle = _own_separator(sep)
+        seeker = self._seeker_for(own_separator(sep))
         most = size_of(limit)
-        found = self._look_for(needle)
-        if found < 0:
-            if first_open(self._index, self._start, self._stop, needle) - self._start > most:
-                raise LimitExceeded(most)
-            return None
-        if found > most:
+        found = seeker.seek(self._index, self._start, self._stop, most)
+        if seeker.begin - self._start > most:
             raise LimitExceeded(most)
-        stop = self._start + found
-        end = stop + len(needle)
-        taken = cut(self._index, self._start, end if keepends else stop)
-        self._drain(end)
+        if not found:
+            return None
+        taken = cut(self._index, self._start, seeker.end if keepends else seeker.begin)
+        self._drain(seeker.end)
         return taken
 
-    def _look_for(self, needle: bytes) -> int:
-        """Return how far from the front a separator is, or -1, going on where looking for the same one stopped."""
-        at = self._start
-        if self._looked is not None:
-            sep, looked, edits = self._looked
-            if edits == self._edits and sep == needle:
-                at = max(at, looked)
-        found = find(self._index, at, self._stop, needle)
-        looked = at + found if found >= 0 else max(at, self._stop - len(needle) + 1)
-        self._looked = (needle, looked, self._edits)
-        return looked - self._start if found >= 0 else -1
+    def _seeker_for(self, sep: bytes) -> Seeker:
+        """Return the seeker that looked for the same separator last, or a new one."""
+        seeker = self._seeker
+        if seeker is None or seeker.separators[0] != sep:
+            seeker = self._seeker = Seeker((sep,), self._start)
+        return seeker
 
     def _front(self, n: SupportsIndex) -> int:
         """Return the position ``n`` bytes after the front. Raises Underrun if that lies beyond the end."""
@@ -245,8 +334,71 @@ class CompositeBuffer(BaseBuffer):
         return self._start + size
 
     def _drain(self, position: int) -> None:
+        self._refuse_in_parse()
+        self._revoke()
         self._start = position
         self._index.drain(position, self._stop)
+
+    # -- parsing
+
+    def parse(self, fn: Callable[[Reader], T], *, limit: SupportsIndex, byteorder: ByteOrder = "big") -> T | None:
+        """Call ``fn`` with a reader at the front: one message is taken wholly, or nothing is and None is returned.
+
+        >>> b = CompositeBuffer([b"\x05he", b"llo\x03f"])
+        >>> def message(r: Reader) -> bytes:
+        ...     return r.take_bytes(r.u8())
+        >>> while (m := b.parse(message, limit=256)) is not None:
+        ...     print(m)
+        b'hello'
+
+        What ``fn`` returns is returned, after what its reader passed is drained (a seek back counts). When it reads
+        more than there is, nothing is drained, None is returned, and ``fn`` does not run again before what it wanted is
+        there. It must therefore not return None itself: TypeError, as for a generator or an awaitable. Test the answer
+        by ``is not None``: an empty message is false.
+
+        Raises LimitExceeded as soon as a read, successful or not, would end more than ``limit`` bytes behind the front;
+        FrameError if another reader underruns inside ``fn`` (a child, or one over a slice), which no later byte
+        can mend; RuntimeError if ``fn`` changes this buffer or parses it. Any other exception passes through. After any
+        of these nothing is drained. Slices that ``fn`` took stay valid. Afterwards the reader is closed.
+
+        ``fn`` runs at most once more than it has different underruns, so parse a message of many separately awaited
+        items one item at a time. Copies: nothing.
+        """
+        self._refuse_in_parse()
+        most = size_of(limit)
+        if not self._is_due(fn, most, byteorder):
+            return None
+        self._awaited = None
+        lease = Lease()
+        reader = Reader(self, lease, byteorder, most)
+        self._parsing = True
+        try:
+            value = fn(reader)
+            if value is None or _is_postponed(value):
+                raise TypeError(f"{shown(fn)} returned {shown(value)}: a parser returns its message, and never None")
+            end = self._start + reader.position
+        except Underrun as error:
+            if error is not reader.underrun or reader.wait is None:
+                raise FrameError(f"what a message holds can never become right: {error}") from error
+            self._awaited = _Awaited(fn, byteorder, self._start, reader.wait)
+            return None
+        finally:
+            self._parsing = False
+            lease.close()
+        self._drain(end)
+        return value
+
+    def _is_due(self, fn: object, limit: int, byteorder: ByteOrder) -> bool:
+        """Whether running ``fn`` can end otherwise than it did last time."""
+        awaited = self._awaited
+        if awaited is None or awaited.start != self._start or awaited.byteorder != byteorder or awaited.fn != fn:
+            return True
+        wait = awaited.wait
+        seeker = wait.seeker
+        if seeker is None:
+            return self._stop >= wait.position or wait.position - self._start > limit
+        found = seeker.seek(self._index, wait.position, self._stop, wait.limit)
+        return found or seeker.begin - wait.position > wait.limit or seeker.end - self._start > limit
 
     # -- the whole
 
@@ -258,12 +410,17 @@ class CompositeBuffer(BaseBuffer):
         """Join the parts of a range into one, in place. The one structural copy, and only where a range has seams.
 
         Raises IndexError for a position beyond the end, ValueError for a start after the stop. Copies: the range
-        ("consolidate"), or nothing if it lies in one part. Slices cut before keep the old parts.
+        ("consolidate"), or nothing if it lies in one part. Slices cut before keep the old parts. What a view from
+        :meth:`reserve` still writes to stays a part of its own.
         """
         low, high = self._exact_range(start, stop)
-        pieces = self._index.pieces(low, high)
-        if len(pieces) > 1:
-            self.splice(low - self._start, high - self._start, join("consolidate", pieces))
+        entries = self._index.entries(low, high)
+        joined = _joined(entries)
+        if len(joined) < len(entries):
+            rebuilt = self._index.entries(self._start, low)
+            rebuilt.extend(joined)
+            rebuilt.extend(self._index.entries(high, self._stop))
+            self._rebuild(rebuilt, len(self))
 
     def compact(self) -> int:
         """Rewrite, in place, what pins mostly waste, and return the number of bytes let go of.
@@ -284,18 +441,49 @@ class CompositeBuffer(BaseBuffer):
         return twin
 
 
+@final
+class _Awaited:
+    """Which parser waits for what, and where the front was."""
+
+    __slots__ = ("byteorder", "fn", "start", "wait")
+
+    def __init__(self, fn: object, byteorder: ByteOrder, start: int, wait: Wait) -> None:
+        self.fn = fn
+        self.byteorder = byteorder
+        self.start = start
+        self.wait = wait
+
+
+def _is_postponed(value: object) -> bool:
+    """Whether a parser was written as a generator or a coroutine, which has not read anything yet."""
+    if isinstance(value, CoroutineType):
+        value.close()  # or Python warns that nobody awaited it
+        return True
+    return isinstance(value, GeneratorType) or hasattr(type(value), "__await__")
+
+
+def _joined(entries: list[Entry]) -> list[Entry]:
+    """Return entries with every run of neighbours joined that nobody can still write to by a reserved view.
+
+    Copies: what is joined ("consolidate").
+    """
+    runs: list[list[Entry]] = [[]]
+    for entry in entries:
+        if is_reserved(entry):
+            runs.append([entry])
+            runs.append([])
+        else:
+            runs[-1].append(entry)
+    count_copy("consolidate", sum([len(e) for run in runs if len(run) > 1 for e in run]))
+    return [run[0] if len(run) == 1 else b"".join([memory_view(e) for e in run]) for run in runs if run]
+
+
 def _entries_of(part: Part) -> list[Entry]:
     """Return the entries that show a part, which may be a buffer: it is flattened."""
     if isinstance(part, BaseBuffer):
         return part._entries()
     entry = entry_of(part)
     return [] if entry is None else [entry]
-
-
-def _own_separator(sep: BytesLike) -> bytes:
-    """Return a separator that can be remembered. Copies: what is not ``bytes`` ("needle")."""
-    needle = as_separator(sep)
-    return needle if isinstance(needle, bytes) else join("needle", [needle])
 
 
 def _extend_merging(entries: list[Entry], more: list[Entry]) -> None:

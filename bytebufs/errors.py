@@ -36,12 +36,15 @@ __all__ = [
 class BytebufsError(Exception):
     """The root of every error that this library defines."""
 
-    _facts: tuple[Any, ...] = ()
-
     def __reduce__(self) -> tuple[Any, ...]:
-        """Build it anew from its facts: ``args`` holds only the sentence."""
-        state = {name: value for name, value in self.__dict__.items() if name != "_facts"}
-        return type(self), self._facts, state
+        """Restore the sentence and the facts as they are: a subclass may have a constructor of its own."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[BytebufsError], args: tuple[Any, ...]) -> BytebufsError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class Underrun(BytebufsError, EOFError):
@@ -60,7 +63,6 @@ class Underrun(BytebufsError, EOFError):
         self.requested = requested
         self.available = available
         self.separator = separator
-        self._facts = (requested, available, separator)
 
 
 class LimitExceeded(BytebufsError, ValueError):
@@ -72,7 +74,6 @@ class LimitExceeded(BytebufsError, ValueError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"the limit of {limit} bytes is exceeded")
         self.limit = limit
-        self._facts = (limit,)
 
 
 class FrameError(BytebufsError, ValueError):
@@ -85,7 +86,6 @@ class FrameError(BytebufsError, ValueError):
         super().__init__(reason if at is None else f"{reason} (at byte {at})")
         self.reason = reason
         self.at = at
-        self._facts = (reason, at)
 
 
 class Fragmented(BytebufsError, BufferError):
@@ -96,7 +96,6 @@ class Fragmented(BytebufsError, BufferError):
             f"the bytes lie in {parts} parts: loop with 'for v in b.views()', or pay for one copy with b.contiguous()"
         )
         self.parts = parts
-        self._facts = (parts,)
 
 
 class CopyForbidden(BytebufsError, RuntimeError):
@@ -106,7 +105,6 @@ class CopyForbidden(BytebufsError, RuntimeError):
         super().__init__(f"a copy of {nbytes} bytes ({reason}) inside no_copy()")
         self.reason = reason
         self.nbytes = nbytes
-        self._facts = (reason, nbytes)
 
 
 class TruncatedFile(BytebufsError, OSError):
@@ -117,7 +115,6 @@ class TruncatedFile(BytebufsError, OSError):
         self.file = file
         self.expected = expected
         self.found = found
-        self._facts = (file, expected, found)
 
 
 class BrokenSink(BytebufsError, OSError):
@@ -126,7 +123,6 @@ class BrokenSink(BytebufsError, OSError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self._facts = (reason,)
 
 
 class Busy(BytebufsError, RuntimeError):
@@ -135,7 +131,6 @@ class Busy(BytebufsError, RuntimeError):
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is in use")
         self.what = what
-        self._facts = (what,)
 
 
 class ClosedError(BytebufsError, ValueError):
@@ -144,4 +139,3 @@ class ClosedError(BytebufsError, ValueError):
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is closed")
         self.what = what
-        self._facts = (what,)

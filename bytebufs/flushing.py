@@ -29,7 +29,7 @@ from .base_buffer import BaseBuffer, BytesLike
 from .errors import BrokenSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Sender", "Sink", "Writer", "flush"]
 
@@ -39,13 +39,13 @@ IOV_MAX: Final = 1024
 CALL_MAX: Final = 1 << 30
 """Bytes a call. Linux silently takes no more than 0x7ffff000, macOS and the BSDs refuse more than INT_MAX."""
 
-# What a call that this system or this sink does not have answers; the same bytes go by a simpler one.
-_REFUSED: Final = frozenset([errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+# The answers of a call that is not there, or takes fewer entries (16 on some systems): a simpler one will do.
+_REFUSED: Final = frozenset([errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EMSGSIZE])
 
 # poll where there is one: select takes no descriptor above 1 023. (subprocess chooses alike.)
 _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Writer(Protocol):
@@ -91,7 +91,7 @@ class Plan:
         self._iov_max = iov_max
         self._call_max = call_max
         self._width = iov_max
-        self._coming = filter(None, pieces)
+        self._coming: Iterator[Piece] = filter(None, pieces)
         self._window: list[Piece] = []
         self._bounds = [0]
 
@@ -147,9 +147,10 @@ def flush(buffer: BytesLike, sink: Sink) -> int:
     Sources: writev(2), sendmsg(2), PEP 475.
     """
     send_by = _kind_of(sink)
-    plan = Plan(buffer._pieces() if isinstance(buffer, BaseBuffer) else [byte_view(buffer)])
+    pieces = buffer._pieces() if isinstance(buffer, BaseBuffer) else [byte_view(buffer)]
+    plan = Plan(pieces)
     try:
-        if plan.gather():
+        if any(pieces):
             send_by(plan)
     except BaseException as error:
         error.bytes_flushed = plan.position  # type: ignore[attr-defined]  # the documented way to resume
@@ -200,13 +201,9 @@ def _to_descriptor(fd: int, plan: Plan) -> None:
 
 
 def _to_buffered_file(file: io.BufferedWriter | io.BufferedRandom, plan: Plan) -> None:
+    # Emptied, such a file asks the descriptor where it stands before it goes on: what comes now does no harm.
     _patiently(file, file.flush)
-    try:
-        _to_descriptor(file.fileno(), plan)
-    finally:
-        # The file remembers where its descriptor stands: tell() makes it look.
-        if file.seekable():
-            file.tell()
+    _to_descriptor(file.fileno(), plan)
 
 
 def _to_socket(sock: socket.socket, plan: Plan) -> None:
@@ -236,7 +233,7 @@ def _offer(sink: object, call: Callable[[memoryview], int | None], view: memoryv
             raise BlockingIOError(errno.EAGAIN, "the sink is not ready")
         return len(view)
     if type(taken) is not int or not 0 < taken <= len(view):
-        raise BrokenSink(f"{sink!r} says that it took {taken!r} of {len(view)} bytes")
+        raise BrokenSink(f"a {type(sink).__name__} says that it took {taken!r} of {len(view)} bytes")
     return taken
 
 
@@ -255,7 +252,7 @@ def _send_all(plan: Plan, sink: object, ladder: list[_Call], *, timeout: float |
             plan.advance(taken)
 
 
-def _patiently(sink: object, call: Callable[..., T], *args: object) -> T:
+def _patiently(sink: object, call: Callable[..., _T], *args: object) -> _T:
     """Return ``call(*args)``. While that says "not now", wait until ``sink`` is ready and call again."""
     while True:
         try:

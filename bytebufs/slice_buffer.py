@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, SupportsIndex, cast, final
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, final
 
 from mypy_extensions import mypyc_attr
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SliceBuffer", "cut", "show"]
 
-_BARE: Final = object()
+_BARE: Final[Any] = object()
 """Tells the constructor to leave the fields to its caller: half the cost of a slice is checking arguments."""
 
 
@@ -58,7 +58,11 @@ class SliceBuffer(BaseBuffer):
         entries = self._entries()
         if not any(is_writable(entry) for entry in entries):
             return self
-        return show([_sealed(entry) for entry in entries])
+        table = Table([], [], 0)
+        for entry in entries:
+            # Neighbours that only their writability told apart merge.
+            table.push(_sealed(entry))
+        return show(table.parts)
 
     def compact(self) -> SliceBuffer:
         """Return a slice that pins little more than it shows, or itself if nothing is wasted.
@@ -105,7 +109,7 @@ def show(entries: list[Entry]) -> SliceBuffer:
 
 
 def _slice(source: Owner | Table, start: int, stop: int) -> SliceBuffer:
-    made = SliceBuffer(cast("bytes", _BARE))
+    made = SliceBuffer(_BARE)
     made._source = source
     made._start = start
     made._stop = stop

@@ -1,0 +1,395 @@
+"""Framers: feed what comes in, get whole frames out, and encode payloads in the same format.
+
+One core, :class:`Framer`, takes parts in, gives frames out, and decides what an error does. A format only says where
+its next frame ends, how it gets past a bad one, and what stands around a payload.
+
+Rules for every format:
+
+1. The frames, the errors and what is left never depend on how the input was cut.
+2. Limits are inclusive and mandatory. A length that is only declared allocates nothing.
+3. Good frames come before the error of a bad one behind them.
+4. The work is linear in the bytes that are fed. Nothing is copied.
+"""
+
+from __future__ import annotations
+
+from operator import index
+from typing import TYPE_CHECKING, Final, Literal, SupportsIndex, TypeAlias, final
+
+from ._parts import shown, size_of
+from ._seeker import Seeker
+from .base_buffer import own_separator
+from .composite_buffer import CompositeBuffer
+from .errors import ClosedError, FrameError, LimitExceeded, Underrun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .base_buffer import BytesLike, Part
+    from .reader import ByteOrder
+    from .slice_buffer import SliceBuffer
+
+__all__ = ["Delimited", "FixedLength", "Framer", "LengthPrefixed", "Lines", "OnError", "VarintPrefixed"]
+
+OnError: TypeAlias = Literal["raise", "skip"]
+
+_MAX_VARINT_BYTES: Final = 10
+_FOREVER: Final = 1 << 62
+"""A limit that nothing reaches, while an overlong frame is thrown away."""
+
+
+class Framer:
+    """What all framers do; not made directly.
+
+    After a FrameError or LimitExceeded a framer is closed, unless ``on_error="skip"``: then the bad frame is thrown
+    away as its bytes come in, counted in ``skipped``, and the next one is looked for. Belongs to one thread at a time.
+    """
+
+    def __init__(self, on_error: OnError) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
+        self._buffer = CompositeBuffer()
+        self._on_error = on_error
+        self._closed = False
+        self._discard = 0
+        self._skipped = 0
+
+    @property
+    def skipped(self) -> int:
+        """The number of bad frames that were thrown away."""
+        return self._skipped
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are held: of an unfinished frame, and of frames that nobody took."""
+        return len(self._buffer)
+
+    def feed(self, part: Part) -> Iterator[SliceBuffer]:
+        """Take a part in, now, and return an iterator over the frames that are whole.
+
+        Frames that are not taken from it come first next time. The iterator raises FrameError for bytes that can never
+        become right and LimitExceeded for a frame that is too long, after the good frames before it. Raises ClosedError
+        after that, and TypeError for what is not bytes-like; then nothing was taken in. Copies: nothing.
+        """
+        self._refuse_closed()
+        self._buffer.append(part)
+        return self._frames()
+
+    def _frames(self) -> Iterator[SliceBuffer]:
+        while self._is_past_the_bad():
+            self._refuse_closed()
+            try:
+                frame = self._next()
+            except (FrameError, LimitExceeded):
+                if self._on_error == "raise" or not self._is_skippable():
+                    self._closed = True
+                    raise
+                self._skipped += 1
+                continue
+            if frame is None:
+                return
+            yield frame
+
+    def end(self) -> None:
+        """Say that nothing more comes. Raises Underrun if bytes are left; they are kept."""
+        self._refuse_closed()
+        left = len(self._buffer)
+        if left or self._is_skippable():
+            raise Underrun(self._wanted(), left)
+
+    def encode(self, payload: Part) -> CompositeBuffer:
+        """Return the frame whose payload this is: feeding it gives the payload back. Copies: nothing.
+
+        Raises ValueError where no frame could give this payload back.
+        """
+        raise NotImplementedError
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the {type(self).__name__} framer, after an error,")
+
+    # -- what a format defines
+
+    def _next(self) -> SliceBuffer | None:
+        """Take the next frame, or return None if it is not whole. An error leaves what is to be skipped noted."""
+        raise NotImplementedError
+
+    def _wanted(self) -> int:
+        """Return how many bytes the unfinished frame has at least."""
+        return len(self._buffer) + 1
+
+    def _is_skippable(self) -> bool:
+        """Whether a bad frame is being thrown away."""
+        return self._discard > 0
+
+    def _is_past_the_bad(self) -> bool:
+        """Throw away what has come of a bad frame. False if more of it is still to come."""
+        if self._discard:
+            here = min(self._discard, len(self._buffer))
+            self._buffer.skip(here)
+            self._discard -= here
+        return self._discard == 0
+
+
+@final
+class FixedLength(Framer):
+    """Frames of ``n`` bytes each, at least one.
+
+    >>> [bytes(frame) for frame in FixedLength(2).feed(b"abcde")]
+    [b'ab', b'cd']
+    """
+
+    def __init__(self, n: SupportsIndex) -> None:
+        super().__init__("raise")
+        self._size = _positive(n, "the length of a frame")
+
+    def _next(self) -> SliceBuffer | None:
+        return self._buffer.take(self._size) if len(self._buffer) >= self._size else None
+
+    def _wanted(self) -> int:
+        return self._size
+
+    def encode(self, payload: Part) -> CompositeBuffer:
+        """Return the payload, which has the length of a frame, else ValueError. Copies: nothing."""
+        frame = CompositeBuffer([payload])
+        if len(frame) != self._size:
+            raise ValueError(f"a frame has {self._size} bytes, this payload {len(frame)}")
+        return frame
+
+
+class Delimited(Framer):
+    r"""Frames that end in one of some separators, of which none is empty.
+
+    >>> [bytes(frame) for frame in Delimited(b";", limit=10).feed(b"a=1;b=2;c")]
+    [b'a=1', b'b=2']
+
+    The separator that begins first ends the frame, and of those that begin together the longest; a frame waits while a
+    longer one may still match. ``limit`` counts the bytes before the separator. With ``keepends`` a frame has its
+    separator. Skipping goes on behind the next separator.
+    """
+
+    def __init__(
+        self, *seps: BytesLike, limit: SupportsIndex, keepends: bool = False, on_error: OnError = "raise"
+    ) -> None:
+        super().__init__(on_error)
+        if not seps:
+            raise ValueError("at least one separator is wanted")
+        self._separators = tuple([own_separator(sep) for sep in seps])
+        self._limit = size_of(limit)
+        self._keepends = keepends
+        self._seeker = Seeker(self._separators, 0)
+        self._overlong = False
+
+    def _next(self) -> SliceBuffer | None:
+        buffer = self._buffer
+        start = buffer._start
+        found = self._seeker.seek(buffer._table(), start, buffer._stop, self._limit)
+        if self._seeker.begin - start > self._limit:
+            self._overlong = True
+            raise LimitExceeded(self._limit)
+        if not found:
+            return None
+        frame = buffer._window(start, self._seeker.end if self._keepends else self._seeker.begin)
+        buffer.skip(self._seeker.end - start)
+        return frame
+
+    def _wanted(self) -> int:
+        start = self._buffer._start
+        self._seeker.seek(self._buffer._table(), start, self._buffer._stop, _FOREVER)
+        return self._seeker.end - start
+
+    def _is_skippable(self) -> bool:
+        return self._overlong
+
+    def _is_past_the_bad(self) -> bool:
+        if self._overlong:
+            buffer = self._buffer
+            self._overlong = not self._seeker.seek(buffer._table(), buffer._start, buffer._stop, _FOREVER)
+            # What may be the beginning of a separator stays.
+            buffer.skip((self._seeker.begin if self._overlong else self._seeker.end) - buffer._start)
+        return not self._overlong
+
+    def encode(self, payload: Part) -> CompositeBuffer:
+        """Return the payload with a separator behind it; with ``keepends`` the payload has it already. Copies: nothing.
+
+        Raises ValueError if a separator, or the beginning of one across the end, would end the frame elsewhere, or if
+        the payload is longer than the limit.
+        """
+        for sep in (b"",) if self._keepends else self._separators:
+            frame = CompositeBuffer([payload, sep])
+            seeker = Seeker(self._separators, 0)
+            whole = seeker.seek(frame._table(), 0, len(frame), self._limit)
+            payload_ends = self._keepends or seeker.begin == len(frame) - len(sep)
+            if whole and payload_ends and seeker.end == len(frame) and seeker.begin <= self._limit:
+                return frame
+        raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
+
+
+@final
+class Lines(Delimited):
+    r"""Lines: they end at LF, and one CR before it is part of the end; a lone CR is data.
+
+    >>> [bytes(line) for line in Lines(limit=80).feed(b"one\r\ntwo\nthr")]
+    [b'one', b'two']
+
+    ``limit`` counts the bytes of a line without its end.
+    """
+
+    def __init__(self, limit: SupportsIndex, *, keepends: bool = False, on_error: OnError = "raise") -> None:
+        super().__init__(b"\n", b"\r\n", limit=limit, keepends=keepends, on_error=on_error)
+
+
+@final
+class LengthPrefixed(Framer):
+    r"""Frames whose header tells their length.
+
+    >>> [bytes(frame) for frame in LengthPrefixed(2, limit=100).feed(b"\x00\x03abc\x00\x01")]
+    [b'abc']
+
+    | ``offset`` bytes | ``size`` bytes: the length | the rest |
+
+    The length is an unsigned number of ``size`` bytes (1, 2, 3, 4 or 8). The whole frame is ``offset + size`` (or 0,
+    if it ``includes_header``) plus that number plus ``adjust`` bytes long: at least ``offset + size``, else FrameError,
+    and at most ``limit``. The first ``strip`` bytes of a frame are left out of what is returned: the header, if None.
+
+    Skipping goes on behind the bad frame; a frame shorter than its header closes the framer even so: nobody knows
+    where the next one begins.
+    """
+
+    def __init__(
+        self,
+        size: SupportsIndex,
+        *,
+        byteorder: ByteOrder = "big",
+        offset: SupportsIndex = 0,
+        adjust: SupportsIndex = 0,
+        includes_header: bool = False,
+        strip: SupportsIndex | None = None,
+        limit: SupportsIndex,
+        on_error: OnError = "raise",
+    ) -> None:
+        super().__init__(on_error)
+        self._size = index(size)
+        if self._size not in (1, 2, 3, 4, 8):
+            raise ValueError(f"the length has 1, 2, 3, 4 or 8 bytes, not {self._size}")
+        if byteorder not in ("big", "little"):
+            raise ValueError(f"the byte order is 'big' or 'little', not {byteorder!r}")
+        self._byteorder: ByteOrder = byteorder
+        self._offset = size_of(offset)
+        self._header = self._offset + self._size
+        self._extra = index(adjust) + (0 if includes_header else self._header)
+        self._strip = self._header if strip is None else size_of(strip)
+        self._limit = _positive(limit, "the limit")
+
+    def _total(self) -> int:
+        """Return how long the frame at the front is, as its header has it."""
+        return self._buffer._uint(self._offset, self._size, self._byteorder) + self._extra
+
+    def _next(self) -> SliceBuffer | None:
+        buffer = self._buffer
+        if len(buffer) < self._header:
+            return None
+        total = self._total()
+        if not self._strip <= total <= self._limit or total < self._header:
+            self._refuse(total)
+        if len(buffer) < total:
+            return None
+        buffer.skip(self._strip)
+        return buffer.take(total - self._strip)
+
+    def _refuse(self, total: int) -> None:
+        at = self._buffer._start  # nothing else moves this buffer: the bytes that were fed before it
+        if total < self._header:
+            raise FrameError(f"the frame is {total} bytes long, its header alone {self._header}", at)
+        self._discard = total
+        if total > self._limit:
+            raise LimitExceeded(self._limit)
+        raise FrameError(f"{self._strip} bytes cannot be stripped from a frame of {total}", at)
+
+    def _wanted(self) -> int:
+        if self._discard:
+            return self._discard
+        return self._header if len(self._buffer) < self._header else self._total()
+
+    def encode(self, payload: Part) -> CompositeBuffer:
+        """Return the payload behind its header. Copies: nothing.
+
+        Bytes before the length, and any that ``strip`` takes beyond it, are zeros. Where ``strip`` leaves a part of the
+        header in the frame, the payload begins with that part. Raises ValueError if the length does not fit or does not
+        match, or if the frame is longer than the limit.
+        """
+        frame = CompositeBuffer([payload])
+        total = self._strip + len(frame)
+        declared = total - self._extra
+        if total < self._header or not 0 <= declared < 1 << (8 * self._size) or total > self._limit:
+            raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
+        prefix = bytes(self._offset) + declared.to_bytes(self._size, self._byteorder)
+        frame.appendleft((prefix + bytes(max(0, self._strip - self._header)))[: self._strip])
+        if frame._uint(self._offset, self._size, self._byteorder) != declared:
+            raise ValueError(f"the payload begins with a part of the header that declares other than {declared} bytes")
+        return frame
+
+
+@final
+class VarintPrefixed(Framer):
+    r"""Frames behind their length as a varint, as protobuf streams have them ("length-delimited").
+
+    >>> [bytes(frame) for frame in VarintPrefixed(limit=100).feed(b"\x03abc\x00\x05de")]
+    [b'abc', b'']
+
+    ``limit`` counts the bytes of a frame without its length. A length of more than 10 bytes or 64 bits is a FrameError
+    that closes the framer even when skipping.
+    """
+
+    def __init__(self, limit: SupportsIndex, *, on_error: OnError = "raise") -> None:
+        super().__init__(on_error)
+        self._limit = size_of(limit)
+
+    def _header(self) -> tuple[int, int] | None:
+        """Return the payload's length and the number of bytes that say so, or None if they have not all come."""
+        buffer = self._buffer
+        size = 0
+        for k in range(min(len(buffer), _MAX_VARINT_BYTES)):
+            byte = buffer._byte(buffer._start + k)
+            size |= (byte & 0x7F) << (7 * k)
+            if byte < 0x80 and size < 1 << 64:
+                return size, k + 1
+        if len(buffer) >= _MAX_VARINT_BYTES:
+            raise FrameError("the varint has more than 64 bits", buffer._start)
+        return None
+
+    def _next(self) -> SliceBuffer | None:
+        header = self._header()
+        if header is None:
+            return None
+        size, prefix = header
+        if size > self._limit:
+            self._discard = prefix + size
+            raise LimitExceeded(self._limit)
+        if len(self._buffer) < prefix + size:
+            return None
+        self._buffer.skip(prefix)
+        return self._buffer.take(size)
+
+    def _wanted(self) -> int:
+        if self._discard:
+            return self._discard
+        header = self._header()
+        return len(self._buffer) + 1 if header is None else sum(header)
+
+    def encode(self, payload: Part) -> CompositeBuffer:
+        """Return the payload behind its length. ValueError if it is longer than the limit. Copies: nothing."""
+        frame = CompositeBuffer()
+        body = CompositeBuffer([payload])
+        if len(body) > self._limit:
+            raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
+        frame.pack_varint(len(body))
+        frame.append(body)
+        return frame
+
+
+def _positive(value: SupportsIndex, what: str) -> int:
+    size = size_of(value)
+    if size == 0:
+        raise ValueError(f"{what} is at least 1 byte")
+    return size

@@ -1,0 +1,621 @@
+"""Reader: the typed cursor over any buffer.
+
+The bytes around the position lie in ``_data``, and reads that stay inside it touch nothing else:
+
+    _data   |........|XXXXXXXXXXXX|....|      the owner of the current part, or read-ahead
+                     _at          _end
+    position of a byte in the table = its index in _data + _shift
+
+Over a bytes object ``_data`` is that object itself. At a seam it is a copy of the few bytes that a read spans, and
+over other memory a read-ahead of at most 256 bytes. None of them is a payload copy: nothing refers to them later.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from codecs import getincrementaldecoder
+from functools import lru_cache
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
+
+from ._audit import count_copy
+from ._parts import join, size_of
+from ._search import scratch
+from ._seeker import Seeker
+from .errors import ClosedError, FrameError, LimitExceeded, Underrun
+
+if TYPE_CHECKING:
+    from ._table import Table
+    from .base_buffer import BaseBuffer
+    from .slice_buffer import SliceBuffer
+
+__all__ = ["ByteOrder", "Lease", "Reader", "Wait", "struct_of"]
+
+ByteOrder: TypeAlias = Literal["big", "little"]
+
+_READ_AHEAD: Final = 256
+"""Bytes copied ahead over memory that is not ``bytes``: enough for most headers, far less than a page."""
+
+_ANYWHERE: Final = 1 << 80
+"""A position that nothing reaches: the end of a reader that no limit was set for."""
+
+_NO_BYTES: Final = b""
+
+_U16_BE: Final = Struct(">H")
+_U16_LE: Final = Struct("<H")
+_U32_BE: Final = Struct(">I")
+_U32_LE: Final = Struct("<I")
+_U64_BE: Final = Struct(">Q")
+_U64_LE: Final = Struct("<Q")
+_I8: Final = Struct("b")
+_I16_BE: Final = Struct(">h")
+_I16_LE: Final = Struct("<h")
+_I32_BE: Final = Struct(">i")
+_I32_LE: Final = Struct("<i")
+_I64_BE: Final = Struct(">q")
+_I64_LE: Final = Struct("<q")
+_F32_BE: Final = Struct(">f")
+_F32_LE: Final = Struct("<f")
+_F64_BE: Final = Struct(">d")
+_F64_LE: Final = Struct("<d")
+
+_LINE_ENDS: Final = (b"\r\n", b"\n")
+_MAX_VARINT: Final = 1 << 64
+
+_ARRAY_SIZES: Final = {
+    "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "l": 4, "L": 4, "q": 8, "Q": 8, "f": 4, "d": 8,
+}  # fmt: skip
+"""The standard sizes of the struct module, which those of this machine's C compiler may differ from ("l")."""
+
+
+@final
+class Lease:
+    """What a reader and its buffer share: whether what the reader has seen of the buffer still holds."""
+
+    __slots__ = ("closed", "valid")
+
+    def __init__(self) -> None:
+        self.valid = True
+        self.closed = False
+
+    def revoke(self) -> None:
+        """The buffer changed: its readers' next call is an error."""
+        self.valid = False
+
+    def close(self) -> None:
+        """The reader is not to be used any more."""
+        self.valid = False
+        self.closed = True
+
+    def refuse(self) -> None:
+        """Raise what a call on a reader without a valid lease deserves."""
+        if self.closed:
+            raise ClosedError("the reader")
+        if not self.valid:
+            raise RuntimeError("the buffer changed under its reader")
+
+
+@final
+class Wait:
+    """What a failed read waits for: an absolute position, or a separator."""
+
+    __slots__ = ("limit", "position", "seeker")
+
+    def __init__(self, position: int, seeker: Seeker | None, limit: int) -> None:
+        self.position = position
+        self.seeker = seeker
+        self.limit = limit
+
+
+@final
+class Reader:
+    r"""A cursor that decodes numbers, text and slices, in one byte order unless a call fixes its own.
+
+    >>> from bytebufs import SliceBuffer
+    >>> r = SliceBuffer(b"\x00\x05hello, world").reader()
+    >>> r.take_bytes(r.u16())
+    b'hello'
+    >>> r.remaining
+    7
+
+    Made by ``buffer.reader()``; never drains the buffer. On a CompositeBuffer it is live: bytes that are appended
+    become readable, any other change makes the next call a RuntimeError. A read that wants more than there is raises
+    Underrun and leaves the position where it was; so does every other failed read. Over memory that is not ``bytes``,
+    up to 256 bytes are read ahead, so that a change made to them under a live reader may be seen late.
+
+    Reading copies no payload, but for ``take_bytes``, ``text`` and ``array``, which are counted. Belongs to one thread.
+    """
+
+    __slots__ = (
+        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_front", "_lease", "_limit", "_little", "_shift",
+        "_stop", "_table", "underrun", "wait",
+    )  # fmt: skip
+
+    def __init__(self, buffer: BaseBuffer, lease: Lease, byteorder: ByteOrder, limit: int | None = None) -> None:
+        if byteorder not in ("big", "little"):
+            raise ValueError(f"the byte order is 'big' or 'little', not {byteorder!r}")
+        self._buffer = buffer
+        self._lease = lease
+        self._little = byteorder == "little"
+        self._table: Table = buffer._table()
+        self._front = buffer._start
+        self._base = buffer._start  # the front that `limit` counts from; a child's own front lies behind it
+        self._limit = limit
+        self._bounded = False
+        self._stop = 0
+        self._data = _NO_BYTES
+        self._at = 0
+        self._end = 0
+        self._shift = self._front
+        # Of the last failed read, for parse().
+        self.underrun: Underrun | None = None
+        self.wait: Wait | None = None
+
+    # -- where it is
+
+    @property
+    def byteorder(self) -> ByteOrder:
+        """The byte order of the reads that do not fix their own."""
+        return "little" if self._little else "big"
+
+    @property
+    def position(self) -> int:
+        """Bytes between the reader's front and the next byte that it reads."""
+        self._lease.refuse()
+        return self._at + self._shift - self._front
+
+    @property
+    def remaining(self) -> int:
+        """Bytes between the position and the end of what is there now."""
+        self._lease.refuse()
+        return self._last() - (self._at + self._shift)
+
+    def seek(self, position: SupportsIndex) -> None:
+        """Go to a position, counted from the reader's front. Underrun beyond the bytes that are there."""
+        self._lease.refuse()
+        target = size_of(position)
+        self._reach(self._front, target)
+        self._move(self._front + target)
+
+    def _last(self) -> int:
+        return self._stop if self._bounded else self._buffer._stop
+
+    def _move(self, position: int) -> None:
+        """Go to a table position and forget what is known of the bytes there."""
+        self._data = _NO_BYTES
+        self._at = 0
+        self._end = 0
+        self._shift = position
+
+    def _reach(self, start: int, size: int) -> None:
+        """Raise what is due if a read of ``size`` bytes from table position ``start`` cannot be had."""
+        self._allow(start, size)
+        available = self._last() - start
+        if size > available:
+            self._underrun(Underrun(size, available), Wait(start + size, None, 0))
+
+    def _allow(self, start: int, size: int) -> None:
+        if self._limit is not None and size > self._base + self._limit - start:
+            raise LimitExceeded(self._limit)
+
+    def _underrun(self, error: Underrun, wait: Wait) -> NoReturn:
+        self.underrun = error
+        self.wait = wait
+        raise error
+
+    def _fill(self, size: int) -> None:
+        """See to it that the next ``size`` bytes stand in ``_data``, from ``_at`` on."""
+        self._lease.refuse()
+        position = self._at + self._shift
+        self._reach(position, size)
+        last = self._last()
+        if self._limit is not None:
+            last = min(last, self._base + self._limit)
+        table = self._table
+        i = table.locate(position)
+        entry = table.parts[i]
+        begin = table.begin(i)
+        stop = min(table.ends[i], last)
+        owner = entry if isinstance(entry, bytes) else entry.owner
+        if isinstance(owner, bytes) and size <= stop - position:
+            self._data = owner
+            self._shift = begin if isinstance(entry, bytes) else begin - entry.start
+        else:
+            stop = min(last, position + (size if isinstance(owner, bytes) else max(size, _READ_AHEAD)))
+            self._data = scratch(table, position, stop)
+            self._shift = position
+        self._at = position - self._shift
+        self._end = stop - self._shift
+
+    # -- numbers
+
+    def u8(self) -> int:
+        """Read an unsigned byte."""
+        at = self._at
+        if at >= self._end or not self._lease.valid:
+            self._fill(1)
+            at = self._at
+        self._at = at + 1
+        return self._data[at]
+
+    def _int(self, layout: Struct, size: int) -> int:
+        at = self._at
+        if size > self._end - at or not self._lease.valid:
+            self._fill(size)
+            at = self._at
+        self._at = at + size
+        value: int = layout.unpack_from(self._data, at)[0]
+        return value
+
+    def _float(self, layout: Struct, size: int) -> float:
+        at = self._at
+        if size > self._end - at or not self._lease.valid:
+            self._fill(size)
+            at = self._at
+        self._at = at + size
+        value: float = layout.unpack_from(self._data, at)[0]
+        return value
+
+    def i8(self) -> int:
+        """Read a signed byte."""
+        return self._int(_I8, 1)
+
+    def u16(self) -> int:
+        """Read an unsigned 16-bit number in the reader's order."""
+        return self._int(_U16_LE if self._little else _U16_BE, 2)
+
+    def u16_be(self) -> int:
+        """Read an unsigned 16-bit number, big-endian."""
+        return self._int(_U16_BE, 2)
+
+    def u16_le(self) -> int:
+        """Read an unsigned 16-bit number, little-endian."""
+        return self._int(_U16_LE, 2)
+
+    def u32(self) -> int:
+        """Read an unsigned 32-bit number in the reader's order."""
+        return self._int(_U32_LE if self._little else _U32_BE, 4)
+
+    def u32_be(self) -> int:
+        """Read an unsigned 32-bit number, big-endian."""
+        return self._int(_U32_BE, 4)
+
+    def u32_le(self) -> int:
+        """Read an unsigned 32-bit number, little-endian."""
+        return self._int(_U32_LE, 4)
+
+    def u64(self) -> int:
+        """Read an unsigned 64-bit number in the reader's order."""
+        return self._int(_U64_LE if self._little else _U64_BE, 8)
+
+    def u64_be(self) -> int:
+        """Read an unsigned 64-bit number, big-endian."""
+        return self._int(_U64_BE, 8)
+
+    def u64_le(self) -> int:
+        """Read an unsigned 64-bit number, little-endian."""
+        return self._int(_U64_LE, 8)
+
+    def i16(self) -> int:
+        """Read a signed 16-bit number in the reader's order."""
+        return self._int(_I16_LE if self._little else _I16_BE, 2)
+
+    def i16_be(self) -> int:
+        """Read a signed 16-bit number, big-endian."""
+        return self._int(_I16_BE, 2)
+
+    def i16_le(self) -> int:
+        """Read a signed 16-bit number, little-endian."""
+        return self._int(_I16_LE, 2)
+
+    def i32(self) -> int:
+        """Read a signed 32-bit number in the reader's order."""
+        return self._int(_I32_LE if self._little else _I32_BE, 4)
+
+    def i32_be(self) -> int:
+        """Read a signed 32-bit number, big-endian."""
+        return self._int(_I32_BE, 4)
+
+    def i32_le(self) -> int:
+        """Read a signed 32-bit number, little-endian."""
+        return self._int(_I32_LE, 4)
+
+    def i64(self) -> int:
+        """Read a signed 64-bit number in the reader's order."""
+        return self._int(_I64_LE if self._little else _I64_BE, 8)
+
+    def i64_be(self) -> int:
+        """Read a signed 64-bit number, big-endian."""
+        return self._int(_I64_BE, 8)
+
+    def i64_le(self) -> int:
+        """Read a signed 64-bit number, little-endian."""
+        return self._int(_I64_LE, 8)
+
+    def f32(self) -> float:
+        """Read an IEEE 754 32-bit number in the reader's order."""
+        return self._float(_F32_LE if self._little else _F32_BE, 4)
+
+    def f32_be(self) -> float:
+        """Read an IEEE 754 32-bit number, big-endian."""
+        return self._float(_F32_BE, 4)
+
+    def f32_le(self) -> float:
+        """Read an IEEE 754 32-bit number, little-endian."""
+        return self._float(_F32_LE, 4)
+
+    def f64(self) -> float:
+        """Read an IEEE 754 64-bit number in the reader's order."""
+        return self._float(_F64_LE if self._little else _F64_BE, 8)
+
+    def f64_be(self) -> float:
+        """Read an IEEE 754 64-bit number, big-endian."""
+        return self._float(_F64_BE, 8)
+
+    def f64_le(self) -> float:
+        """Read an IEEE 754 64-bit number, little-endian."""
+        return self._float(_F64_LE, 8)
+
+    def u24(self) -> int:
+        """Read an unsigned 24-bit number in the reader's order."""
+        return self._whole(3, little=self._little, signed=False)
+
+    def u24_be(self) -> int:
+        """Read an unsigned 24-bit number, big-endian."""
+        return self._whole(3, little=False, signed=False)
+
+    def u24_le(self) -> int:
+        """Read an unsigned 24-bit number, little-endian."""
+        return self._whole(3, little=True, signed=False)
+
+    def i24(self) -> int:
+        """Read a signed 24-bit number in the reader's order."""
+        return self._whole(3, little=self._little, signed=True)
+
+    def i24_be(self) -> int:
+        """Read a signed 24-bit number, big-endian."""
+        return self._whole(3, little=False, signed=True)
+
+    def i24_le(self) -> int:
+        """Read a signed 24-bit number, little-endian."""
+        return self._whole(3, little=True, signed=True)
+
+    def uint(self, n: SupportsIndex) -> int:
+        """Read an unsigned number of ``n`` bytes, at least one, in the reader's order."""
+        return self._whole(_width(n), little=self._little, signed=False)
+
+    def sint(self, n: SupportsIndex) -> int:
+        """Read a signed number of ``n`` bytes (two's complement), at least one, in the reader's order."""
+        return self._whole(_width(n), little=self._little, signed=True)
+
+    def _whole(self, size: int, *, little: bool, signed: bool) -> int:
+        if size > self._end - self._at or not self._lease.valid:
+            self._fill(size)
+        at = self._at
+        self._at = at + size
+        return int.from_bytes(self._data[at : at + size], "little" if little else "big", signed=signed)
+
+    def varint(self, *, max_bytes: SupportsIndex = 10, minimal: bool = False) -> int:
+        """Read an unsigned LEB128 number, the varint of protobuf: 7 bits a byte, the lowest first.
+
+        Raises FrameError if it has more than ``max_bytes`` bytes or 64 bits, or, if ``minimal``, is padded with zeros.
+        Source: the encoding page of the Protocol Buffers documentation.
+        """
+        most = size_of(max_bytes)
+        start = self._at + self._shift
+        value = 0
+        for k in range(most):
+            byte = self._varint_byte(start, k)
+            value |= (byte & 0x7F) << (7 * k)
+            if value >= _MAX_VARINT:
+                break
+            if byte < 0x80:
+                if minimal and byte == 0 and k:
+                    self._fail(f"the varint is padded to {k + 1} bytes", start)
+                return value
+        if value >= _MAX_VARINT:
+            self._fail("the varint has more than 64 bits", start)
+        return self._fail(f"the varint has more than {most} bytes", start)
+
+    def _varint_byte(self, start: int, k: int) -> int:
+        """Read byte ``k`` of a number that began at a table position; go back there if it has not come."""
+        at = self._at
+        if at >= self._end or not self._lease.valid:
+            try:
+                self._fill(1)
+            except (Underrun, LimitExceeded):
+                self._move(start)
+                self._reach(start, k + 1)
+                raise
+            at = self._at
+        self._at = at + 1
+        return self._data[at]
+
+    def _fail(self, reason: str, start: int) -> NoReturn:
+        self._move(start)
+        raise FrameError(reason, start - self._front)
+
+    def zigzag(self) -> int:
+        """Read a signed number as protobuf's sint64 encodes it: 0, -1, 1, -2, ... as the varints 0, 1, 2, 3, ..."""
+        value = self.varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def unpack(self, fmt: str | bytes | Struct) -> tuple[Any, ...]:
+        """Read the values of a struct format, which begins with its own byte order (``<``, ``>``, ``!`` or ``=``)."""
+        layout = struct_of(fmt)
+        size = layout.size
+        if size > self._end - self._at or not self._lease.valid:
+            self._fill(size)
+        at = self._at
+        self._at = at + size
+        return layout.unpack_from(self._data, at)
+
+    def array(self, typecode: str, n: SupportsIndex) -> array[Any]:
+        """Read ``n`` numbers as an ``array.array``: standard sizes as in struct, in the reader's order.
+
+        Copies: the numbers ("array").
+        """
+        size = _ARRAY_SIZES.get(typecode)
+        if size is None:
+            raise ValueError(f"the typecode is one of {' '.join(_ARRAY_SIZES)}, not {typecode!r}")
+        nbytes = size * size_of(n)
+        raw = self._next(nbytes)
+        numbers = array({"l": "i", "L": "I"}.get(typecode, typecode), join("array", raw))
+        if self._little != (sys.byteorder == "little"):
+            numbers.byteswap()
+        self.skip(nbytes)
+        return numbers if numbers.typecode == typecode else array(typecode, numbers)
+
+    # -- bytes
+
+    def _next(self, size: int) -> list[bytes | memoryview]:
+        """Return the next bytes in pieces, without moving."""
+        self._lease.refuse()
+        position = self._at + self._shift
+        self._reach(position, size)
+        return self._table.pieces(position, position + size)
+
+    def _slice(self, size: int) -> SliceBuffer:
+        self._lease.refuse()
+        position = self._at + self._shift
+        self._reach(position, size)
+        return self._buffer._window(position, position + size)
+
+    def take(self, n: SupportsIndex) -> SliceBuffer:
+        """Read ``n`` bytes as a slice. Complexity: O(parts spanned). Copies: nothing."""
+        size = size_of(n)
+        taken = self._slice(size)
+        self._at += size
+        return taken
+
+    def peek(self, n: SupportsIndex) -> SliceBuffer:
+        """Return the next ``n`` bytes as a slice and stay. Copies: nothing."""
+        return self._slice(size_of(n))
+
+    def take_bytes(self, n: SupportsIndex) -> bytes:
+        """Read ``n`` bytes as ``bytes``. Copies: them ("take_bytes")."""
+        size = size_of(n)
+        taken = join("take_bytes", self._next(size))
+        self._at += size
+        return taken
+
+    def text(self, n: SupportsIndex, encoding: str = "utf-8") -> str:
+        """Read ``n`` bytes as text. A character may lie across a seam; the bytes are never joined.
+
+        Raises UnicodeDecodeError, with its place counted in the piece that shows it, and LookupError for an unknown
+        encoding. Copies: the text ("text").
+        """
+        size = size_of(n)
+        pieces = self._next(size)
+        count_copy("text", size)
+        if len(pieces) == 1:
+            text = str(pieces[0], encoding)
+        else:
+            decoder = getincrementaldecoder(encoding)()
+            text = "".join([decoder.decode(piece) for piece in pieces]) + decoder.decode(b"", final=True)
+        self._at += size
+        return text
+
+    def skip(self, n: SupportsIndex) -> None:
+        """Pass ``n`` bytes."""
+        self._lease.refuse()
+        size = size_of(n)
+        self._reach(self._at + self._shift, size)
+        self._at += size
+
+    def expect(self, literal: bytes) -> None:
+        """Pass exactly these bytes. FrameError at the first that differs, Underrun if only more are missing."""
+        self._lease.refuse()
+        position = self._at + self._shift
+        self._allow(position, len(literal))
+        here = min(len(literal), self._last() - position)
+        seen = scratch(self._table, position, position + here)
+        if seen != literal[:here]:
+            k = next(k for k in range(here) if seen[k] != literal[k])
+            raise FrameError(f"{literal!r} is expected, not {seen[: k + 1]!r}", position + k - self._front)
+        self._reach(position, len(literal))
+        self._at += len(literal)
+
+    def sub(self, n: SupportsIndex) -> Reader:
+        """Read ``n`` bytes as a reader of their own, with the same byte order; this one passes them.
+
+        What underruns in it can never become right: its bytes are all there.
+        """
+        size = size_of(n)
+        self._lease.refuse()
+        position = self._at + self._shift
+        self._reach(position, size)
+        child = Reader(self._buffer, self._lease, self.byteorder)
+        child._front = position
+        child._bounded = True
+        child._stop = position + size
+        child._move(position)
+        self._at += size
+        return child
+
+    # -- separators
+
+    def until(self, sep: bytes, *, limit: SupportsIndex) -> SliceBuffer:
+        """Read the bytes before ``sep`` as a slice, and pass ``sep`` too. Copies: nothing.
+
+        Raises LimitExceeded if more than ``limit`` bytes stand before it, as soon as that is certain; Underrun with the
+        separator if it has not come; ValueError if it is empty. Complexity: linear.
+        """
+        if not isinstance(sep, bytes):
+            raise TypeError(f"a separator of a reader is bytes, not {type(sep).__name__}")
+        if not sep:
+            raise ValueError("empty separator")
+        return self._until((sep,), size_of(limit))
+
+    def line(self, *, limit: SupportsIndex) -> SliceBuffer:
+        """Read a line without its end, as a slice: it ends at LF, and one CR before that is part of the end.
+
+        ``limit`` counts the bytes of the line without its end. A lone CR is data. Errors as :meth:`until`.
+        """
+        return self._until(_LINE_ENDS, size_of(limit))
+
+    def _until(self, separators: tuple[bytes, ...], limit: int) -> SliceBuffer:
+        self._lease.refuse()
+        start = self._at + self._shift
+        last = self._last()
+        seeker = Seeker(separators, start)
+        found = seeker.seek(self._table, start, last, limit)
+        self._allow_separator(seeker, start, limit)
+        if not found:
+            error = Underrun(seeker.end - start, last - start, separators[-1])
+            self._underrun(error, Wait(start, seeker, limit))
+        self._move(seeker.end)
+        return self._buffer._window(start, seeker.begin)
+
+    def _allow_separator(self, seeker: Seeker, start: int, limit: int) -> None:
+        """Hold what was found, or may still come, against this read's limit and the reader's own.
+
+        Of two that are exceeded, the one is named that fewer bytes would have exceeded: the same for every cut.
+        """
+        if self._limit is not None:
+            last = self._base + self._limit
+            if seeker.end > last and start + limit + seeker.longest > last:
+                raise LimitExceeded(self._limit)
+        if seeker.begin - start > limit:
+            raise LimitExceeded(limit)
+
+
+@lru_cache(maxsize=256)
+def _compiled(fmt: str | bytes) -> Struct:
+    return Struct(fmt)
+
+
+def struct_of(fmt: str | bytes | Struct) -> Struct:
+    """Return a format, compiled. Raises ValueError where it leaves the byte order and padding to the machine."""
+    layout = fmt if isinstance(fmt, Struct) else _compiled(fmt)
+    if layout.format[:1] not in ("<", ">", "!", "="):
+        raise ValueError(f"the format {layout.format!r} has no byte order: begin it with '<' or '>'")
+    return layout
+
+
+def _width(n: SupportsIndex) -> int:
+    size = size_of(n)
+    if size == 0:
+        raise ValueError("a number has at least one byte")
+    return size

@@ -1,0 +1,65 @@
+"""What all tests share: how hard hypothesis tries, and which tests need a program from outside.
+
+The environment chooses the profile: `BYTEBUFS_PROFILE=short` (the default: the same examples every time),
+`ci` (what the gate runs) or `long` (for as long as one likes to wait).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import unittest
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+MACHINE_EXAMPLES: Final = {"short": 50, "ci": 2_000, "long": 200_000}
+"""Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default)."""
+
+# Deadlines are off everywhere: on a busy machine they report the machine. too_slow likewise.
+_COMMON: Final = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", _COMMON, max_examples=50, derandomize=True)
+settings.register_profile("ci", _COMMON, max_examples=500)
+settings.register_profile("long", _COMMON, max_examples=100_000)
+
+PROFILE: Final = os.environ.get("BYTEBUFS_PROFILE", "short")
+
+# Where Debian keeps what only root has on its path: nginx, tcpdump.
+_PATH: Final = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if PROFILE not in MACHINE_EXAMPLES:
+        raise pytest.UsageError(f"BYTEBUFS_PROFILE={PROFILE}: choose from {', '.join(MACHINE_EXAMPLES)}")
+    settings.load_profile(PROFILE)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return (
+        f"profile: {PROFILE} ({settings.get_profile(PROFILE).max_examples} examples a property, "
+        f"{MACHINE_EXAMPLES[PROFILE]} a state machine)"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every state machine its number of runs, whatever else its settings say."""
+    machines = {item.cls for item in items if isinstance(item, pytest.Function) and item.cls is not None}
+    for machine in machines:
+        if issubclass(machine, unittest.TestCase) and isinstance(getattr(machine, "settings", None), settings):
+            machine.settings = settings(machine.settings, max_examples=MACHINE_EXAMPLES[PROFILE])
+
+
+def missing_programs(item: pytest.Item) -> list[str]:
+    """Return the programs in the test's `needs` marks that are not installed here."""
+    wanted = [program for mark in item.iter_markers("needs") for program in mark.args]
+    return [program for program in wanted if shutil.which(program, path=_PATH) is None]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    missing = missing_programs(item)
+    if missing:
+        reason = f"not installed: {', '.join(missing)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason} (under CI=true a program that a test needs has to be there)", pytrace=False)
+        pytest.skip(reason)

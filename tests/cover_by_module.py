@@ -1,0 +1,133 @@
+"""Demand that each module of the package is covered, lines and branches, by its own test file alone.
+
+    python -m tests.cover_by_module [MODULE ...]
+
+`bytebufs/_parts.py` is tested by `tests/test_parts.py`, `bytebufs/testing/fakes.py` by
+`tests/testing/test_fakes.py` or `tests/test_testing_fakes.py`. `__init__` modules are exempt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+WORKERS: Final = min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one test file covers of its module. `trouble` says why there is nothing to count."""
+
+    module: str
+    seconds: float = 0.0
+    percent: float = 0.0
+    statements: int = 0
+    lines: Sequence[int] = ()
+    branches: Sequence[tuple[int, int]] = ()
+    trouble: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return not (self.lines or self.branches or self.trouble)
+
+    @property
+    def missing(self) -> str:
+        """Lines, and branches that leave from lines that did run; a negative target leaves the function."""
+        if self.trouble:
+            return self.trouble.splitlines()[0]
+        branches = [
+            f"{start}->{'exit' if stop < 0 else stop}" for start, stop in self.branches if start not in self.lines
+        ]
+        return ", ".join([*map(str, self.lines), *branches])
+
+
+def modules() -> Iterator[Path]:
+    """Yield the package's modules, `__init__` and `__main__` left out."""
+    for path in sorted((ROOT / "bytebufs").rglob("*.py")):
+        if not path.stem.startswith("__"):
+            yield path.relative_to(ROOT)
+
+
+def own_tests(module: Path) -> Path:
+    """Return where the module's tests belong, whether or not they are there."""
+    parts = [part.lstrip("_") for part in module.with_suffix("").parts[1:]]
+    beside = Path("tests", *parts[:-1], f"test_{parts[-1]}.py")
+    return beside if (ROOT / beside).exists() else Path("tests", f"test_{'_'.join(parts)}.py")
+
+
+def measure(module: Path) -> Result:
+    """Run the module's own tests under coverage."""
+    tests = own_tests(module)
+    if not (ROOT / tests).exists():
+        return Result(str(module), trouble=f"{tests} is missing")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        data, report = Path(folder, "data"), Path(folder, "report.json")
+        coverage = [sys.executable, "-m", "coverage"]
+        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+        run = _run([*coverage, "run", f"--data-file={data}", *pytest])
+        if run.returncode:
+            return Result(str(module), time.monotonic() - began, trouble=f"{tests} fails\n{run.stdout}{run.stderr}")
+        _run([*coverage, "combine", f"--data-file={data}", folder])
+        made = _run(
+            [
+                *coverage,
+                "json",
+                f"--data-file={data}",
+                f"--include={module}",
+                "--fail-under=0",
+                "-o",
+                str(report),
+            ]
+        )
+        if made.returncode:
+            return Result(str(module), time.monotonic() - began, trouble=f"never imported\n{made.stdout}{made.stderr}")
+        [found] = json.loads(report.read_text(encoding="utf-8"))["files"].values()
+    return Result(
+        str(module),
+        time.monotonic() - began,
+        found["summary"]["percent_covered"],
+        found["summary"]["num_statements"],
+        found["missing_lines"],
+        [(start, stop) for start, stop in found["missing_branches"]],
+    )
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a line for each module, then what went wrong at length; return 1 if anything did."""
+    chosen = [path for path in modules() if not arguments or path.stem in arguments or str(path) in arguments]
+    width = max((len(str(path)) for path in chosen), default=0)
+    print(f"{'module':<{width}}  {'seconds':>7}  {'lines':>5}  {'cover':>7}  missing")
+    results = []
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for result in pool.map(measure, chosen):
+            results.append(result)
+            print(
+                f"{result.module:<{width}}  {result.seconds:7.1f}  {result.statements:5}  "
+                f"{result.percent:6.2f}%  {result.missing}".rstrip(),
+                flush=True,
+            )
+    incomplete = [result for result in results if not result.complete]
+    for result in incomplete:
+        if "\n" in result.trouble:
+            print(f"\n{result.module}: {result.trouble}")
+    print(f"{len(results) - len(incomplete)} of {len(results)} modules are fully covered by their own tests")
+    return 1 if incomplete or not results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,773 @@
+"""examples/http_reassembly.py: the captures of the repository, files beyond memory, and files that are no captures."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import pytest
+
+from bytebufs import CompositeBuffer, SliceBuffer, no_copy
+from examples import http_reassembly
+from examples._capture import read_packets
+from examples._http1 import RequestParser, ResponseParser
+from examples._http1_half import HalfParser
+from examples._tcp import Ending, Gap, HalfStream
+from examples.http_reassembly import (
+    as_json,
+    explanation_of,
+    find_messages,
+    line_of,
+    main,
+    map_file,
+    printable,
+    read_capture,
+)
+
+from .example_wire import (
+    ACK,
+    FIN,
+    RST,
+    SYN,
+    Tcp,
+    block,
+    enhanced,
+    ethernet,
+    facts,
+    frames,
+    interface,
+    ipv4,
+    ipv6,
+    messages_in,
+    pcap,
+    pcapng,
+    section,
+    talk,
+)
+
+ROOT: Final = Path(__file__).parent.parent
+CAPTURES: Final = ROOT / "examples" / "captures"
+WHOLE: Final = ["loopback.pcap", "mangled.pcapng"]
+NOTHING: Final = hashlib.sha256(b"").hexdigest()
+
+Json = dict[str, Any]
+
+GET: Final = b"GET /a HTTP/1.1\r\nHost: example\r\n\r\n"
+HELLO: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3;x=y\r\ncde\r\n0\r\nT: u\r\n\r\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[bytes], str]:
+    def written(capture: bytes) -> str:
+        path = tmp_path / "x.pcap"
+        path.write_bytes(capture)
+        return str(path)
+
+    return written
+
+
+Write = Callable[[bytes], str]
+
+
+# -- the captures in the repository
+
+
+def manifest(name: str) -> Json:
+    loaded: Json = json.loads((CAPTURES / f"{name}.json").read_text())
+    return loaded
+
+
+def messages_of(name: str, directory: Path) -> list[Json]:
+    """Return what the program writes of a capture of the repository, and export its bodies."""
+    output = directory / "messages.json"
+    status = main([str(CAPTURES / name), "--json", str(output), "--export", str(directory / "bodies")])
+    assert status == 0
+    return [json.loads(line) for line in output.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_body_is_what_curl_saved(name: str, tmp_path: Path) -> None:
+    expected = []
+    for each in manifest("loopback")["exchanges"]:
+        asked = {"stream": each["stream"], "target": each["target"], "error": None}
+        nothing = {"body_length": 0, "body_sha256": NOTHING}
+        statuses = [({"status": status}, nothing) for status in each["interim"]]
+        for kind, facts_, body in [
+            ("request", {"method": each["method"]}, digested(each["request"])),
+            *(("response", status, body) for status, body in statuses),
+            ("response", {"status": each["status"]}, digested(each["response"])),
+        ]:
+            expected.append(asked | {"kind": kind} | facts_ | body)
+    found = messages_of(name, tmp_path)
+    keys = ("stream", "target", "error", "kind", "method", "status", "body_length", "body_sha256")
+    assert [{key: one[key] for key in keys if key in one} for one in found] == expected
+
+
+def digested(facts_: Json) -> Json:
+    return {"body_length": facts_["length"], "body_sha256": facts_["sha256"]}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_rest_of_the_manifest(name: str, tmp_path: Path) -> None:
+    found = messages_of(name, tmp_path)
+    streams = {one["stream"]: one for one in manifest("loopback")["streams"]}
+    trailers = {one["target"]: one["response"]["trailers"] for one in manifest("loopback")["exchanges"]}
+    for one in found:
+        ends = [streams[one["stream"]]["client"], streams[one["stream"]]["server"]]
+        assert [one["src"], one["dst"]] == (ends if one["kind"] == "request" else ends[::-1])
+        final = one["kind"] == "response" and one["status"] >= 200
+        assert one["trailers"] == (trailers[one["target"]] if final else [])
+        assert one["complete"]
+
+
+@pytest.mark.parametrize("name", [*WHOLE, "lossy.pcap"])
+def test_nothing_is_copied(name: str, tmp_path: Path) -> None:
+    assert {one["copied"] for one in messages_of(name, tmp_path)} == {0}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_exported_file_has_its_hash(name: str, tmp_path: Path) -> None:
+    found = messages_of(name, tmp_path)
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "bodies").iterdir()}
+    expected = {f"{n:06}.body": one["body_sha256"] for n, one in enumerate(found, 1) if one["body_length"]}
+    assert files == expected
+
+
+def test_the_capture_that_was_mangled_has_its_bodies_in_more_parts(tmp_path: Path) -> None:
+    plain, mangled = ([one["parts"] for one in messages_of(name, tmp_path)] for name in WHOLE)
+    assert sum(mangled) > 2 * sum(plain)
+
+
+def test_exactly_the_damaged_messages_are_reported(tmp_path: Path) -> None:
+    lossy = manifest("lossy")
+    damaged: dict[tuple[object, ...], Json] = {}
+    whole: dict[tuple[object, ...], Json] = {}
+    method = ""
+    for one in messages_of("lossy.pcap", tmp_path):
+        method = one.get("method", method)  # of the request that a response follows
+        if one.get("status") != 100:
+            kept = whole if one["complete"] else damaged
+            kept[one["stream"], one["kind"], method, one["target"]] = one
+    assert set(damaged) == {name_of(one) for one in lossy["damaged"]}
+    for one in lossy["damaged"]:
+        error = damaged[name_of(one)]["error"]
+        assert sum(int(clause.split()[0]) for clause in error.split("; ")) == one["lost"]
+        assert all("bytes missing" in clause for clause in error.split("; "))
+        assert ("inside the head" in error) == (one["where"] == "head")
+    expected = {name_of(one): digested(one) for one in lossy["whole"]}
+    assert {name: {key: one[key] for key in digested(lossy["whole"][0])} for name, one in whole.items()} == expected
+
+
+def name_of(one: Json) -> tuple[object, ...]:
+    return one["stream"], one["kind"], one["method"], one["target"]
+
+
+@pytest.mark.needs("tshark")
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_objects_that_tshark_exports_agree(name: str, tmp_path: Path) -> None:
+    """All but those of one stream: tshark takes what follows a response to a pipelined HEAD for its body."""
+    found = messages_of(name, tmp_path)
+    (misread,) = {one["stream"] for one in found if one.get("method") == "HEAD" and "/pipelined/" in one["target"]}
+    ours: Counter[str] = Counter()
+    theirs: Counter[str] = Counter()
+    for number, one in enumerate(found, 1):
+        if one["body_length"] and one["stream"] != misread:
+            body = (tmp_path / "bodies" / f"{number:06}.body").read_bytes()
+            coded = ["Content-Encoding", "gzip"] in one["headers"]
+            ours[hashlib.sha256(gzip.decompress(body) if coded else body).hexdigest()] += 1
+    command = ["tshark", "-Q", "-r", str(CAPTURES / name), "-o", "tcp.reassemble_out_of_order:TRUE"]
+    subprocess.run([*command, "--export-objects", f"http,{tmp_path}/objects"], check=True, capture_output=True)
+    for path in (tmp_path / "objects").iterdir():
+        theirs[hashlib.sha256(path.read_bytes()).hexdigest()] += 1
+    del theirs[NOTHING]  # it writes a file for some of the bodies that are empty
+    assert ours - theirs == Counter()
+    assert set(theirs - ours) <= {one["body_sha256"] for one in found if one["stream"] == misread}
+
+
+@cache
+def halves_of(name: str) -> list[tuple[bytes, bytes]]:
+    """Return the bytes that each side sent, for each stream of a capture without holes."""
+    capture = read_capture(read_packets(map_file(CAPTURES / name)))
+
+    def sent(half: HalfStream) -> bytes:
+        return b"".join(bytes(event) for event in half.events() if not isinstance(event, Gap))
+
+    return [(sent(stream.halves[0]), sent(stream.halves[1])) for stream in capture.connections.streams]
+
+
+def parsed(asked: list[SliceBuffer], answered: list[SliceBuffer]) -> list[tuple[object, ...]]:
+    requests = RequestParser()
+    responses = ResponseParser(requests)
+    for parser, parts in (requests, asked), (responses, answered):
+        for part in parts:
+            parser.feed(part)
+        parser.end(Ending.CLOSED)
+    return [facts(message) for message in (*requests.messages, *responses.messages)]
+
+
+def cut(data: bytes, *offsets: int) -> list[SliceBuffer]:
+    whole = SliceBuffer(data)
+    return [whole[start:stop] for start, stop in pairwise([0, *offsets, len(data)])]
+
+
+STREAMS: Final = range(len(manifest("loopback")["streams"]))
+
+
+@pytest.mark.parametrize("number", STREAMS)
+def test_a_stream_fed_one_byte_at_a_time(number: int) -> None:
+    asked, answered = halves_of("loopback.pcap")[number]
+    whole = parsed(cut(asked), cut(answered))
+    assert parsed(cut(asked, *range(1, len(asked))), cut(answered, *range(1, len(answered)))) == whole
+
+
+@pytest.mark.parametrize("number", STREAMS)
+def test_a_stream_cut_at_every_offset(number: int) -> None:
+    """At every one of a small stream; of a large one at some around line ends, and some inside bodies."""
+    asked, answered = halves_of("loopback.pcap")[number]
+    whole = parsed(cut(asked), cut(answered))
+    choices = random.Random(number)
+    for offset in offsets_of(asked, choices):
+        assert parsed(cut(asked, offset), cut(answered)) == whole
+    for offset in offsets_of(answered, choices):
+        assert parsed(cut(asked), cut(answered, offset)) == whole
+
+
+def offsets_of(data: bytes, choices: random.Random) -> list[int]:
+    if len(data) <= 4000:
+        return list(range(1, len(data)))
+    lines = [at + near for at in range(len(data)) if data[at : at + 2] == b"\r\n" for near in range(-1, 4)]
+    inside = [offset for offset in lines if 0 < offset < len(data)]
+    return choices.sample(inside, min(300, len(inside))) + choices.sample(range(1, len(data)), 100)
+
+
+def test_a_hidden_copy_is_told(
+    monkeypatch: pytest.MonkeyPatch, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed = HalfParser.feed
+
+    def careless(self: HalfParser, part: SliceBuffer) -> None:
+        CompositeBuffer([part, b"!"]).contiguous()
+        feed(self, part)
+
+    monkeypatch.setattr(HalfParser, "feed", careless)
+    capture = pcap(frames(talk(GET, HELLO, size=len(HELLO) - 1)))
+    assert [one["copied"] for one in messages_in(capture)] == [len(GET) + 1, len(HELLO) + 2]
+    assert main([write(capture)]) == 0
+    assert f"{len(GET) + 1} bytes copied" in capsys.readouterr().out
+
+
+# -- large files
+
+
+def run_measured(*arguments: str) -> tuple[str, int]:
+    """Run the program in a process of its own; return its output and its largest resident size in bytes.
+
+    VmHWM, where getrusage would do at first sight: the latter takes over what the forking process had.
+    """
+    script = (
+        "import runpy, sys\n"
+        "sys.argv[0] = 'http_reassembly'\n"
+        "try: runpy.run_module('examples.http_reassembly', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])\n"
+    )
+    command = [sys.executable, "-c", script, *arguments]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    output, _, peak = run.stdout.rstrip().rpartition("\n")
+    return output, int(peak) * 1024
+
+
+def write_sparse(path: Path, pieces: list[bytes | int]) -> int:
+    """Write bytes, and blocks of so many bytes whose inside is a hole; return the size."""
+    with path.open("wb") as file:
+        for piece in pieces:
+            if isinstance(piece, int):
+                file.write(struct.pack("<II", 0xBAD, piece))
+                file.seek(piece - 12, os.SEEK_CUR)
+                file.write(struct.pack("<I", piece))
+            else:
+                file.write(piece)
+        return file.tell()
+
+
+def test_a_sparse_capture_of_a_gibibyte_is_walked_in_little_memory(tmp_path: Path) -> None:
+    segments = talk(*([GET, HELLO] * 125))
+    packets = [enhanced(frame) for frame in frames(segments)]
+    pieces: list[bytes | int] = [section(), interface()]
+    for packet in packets:
+        pieces += [packet, 5 << 20]
+    path = tmp_path / "sparse.pcapng"
+    assert write_sparse(path, pieces) > 1 << 30
+    output, peak = run_measured(str(path), "--json", str(tmp_path / "out.json"))
+    assert "250 messages, 0 of them incomplete" in output
+    assert peak < 100 << 20
+
+
+def test_messages_more_than_four_gibibytes_apart(tmp_path: Path) -> None:
+    first, second, *rest = [enhanced(frame) for frame in frames(talk(GET, HELLO, GET, CHUNKED, size=20))]
+    half = len(rest) // 2
+    huge = 3 << 30
+    pieces: list[bytes | int] = [section(), interface(), first, huge, second, *rest[:half], huge, *rest[half:]]
+    path = tmp_path / "apart.pcapng"
+    assert write_sparse(path, pieces) > 6 << 30
+    output, peak = run_measured(str(path), "--json", str(tmp_path / "out.json"), "--export", str(tmp_path / "bodies"))
+    assert "4 messages, 0 of them incomplete" in output
+    assert peak < 100 << 20
+    found = [json.loads(line) for line in (tmp_path / "out.json").read_text().splitlines()]
+    assert [one["body_length"] for one in found] == [0, 5, 0, 5]
+    assert {one["copied"] for one in found} == {0}
+    assert sorted(path.read_bytes() for path in (tmp_path / "bodies").iterdir()) == [b"abcde", b"hello"]
+
+
+def test_one_body_more_than_four_gibibytes_apart(tmp_path: Path) -> None:
+    """A body in two parts, far from each other in the file."""
+    segments = [enhanced(frame) for frame in frames(talk(GET, HELLO, size=len(HELLO) - 2))]
+    huge = (4 << 30) - 4
+    pieces: list[bytes | int] = [section(), interface(), *segments[:-3], huge, 1 << 20, *segments[-3:]]
+    path = tmp_path / "apart.pcapng"
+    write_sparse(path, pieces)
+    output, peak = run_measured(str(path), "--explain", "2")
+    assert "5 bytes in 2 parts" in output
+    places = [int(line.split("[")[1].split(":")[0]) for line in output.splitlines()[-2:]]
+    assert places[1] - places[0] > 1 << 32
+    assert peak < 100 << 20
+
+
+# -- the command line
+
+
+def test_a_line_a_message(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([write(pcap(frames(talk(GET, HELLO, GET, CHUNKED))))]) == 0
+    first, second, _, fourth, summary = capsys.readouterr().out.splitlines()
+    assert first == "    1  stream 0  10.0.0.1:40000 > 10.0.0.2:80  GET /a  no body"
+    assert second == "    2  stream 0  10.0.0.2:80 > 10.0.0.1:40000  200 /a  5 bytes in 1 part"
+    assert fourth.endswith("5 bytes in 2 parts")
+    assert summary == "4 messages, 0 of them incomplete; 1 TCP stream, 0 of them not HTTP/1; 8 packets"
+
+
+def test_damaged_messages_are_told_and_change_no_status(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    segments = talk(GET, HELLO, size=len(HELLO) - 2)
+    assert main([write(pcap(frames(segments[:4] + segments[5:])))]) == 0
+    out = capsys.readouterr().out
+    assert "incomplete: 2 bytes missing from byte 3 of the body on" in out
+    assert "2 messages, 1 of them incomplete" in out
+
+
+def test_what_was_left_out_is_counted(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    other = Tcp(1, b"x")
+    packets = [
+        *frames(talk(GET, HELLO)),
+        *frames(talk(b"\x16\x03\x01\x02\x00", b"\x16\x03\x03\x02\x00", port=443)),
+        *(ethernet(ipv4(other, protocol=17)), ethernet(ipv4(other, fragment=0x2000)), ethernet(b"\x45")),
+        *(ethernet(ipv6(other), kind=0x88CC), ethernet(ipv6(other), kind=0x88CC)),
+    ]
+    assert main([write(pcap(packets))]) == 0
+    summary = capsys.readouterr().out.splitlines()[-1]
+    assert "2 messages, 0 of them incomplete; 2 TCP streams, 1 of them not HTTP/1; 17 packets; " in summary
+    for words in (
+        "1 packet without TCP",
+        "1 packet in fragments",
+        "2 packets without IP",
+        "1 packet with cut or damaged",
+    ):
+        assert words in summary
+
+
+def test_explain_shows_where_the_bytes_lie(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    capture = pcap(frames(talk(GET, CHUNKED)))
+    assert main([write(capture), "--explain", "2"]) == 0
+    out = capsys.readouterr().out
+    for part in (b"ab", b"cde"):
+        at = capture.index(b"\r\n" + part + b"\r\n") + 2
+        assert f"[{at}:{at + len(part)}] of mmap of {len(capture)}" in out
+    assert "  1  stream" not in out
+
+
+@pytest.mark.parametrize("number", ["0", "3", "-1"])
+def test_explain_a_message_that_is_not_there(number: str, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([write(pcap(frames(talk(GET, HELLO)))), "--explain", number]) == 2
+    assert f"no message {number} among 2" in capsys.readouterr().err
+
+
+def test_names_of_exported_files_come_from_numbers_alone(tmp_path: Path, write: Write) -> None:
+    evil = b"GET /../../../etc/passwd HTTP/1.1\r\n\r\n"
+    cut_short = talk(evil, HELLO, port=9, size=len(HELLO) - 1)[:-3]
+    capture = pcap(frames(talk(evil, HELLO) + cut_short))
+    assert main([write(capture), "--export", str(tmp_path / "new" / "bodies")]) == 0
+    files = {path.name: path.read_bytes() for path in (tmp_path / "new" / "bodies").iterdir()}
+    assert files == {"000002.body": b"hello", "000004.partial": b"hell"}
+
+
+def test_the_order_of_json(write: Write, tmp_path: Path) -> None:
+    """By stream, and a response after its request, whatever the order of the packets."""
+    one, two = talk(GET, HELLO, GET, HELLO), talk(GET, HELLO, port=2)
+    mixed = [segment for pair in zip(one, reversed(two), strict=False) for segment in pair] + one[len(two) :]
+    assert main([write(pcap(frames(mixed))), "--json", str(tmp_path / "out")]) == 0
+    found = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [(one["stream"], one["kind"]) for one in found] == [
+        *[(0, "request"), (0, "response")] * 2,
+        *[(1, "request"), (1, "response")],
+    ]
+    assert list(found[0]) == [
+        *("stream", "src", "dst", "kind", "method", "target", "headers", "trailers"),
+        *("body_length", "body_sha256", "parts", "copied", "complete", "error"),
+    ]
+    assert list(found[1])[4] == "status"
+    assert found[0]["headers"] == [["Host", "example"]]
+
+
+def test_control_characters_reach_no_terminal(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = b"GET /\x9b31m\xc2\xad HTTP/1.1\r\n\r\n"
+    assert main([write(pcap(frames(talk(evil, HELLO))))]) == 0
+    out = capsys.readouterr().out
+    assert "/\\x9b31mÂ\\xad" in out
+    assert printable("a\x1b[2J\n\u202e\u2028é") == "a\\x1b[2J\\n\\u202e\\u2028é"
+
+
+def test_an_ascii_terminal(write: Write) -> None:
+    evil = b"GET /\xe9 HTTP/1.1\r\n\r\n"
+    path = write(pcap(frames(talk(evil, HELLO))))
+    run = program(path, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert run.returncode == 0
+    assert b"GET /\\xe9" in run.stdout
+
+
+def program(*arguments: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "examples.http_reassembly", *arguments]
+    environment = {**os.environ, **environ}
+    return subprocess.run(command, check=False, capture_output=True, cwd=ROOT, env=environment, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("capture", "error"),
+    [
+        (b"", "the file is empty"),
+        (b"abc", "too short for a capture"),
+        (b"no capture at all", "neither pcap nor pcapng"),
+        (pcap([])[:20], "the file header is cut"),
+        (section()[:20], "the file ends"),
+    ],
+)
+def test_files_that_are_no_captures(
+    capture: bytes, error: str, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([write(capture)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert error in err
+
+
+def test_a_file_that_is_cut_gives_its_whole_packets_first(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([write(pcap(frames(talk(GET, HELLO)))[:-3])]) == 2
+    out, err = capsys.readouterr()
+    assert "2 messages" in out
+    assert "the file ends in packet 6" in err
+
+
+def test_a_capture_without_messages(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([write(pcap([]))]) == 0
+    assert capsys.readouterr().out.startswith("0 messages")
+
+
+def test_what_cannot_be_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("absent", ".", "pipe"):
+        assert main([str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_where_nothing_can_be_written(tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(pcap(frames(talk(GET, HELLO))))
+    assert main([path, "--json", str(tmp_path)]) == 2
+    assert main([path, "--export", path]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "--explain", "x"]])
+def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away(write: Write) -> None:
+    path = write(pcap(frames(talk(*[GET, HELLO] * 2000))))
+    with subprocess.Popen(
+        [sys.executable, "-m", "examples.http_reassembly", path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout
+        process.stdout.close()
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, b"")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_a_progress_bar(rich: bool, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_reassembly, "LONG_CAPTURE", 0)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    if not rich:
+        monkeypatch.setitem(sys.modules, "rich.progress", None)
+    assert main([write(pcap(frames(talk(*[GET, HELLO] * 600))))]) == 0
+    assert ("reading packets" in terminal.getvalue()) == rich
+
+
+def test_no_progress_bar_where_nobody_looks(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(http_reassembly, "LONG_CAPTURE", 0)
+    assert main([write(pcap(frames(talk(GET, HELLO))))]) == 0
+    assert capsys.readouterr().err == ""
+
+
+# -- roles
+
+
+def test_who_asks_is_told_by_what_is_said() -> None:
+    """The first packet of the capture is the server's, and the handshake is not in it."""
+    segments = talk(GET, HELLO, GET, HELLO, handshake=False)
+    found = messages_in(pcap(frames([Tcp(5001, from_client=False), *segments])))
+    assert [one["kind"] for one in found] == ["request", "response"] * 2
+    assert {one["src"] for one in found if one["kind"] == "request"} == {"10.0.0.1:40000"}
+
+
+def test_a_capture_that_begins_before_a_response() -> None:
+    """Its request is not there; the next one has its own response."""
+    found = messages_in(pcap(frames(talk(b"", HELLO, GET, HELLO, handshake=False))))
+    assert [(one["kind"], one["target"]) for one in found] == [
+        ("response", None),
+        ("request", "/a"),
+        ("response", "/a"),
+    ]
+
+
+@pytest.mark.parametrize("client", [True, False])
+def test_one_direction_alone(client: bool) -> None:
+    segments = [segment for segment in talk(GET, HELLO, GET, HELLO) if segment.from_client == client]
+    found = messages_in(pcap(frames(segments)))
+    assert [one["target"] for one in found] == (["/a", "/a"] if client else [None, None])
+    assert all(one["complete"] for one in found)
+
+
+def test_a_reset_connection() -> None:
+    segments = talk(GET, b"HTTP/1.1 200 OK\r\n\r\nall")[:-2]
+    (_, response) = messages_in(pcap(frames([*segments, Tcp(0, b"", RST)])))
+    assert response["error"] == "the connection was reset at byte 3 of the body"
+
+
+def test_snapshot_lengths_cut_bodies() -> None:
+    capture = pcap(
+        frames(talk(GET, b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n" + bytes(900), GET, HELLO)), snap=200
+    )
+    _, response, _, last = messages_in(capture)
+    assert str(response["error"]).startswith("794 bytes missing from byte 106 of the body on")
+    assert last["complete"]
+
+
+# -- random and mutated captures: 22 000 runs, always the same
+
+RUNS: Final = 1100
+BASES: Final = [
+    talk(GET, HELLO, GET, CHUNKED, size=40),
+    talk(b"HEAD /h HTTP/1.1\r\n\r\n" + GET, HELLO[:-5] + CHUNKED, size=25, isn=(2**32 - 30, 2**32 - 90)),
+    talk(
+        b"PUT /p HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        bytes(50),
+        HELLO,
+    ),
+    talk(b"GET /w HTTP/1.1\r\nUpgrade: x\r\n\r\n", b"HTTP/1.1 101 Go\r\n\r\nxx", b"\x01\x02", b"\x03", size=9),
+    talk(b"CONNECT a:1 HTTP/1.1\r\n\r\n", HELLO, GET, b"HTTP/1.0 200 OK\r\n\r\nto the end", handshake=False),
+]
+TOKENS: Final = [
+    *(
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b":",
+        b";",
+        b"0x",
+        b"-",
+        b"_",
+        b"0\r\n\r\n",
+        b"ffffffffffffffff\r\n",
+        b"HTTP/1.1 ",
+    ),
+    *(
+        b"Content-Length: 7\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Upgrade: x\r\n",
+        b"204",
+        b"101",
+        b"HEAD",
+        b"CONNECT",
+    ),
+    *(GET, HELLO, CHUNKED),
+]
+NUMBERS: Final = [0, 1, 2, 12, 2**16 - 1, 2**24, 2**31 - 1, 2**31, 2**32 - 4, 2**32 - 1]
+
+
+def edited(data: bytes, choices: random.Random, tokens: list[bytes]) -> bytes:
+    """Change bytes in a few places: flip, cut, repeat, insert, overwrite by a number."""
+    out = bytearray(data)
+    for _ in range(choices.randrange(1, 6)):
+        at = choices.randrange(len(out) + 1)
+        size = choices.randrange(1, 9)
+        match choices.randrange(7):
+            case 0:
+                out[at : at + 1] = bytes([choices.randrange(256)])
+            case 1:
+                del out[at : at + size]
+            case 2:
+                out[at:at] = out[at : at + 4 * size]
+            case 3:
+                out[at:at] = choices.choice(tokens)
+            case 4:
+                out[at : at + 4] = choices.choice(NUMBERS).to_bytes(4, choices.choice(["little", "big"]))
+            case 5:
+                out[at:at] = choices.randbytes(size)
+            case _:
+                del out[max(at, len(out) // 2) :]
+    return bytes(out)
+
+
+def random_file(choices: random.Random) -> bytes:
+    starts = [b"", pcap([]), pcapng([]), pcap([b""])[:-8], section(), section() + interface(), b"\n\r\r\n"]
+    return choices.choice(starts) + choices.randbytes(choices.randrange(400))
+
+
+def edited_file(choices: random.Random) -> bytes:
+    packets = frames(choices.choice(BASES))
+    write_ = choices.choice([pcap, pcapng])
+    return edited(write_(packets, order=choices.choice("<>")), choices, [block(9, bytes(8)), bytes(4)])
+
+
+def edited_packets(choices: random.Random) -> bytes:
+    packets = frames(choices.choice(BASES))
+    for _ in range(choices.randrange(1, 4)):
+        at = choices.randrange(len(packets))
+        packets[at] = edited(packets[at], choices, TOKENS)
+    return pcap(packets, snap=choices.choice([60, 80, 1000, 1000]))
+
+
+def edited_segments(choices: random.Random) -> bytes:
+    segments = list(choices.choice(BASES)) + list(choices.choice(BASES))
+    for _ in range(choices.randrange(1, 6)):
+        at, other = choices.randrange(len(segments)), choices.randrange(len(segments))
+        one = segments[at]
+        match choices.randrange(7):
+            case 0:
+                del segments[at : at + 1 if len(segments) > 1 else at]
+            case 1:
+                segments.insert(other, one)
+            case 2:
+                segments[at], segments[other] = segments[other], one
+            case 3:
+                segments[at] = one._replace(seq=one.seq + choices.choice([1, -1, 7, -20, 2**30, 2**31, -(2**30)]))
+            case 4:
+                segments[at] = one._replace(flags=choices.choice([SYN, FIN, RST, ACK, SYN | ACK, 0, 63]))
+            case 5:
+                segments[at] = one._replace(payload=edited(one.payload, choices, TOKENS))
+            case _:
+                segments[at] = one._replace(from_client=not one.from_client)
+    return pcapng(frames(segments))
+
+
+def edited_text(choices: random.Random) -> bytes:
+    asked = edited(GET * 2 + choices.choice(TOKENS), choices, TOKENS)
+    answered = edited(HELLO + CHUNKED + HELLO, choices, TOKENS)
+    segments = talk(asked, answered, size=choices.choice([1000, 30, 7]))
+    for _ in range(choices.randrange(3)):
+        del segments[choices.randrange(len(segments))]
+    choices.shuffle(segments)
+    return pcap(frames(segments))
+
+
+@contextmanager
+def alarm(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError in a block that hangs."""
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"no end after {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def survive(data: bytes) -> None:
+    """Do all that the program does with a capture, and hold what comes out against what went in."""
+    capture = read_capture(read_packets(SliceBuffer(data)))
+    messages = parts = shown = 0
+    for found in find_messages(capture.connections.streams):
+        message = found.message
+        with no_copy():
+            assert as_json(found)["copied"] == 0
+        assert (line_of(found) + explanation_of(found)).count("\x1b") == 0
+        messages += 1
+        parts += message.body.part_count
+        shown += len(message.body)
+    assert shown <= len(data)
+    assert parts <= len(data)
+    assert messages <= len(data)
+
+
+MAKERS: Final = [random_file, edited_file, edited_packets, edited_segments, edited_text]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_the_file_holds_it_is_read_or_refused(make: Callable[[random.Random], bytes], seed: int) -> None:
+    for run in range(RUNS):
+        data = make(random.Random(f"{seed}, {run}"))
+        with alarm(10):
+            survive(data)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_memory_stays_in_proportion(make: Callable[[random.Random], bytes]) -> None:
+    captures = [make(random.Random(f"memory, {run}")) for run in range(60)]
+    for data in captures:  # what is made once and kept is no matter
+        survive(data)
+    for data in captures:
+        tracemalloc.start()
+        try:
+            survive(data)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 100_000 + 100 * len(data)
