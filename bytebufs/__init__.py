@@ -20,7 +20,11 @@ from .framing import Delimited, FixedLength, Framer, LengthPrefixed, Lines, Vari
 from .reader import Reader
 from .slice_buffer import SliceBuffer
 
+COMPILED = not hasattr(BaseBuffer.find, "__code__")
+"""Whether the modules that matter for speed were compiled when the package was installed."""
+
 __all__ = [
+    "COMPILED",
     "BaseBuffer",
     "BrokenSink",
     "Busy",

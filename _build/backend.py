@@ -1,0 +1,80 @@
+"""The PEP 517 backend: setuptools', with mypyc asked for only where it will be used.
+
+The package is compiled when a C compiler works here and nobody said otherwise; else it is installed as it is, which
+one line of the build's output tells. ``BYTEBUFS_PURE=1`` asks for that. Editable installs are always pure: a compiled
+module beside its source would shadow it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from setuptools import build_meta
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_wheel",
+    "why_pure",
+]
+
+_MYPYC = "mypy~=2.4.0"
+"""The compiler's output and the language it accepts change with its minor versions."""
+
+get_requires_for_build_sdist = build_meta.get_requires_for_build_sdist
+get_requires_for_build_editable = build_meta.get_requires_for_build_editable
+prepare_metadata_for_build_wheel = build_meta.prepare_metadata_for_build_wheel
+build_sdist = build_meta.build_sdist
+
+
+def why_pure() -> str | None:
+    """Return why the package will not be compiled here, or None if it will be."""
+    if os.environ.get("BYTEBUFS_PURE", "0") not in ("", "0"):
+        return "BYTEBUFS_PURE is set"
+    if sys.implementation.name != "cpython":
+        return f"{sys.implementation.name} has no mypyc"
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()
+    include = sysconfig.get_paths()["include"]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text("#include <Python.h>\n", encoding="ascii")
+        command = [*compiler, "-c", str(source), "-o", str(source.with_suffix(".o")), f"-I{include}"]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"the C compiler {compiler[0]!r} does not run: {error}"
+    return None if done.returncode == 0 else f"the C compiler {compiler[0]!r} cannot compile against Python.h"
+
+
+def get_requires_for_build_wheel(config_settings: Mapping[str, Any] | None = None) -> list[str]:
+    """Return what setuptools wants, and the compiler if it will be used."""
+    wanted = build_meta.get_requires_for_build_wheel(config_settings)
+    return wanted if why_pure() else [*wanted, _MYPYC]
+
+
+def build_wheel(
+    wheel_directory: str, config_settings: Mapping[str, Any] | None = None, metadata_directory: str | None = None
+) -> str:
+    """Build a wheel, compiled where that is possible."""
+    return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def build_editable(
+    wheel_directory: str, config_settings: Mapping[str, Any] | None = None, metadata_directory: str | None = None
+) -> str:
+    """Build an editable wheel, which is never compiled."""
+    os.environ["BYTEBUFS_PURE"] = "1"
+    return build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
