@@ -7,6 +7,7 @@ have fast paths where they matter; everything else asks for :meth:`BaseBuffer._t
 
 from __future__ import annotations
 
+import mmap
 from operator import index
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, Union, cast, overload
 
@@ -235,17 +236,21 @@ class BaseBuffer(Exporter):
 
         Complexity: linear at the speed of memcmp, O(1) for parts that both share. Copies: nothing.
         """
-        operand = _operand(other)
-        if operand is None:
-            return NotImplemented
-        table, start, stop = operand
-        size = self._stop - self._start
-        return stop - start == size and equal(self._table(), self._start, table, start, size)
+        same = self._same(other)
+        return NotImplemented if same is None else same
 
     def __ne__(self, other: object) -> bool:
         """Whether ``other`` is bytes-like and holds other bytes."""
-        same = self.__eq__(other)
-        return same if same is NotImplemented else not same
+        same = self._same(other)
+        return NotImplemented if same is None else not same
+
+    def _same(self, other: object) -> bool | None:
+        operand = _operand(other)
+        if operand is None:
+            return None
+        table, start, stop = operand
+        size = self._stop - self._start
+        return stop - start == size and equal(self._table(), self._start, table, start, size)
 
     def __lt__(self, other: BytesLike) -> bool:
         """Order as ``bytes`` do: by unsigned bytes, then by length. Complexity: as ``==``."""
@@ -796,12 +801,26 @@ def _present(found: int, sub: object) -> int:
     return found
 
 
+def _may_overlap(targets: list[memoryview], pieces: list[bytes | memoryview]) -> bool:
+    """Whether pieces may show memory that is written to: that of the same object, or of another that lies in it."""
+    written = {id(target.obj): target.obj for target in targets}
+    read = {id(piece.obj): piece.obj for piece in pieces if isinstance(piece, memoryview)}
+    if not written.keys().isdisjoint(read):
+        return True
+    writers = {type(obj) for obj in written.values()}
+    readers = {type(obj) for obj in read.values()}
+    if readers <= {bytes}:
+        return False
+    # Arrays of other libraries may lie in anything, and two maps in one file.
+    own = {bytes, bytearray, mmap.mmap}
+    return not (writers <= own and readers <= own) or (mmap.mmap in writers and mmap.mmap in readers)
+
+
 def _fill(targets: list[memoryview], pieces: list[bytes | memoryview]) -> None:
     """Write pieces over targets of the same total size, as if all had been read before any is written."""
-    if len(targets) + len(pieces) > 2:  # one piece to one target is a memmove, which is safe as it is
-        written = {id(target.obj) for target in targets}
-        if any(isinstance(piece, memoryview) and id(piece.obj) in written for piece in pieces):
-            pieces = [b"".join(pieces)]
+    if len(targets) + len(pieces) > 2 and _may_overlap(targets, pieces):
+        # One piece to one target is a memmove, which is safe as it is.
+        pieces = [b"".join(pieces)]
     rest = memoryview(b"")
     waiting = iter(pieces)
     for target in targets:

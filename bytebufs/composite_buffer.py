@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import index
-from types import CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, final
 
 from ._audit import count_copy
@@ -192,7 +192,7 @@ class CompositeBuffer(BaseBuffer):
         Raises IndexError for a position beyond the end, ValueError for a negative one or a start after the stop; then
         nothing was changed. Complexity: O(parts); inserting at either end amortised O(1). Copies: nothing.
         """
-        low, high = self._exact_range(start, stop)
+        low, high = self._exact_range(start, size_of(stop))
         entries = _entries_of(part)
         if low == self._stop:
             self._append_entries(entries)
@@ -251,11 +251,11 @@ class CompositeBuffer(BaseBuffer):
         :meth:`consolidate` nor :meth:`compact` moves them.
         """
         self._refuse_in_parse()
-        memory = bytearray(size_of(n))
-        owner = Memory(memory, memoryview(memory).toreadonly(), memory)
-        if memory:
-            self._index.push(make_entry(owner, 0, len(memory)))
-            self._stop += len(memory)
+        size = size_of(n)
+        owner = _zeros(size)
+        if size:
+            self._index.push(make_entry(owner, 0, size))
+            self._stop += size
         return owner.reserve()
 
     # -- consuming
@@ -378,13 +378,15 @@ class CompositeBuffer(BaseBuffer):
                 raise TypeError(f"{shown(fn)} returned {shown(value)}: a parser returns its message, and never None")
             end = self._start + reader.position
         except Underrun as error:
-            if error is not reader.underrun or reader.wait is None:
+            wait = reader._wait_for(error)
+            if wait is None:
                 raise FrameError(f"what a message holds can never become right: {error}") from error
-            self._awaited = _Awaited(fn, byteorder, self._start, reader.wait)
+            self._awaited = _Awaited(fn, byteorder, self._start, wait)
             return None
         finally:
             self._parsing = False
             lease.close()
+            reader._failures.clear()  # their tracebacks have the parser's frame, and that has the reader
         self._drain(end)
         return value
 
@@ -418,8 +420,9 @@ class CompositeBuffer(BaseBuffer):
         joined = _joined(entries)
         if len(joined) < len(entries):
             rebuilt = self._index.entries(self._start, low)
-            rebuilt.extend(joined)
-            rebuilt.extend(self._index.entries(high, self._stop))
+            # What is not joined may go on in the part that the range cuts.
+            _extend_merging(rebuilt, joined)
+            _extend_merging(rebuilt, self._index.entries(high, self._stop))
             self._rebuild(rebuilt, len(self))
 
     def compact(self) -> int:
@@ -454,12 +457,18 @@ class _Awaited:
         self.wait = wait
 
 
+def _zeros(size: int) -> Memory:
+    """Return memory of our own, read-only. Only the owner itself refers to the bytearray: `reserve()` counts that."""
+    memory = bytearray(size)
+    return Memory(memory, memoryview(memory).toreadonly(), memory)
+
+
 def _is_postponed(value: object) -> bool:
-    """Whether a parser was written as a generator or a coroutine, which has not read anything yet."""
+    """Whether a parser was written as a generator or a coroutine, of any kind, which has not read anything yet."""
     if isinstance(value, CoroutineType):
         value.close()  # or Python warns that nobody awaited it
         return True
-    return isinstance(value, GeneratorType) or hasattr(type(value), "__await__")
+    return isinstance(value, (GeneratorType, AsyncGeneratorType)) or hasattr(type(value), "__await__")
 
 
 def _joined(entries: list[Entry]) -> list[Entry]:

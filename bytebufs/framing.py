@@ -95,7 +95,9 @@ class Framer:
         self._refuse_closed()
         left = len(self._buffer)
         if left or self._is_skippable():
-            raise Underrun(self._wanted(), left)
+            # Where bytes are left of more than one frame, or of one that only waits for a longer separator, what is
+            # missing is not the end of the first.
+            raise Underrun(max(self._wanted(), left + 1), left)
 
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the frame whose payload this is: feeding it gives the payload back. Copies: nothing.

@@ -128,8 +128,8 @@ class Reader:
     """
 
     __slots__ = (
-        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_front", "_lease", "_limit", "_little", "_shift",
-        "_stop", "_table", "underrun", "wait",
+        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failures", "_front", "_lease", "_limit", "_little",
+        "_shift", "_stop", "_table",
     )  # fmt: skip
 
     def __init__(self, buffer: BaseBuffer, lease: Lease, byteorder: ByteOrder, limit: int | None = None) -> None:
@@ -148,9 +148,8 @@ class Reader:
         self._at = 0
         self._end = 0
         self._shift = self._front
-        # Of the last failed read, for parse().
-        self.underrun: Underrun | None = None
-        self.wait: Wait | None = None
+        # What failed under parse(), which may be told of any of them.
+        self._failures: list[tuple[Underrun, Wait]] = []
 
     # -- where it is
 
@@ -200,15 +199,28 @@ class Reader:
             raise LimitExceeded(self._limit)
 
     def _underrun(self, error: Underrun, wait: Wait) -> NoReturn:
-        self.underrun = error
-        self.wait = wait
-        raise error
+        if self._limit is not None:
+            self._failures.append((error, wait))
+        try:
+            raise error
+        finally:
+            del error  # or its traceback, which has this frame, would keep all that is read here until gc runs
+
+    def _wait_for(self, error: Underrun) -> Wait | None:
+        """Return what a failed read of this very reader waits for; None if another one raised the error."""
+        for failure, wait in self._failures:
+            if failure is error:
+                return wait
+        return None
 
     def _fill(self, size: int) -> None:
         """See to it that the next ``size`` bytes stand in ``_data``, from ``_at`` on."""
         self._lease.refuse()
         position = self._at + self._shift
         self._reach(position, size)
+        if size == 0:
+            self._move(position)  # maybe to the very end, where no entry is
+            return
         last = self._last()
         if self._limit is not None:
             last = min(last, self._base + self._limit)
@@ -422,11 +434,12 @@ class Reader:
         """Read byte ``k`` of a number that began at a table position; go back there if it has not come."""
         at = self._at
         if at >= self._end or not self._lease.valid:
+            self._lease.refuse()
             try:
-                self._fill(1)
-            except (Underrun, LimitExceeded):
-                self._move(start)
                 self._reach(start, k + 1)
+                self._fill(1)
+            except BaseException:
+                self._move(start)
                 raise
             at = self._at
         self._at = at + 1
@@ -461,7 +474,8 @@ class Reader:
             raise ValueError(f"the typecode is one of {' '.join(_ARRAY_SIZES)}, not {typecode!r}")
         nbytes = size * size_of(n)
         raw = self._next(nbytes)
-        numbers = array({"l": "i", "L": "I"}.get(typecode, typecode), join("array", raw))
+        count_copy("array", nbytes)
+        numbers = array({"l": "i", "L": "I"}.get(typecode, typecode), b"".join(raw))
         if self._little != (sys.byteorder == "little"):
             numbers.byteswap()
         self.skip(nbytes)
@@ -512,6 +526,7 @@ class Reader:
         if len(pieces) == 1:
             text = str(pieces[0], encoding)
         else:
+            "".encode(encoding)  # refuses what is no text encoding, as str() does
             decoder = getincrementaldecoder(encoding)()
             text = "".join([decoder.decode(piece) for piece in pieces]) + decoder.decode(b"", final=True)
         self._at += size
@@ -526,6 +541,8 @@ class Reader:
 
     def expect(self, literal: bytes) -> None:
         """Pass exactly these bytes. FrameError at the first that differs, Underrun if only more are missing."""
+        if not isinstance(literal, bytes):
+            raise TypeError(f"a literal of a reader is bytes, not {type(literal).__name__}")
         self._lease.refuse()
         position = self._at + self._shift
         self._allow(position, len(literal))
@@ -583,8 +600,7 @@ class Reader:
         found = seeker.seek(self._table, start, last, limit)
         self._allow_separator(seeker, start, limit)
         if not found:
-            error = Underrun(seeker.end - start, last - start, separators[-1])
-            self._underrun(error, Wait(start, seeker, limit))
+            self._underrun(Underrun(seeker.end - start, last - start, separators[-1]), Wait(start, seeker, limit))
         self._move(seeker.end)
         return self._buffer._window(start, seeker.begin)
 
