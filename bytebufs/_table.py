@@ -55,8 +55,8 @@ class Table:
     def locate(self, position: int) -> int:
         """Return the index of the entry that holds ``position``, which must lie in the window.
 
-        Complexity: O(1) in the entry last touched, else O(log parts), and O(1) amortised for each entry that
-        nobody has looked up yet.
+        Complexity: O(1) in the entry last touched and the one behind it, else O(log parts), and O(1) amortised for
+        each entry that nobody has looked up yet.
         """
         i = self.last
         ends = self.ends
@@ -65,6 +65,8 @@ class Table:
             return i
         if known == self.head or position >= ends[known - 1]:
             i = self._grow(position)
+        elif self.head <= i < known - 1 and ends[i] <= position < ends[i + 1]:
+            i += 1  # the next one: most lookups go forward
         else:
             i = bisect_right(ends, position, self.head)
         self.last = i
@@ -169,8 +171,11 @@ class Table:
         if start == stop:
             self.reset([], start)
             return
+        self.drop(self.locate(start))
+
+    def drop(self, i: int) -> None:
+        """Let go at once of every entry in front of entry ``i``, which must be known to ``ends``."""
         head = self.head
-        i = self.locate(start)
         if i == head:
             return
         self.base = self.ends[i - 1]

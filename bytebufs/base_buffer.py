@@ -32,7 +32,7 @@ from ._parts import (
 from ._search import BLOCK, Needle, Window, compare, count, equal, find, occurrences, rfind, scratch
 from ._table import Table, check, one_run
 from .errors import Fragmented, Underrun
-from .layout import describe, hexdump, preview
+from .layout import counted, describe, hexdump, preview
 from .reader import ByteOrder, Lease, Reader, struct_of
 
 if TYPE_CHECKING:
@@ -700,8 +700,9 @@ class BaseBuffer(Exporter):
 
     def __repr__(self) -> str:
         """Name the kind, the size, the parts, and the first bytes."""
-        shown = preview(self._table(), self._start, self._stop)
-        return f"<{type(self).__name__}: {len(self)} bytes in {self.part_count} parts{': ' if shown else ''}{shown}>"
+        sample = preview(self._table(), self._start, self._stop)
+        size = f"{counted(len(self), 'byte')} in {counted(self.part_count, 'part')}"
+        return f"<{type(self).__name__}: {size}{': ' if sample else ''}{sample}>"
 
     # -- what it is not
 

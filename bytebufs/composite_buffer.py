@@ -26,7 +26,7 @@ from ._table import Table
 from .base_buffer import BaseBuffer, own_separator
 from .errors import FrameError, LimitExceeded, Underrun
 from .reader import Lease, Reader, Wait, struct_of
-from .slice_buffer import SliceBuffer, cut
+from .slice_buffer import SliceBuffer, cut, cut_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -266,8 +266,16 @@ class CompositeBuffer(BaseBuffer):
         Complexity: O(parts spanned), O(1) within one. Copies: nothing.
         """
         stop = self._front(n)
-        taken = cut(self._index, self._start, stop)
-        self._drain(stop)
+        table = self._index
+        head = table.head
+        if head == len(table.ends) or stop >= table.ends[head] or stop == self._start or self._lent is not None:
+            taken = cut(table, self._start, stop)
+            self._drain(stop)
+            return taken
+        # Most frames end inside the first part: nothing is looked up or let go of for them.
+        self._refuse_in_parse()
+        taken = cut_entry(table.parts[head], self._start - table.base, stop - table.base)
+        self._start = stop
         return taken
 
     def take_all(self) -> SliceBuffer:

@@ -214,15 +214,15 @@ def _to_socket(sock: socket.socket, plan: Plan) -> None:
     _send_all(plan, sock, ladder, timeout=sock.gettimeout())
 
 
-def _to_object(sink: object, call: Callable[[memoryview], int | None], plan: Plan) -> None:
+def _to_object(sink: object, call: Callable[[memoryview], object], plan: Plan) -> None:
     timeout = sink.gettimeout() if isinstance(sink, socket.socket) else None
     _send_all(plan, sink, [lambda batch: _offer(sink, call, memoryview(batch[0]))], timeout=timeout)
 
 
-def _offer(sink: object, call: Callable[[memoryview], int | None], view: memoryview) -> int:
+def _offer(sink: object, call: Callable[[memoryview], object], view: memoryview) -> int:
     """Give ``view`` to a sink that may be written by anyone; return how many bytes it took, at least 1."""
     try:
-        taken = call(view)
+        taken: object = call(view)
     except BlockingIOError as error:
         # A buffered file took what found room in its buffer. Others set nothing, and took nothing.
         taken = getattr(error, "characters_written", 0)

@@ -10,7 +10,7 @@ from ._search import scratch
 if TYPE_CHECKING:
     from ._table import Table
 
-__all__ = ["describe", "hexdump", "preview"]
+__all__ = ["counted", "describe", "hexdump", "preview"]
 
 MAX_LINES: Final = 64
 """Lines of a listing; of a longer one the first and last 32 are shown."""
@@ -38,13 +38,18 @@ def _entry_text(entry: Entry) -> str:
     return f"[{entry.start}:{entry.stop}] of {_owner_text(entry.owner)}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 part, 2 parts."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def describe(table: Table, start: int, stop: int) -> str:
     """Return a line a part: its range in the buffer, its range in its owner, and who that is.
 
     Never looks at the bytes of a lazy owner. Complexity: O(parts).
     """
     entries = table.entries(start, stop)
-    lines = [f"{stop - start} bytes in {len(entries)} parts"]
+    lines = [f"{counted(stop - start, 'byte')} in {counted(len(entries), 'part')}"]
     half = MAX_LINES // 2
     position = 0
     for i, entry in enumerate(entries):

@@ -14,7 +14,7 @@ from .base_buffer import BaseBuffer
 if TYPE_CHECKING:
     from .base_buffer import Part
 
-__all__ = ["SliceBuffer", "cut", "show"]
+__all__ = ["SliceBuffer", "cut", "cut_entry", "show"]
 
 _BARE: Final[Any] = object()
 """Tells the constructor to leave the fields to its caller: half the cost of a slice is checking arguments."""
@@ -26,7 +26,7 @@ class SliceBuffer(BaseBuffer):
     """A run of bytes that others own: zero copy, immutable in shape, valid for as long as it is referred to.
 
     >>> SliceBuffer(b"hello, world", 7)
-    <SliceBuffer: 5 bytes in 1 parts: b'world'>
+    <SliceBuffer: 5 bytes in 1 part: b'world'>
 
     Draining, splicing or closing what it was cut from never changes or breaks it. Only writing to memory that is
     shown (:meth:`write_at`, or the owner's own ways) shows. Several threads may read one slice at once.
@@ -90,12 +90,15 @@ def cut(source: Owner | Table, start: int, stop: int) -> SliceBuffer:
         begin = source.begin(i)
         if stop > source.ends[i]:
             return _slice(source.window(start, stop), start, stop)
-        entry = source.parts[i]
-        if isinstance(entry, bytes):
-            return _slice(entry, start - begin, stop - begin)
-        shift = entry.start - begin
-        return _slice(entry.owner, start + shift, stop + shift)
+        return cut_entry(source.parts[i], start - begin, stop - begin)
     return _slice(source, start, stop)
+
+
+def cut_entry(entry: Entry, start: int, stop: int) -> SliceBuffer:
+    """Return a slice of one entry, counted from its first byte."""
+    if isinstance(entry, bytes):
+        return _slice(entry, start, stop)
+    return _slice(entry.owner, entry.start + start, entry.start + stop)
 
 
 def show(entries: list[Entry]) -> SliceBuffer:
