@@ -5,7 +5,7 @@ How a needle of m bytes is found in a window:
 1. ``at`` is the first position where a match may still begin. It only grows.
 2. An entry that can search itself and holds 4 KiB or more (or m, if that is more) from ``at`` on is searched by
    its owner's own ``find``. Then ``at`` moves to m - 1 bytes before its end: what is left can only match across
-   the seam. The very first entry is searched in the same way from m bytes on: mostly, what is wanted is there.
+   the seam.
 3. Everything else is joined into a block, from ``at`` on: to the first entry of rule 2, of which the block takes
    m - 1 bytes, or else to the size of a block. Blocks start small and double up to 64 KiB, or 2 m if that is more,
    so that a match nearby costs little and a byte is joined at most twice.
@@ -79,6 +79,12 @@ def _direct(entry: Entry, size: int, least: int) -> Finder | None:
     return entry if isinstance(entry, bytes) else finder_of(entry.owner)
 
 
+def _shift(table: Table, i: int) -> int:
+    """Return what turns a position in entry ``i`` into an index in its owner."""
+    entry = table.parts[i]
+    return -table.begin(i) if isinstance(entry, bytes) else entry.start - table.begin(i)
+
+
 def _block_stop(table: Table, at: int, stop: int, size: int, m: int) -> int:
     """Return where the block that begins at ``at`` ends; rule 3."""
     goal = min(stop, at + max(size, 2 * m))
@@ -111,21 +117,20 @@ def occurrences(table: Table, start: int, stop: int, needle: Needle) -> Iterator
     """Yield where ``needle``, which is not empty, begins in a window: left to right, without overlaps."""
     m = len(needle)
     at = start
-    least = m
+    least = max(DIRECT, m)
     size = FIRST_BLOCK
     while stop - at >= m:
         i = table.locate(at)
         entry = table.parts[i]
         end = min(table.ends[i], stop)
         finder = _direct(entry, end - at, least)
-        least = max(DIRECT, m)
         if finder is None:
             end = _block_stop(table, at, stop, size, m)
             finder = scratch(table, at, end)
             shift = -at
             size = min(2 * size, BLOCK)
         else:
-            shift = -table.begin(i) + (0 if isinstance(entry, bytes) else entry.start)
+            shift = _shift(table, i)
         found = finder.find(needle, at + shift, end + shift)
         while found >= 0:
             yield found - shift
@@ -136,7 +141,21 @@ def occurrences(table: Table, start: int, stop: int, needle: Needle) -> Iterator
 
 def find(table: Table, start: int, stop: int, needle: Needle) -> int:
     """Return where the first match begins, counted from ``start`` (positions may be negative), or -1 for none."""
-    for found in occurrences(table, start, stop, needle):
+    at = start
+    m = len(needle)
+    if stop - at >= m:
+        # Mostly, what is wanted is in the very first entry: that is searched where it lies, however short it is.
+        i = table.locate(at)
+        entry = table.parts[i]
+        end = min(table.ends[i], stop)
+        finder = _direct(entry, end - at, m)
+        if finder is not None:
+            shift = _shift(table, i)
+            offset = finder.find(needle, at + shift, end + shift)
+            if offset >= 0:
+                return offset - shift - start
+            at = end - m + 1
+    for found in occurrences(table, at, stop, needle):
         return found - start
     return -1
 
@@ -158,21 +177,20 @@ def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
     """Return where the last match begins, counted as by :func:`find`: :func:`occurrences` read backwards."""
     m = len(needle)
     end = stop
-    least = m
+    least = max(DIRECT, m)
     size = FIRST_BLOCK
     while end - start >= m:
         i = table.locate(end - 1)
         entry = table.parts[i]
         begin = max(table.begin(i), start)
         finder = _direct(entry, end - begin, least)
-        least = max(DIRECT, m)
         if finder is None:
             begin = _block_start(table, end, start, size, m)
             finder = scratch(table, begin, end)
             shift = -begin
             size = min(2 * size, BLOCK)
         else:
-            shift = -table.begin(i) + (0 if isinstance(entry, bytes) else entry.start)
+            shift = _shift(table, i)
         found = finder.rfind(needle, begin + shift, end + shift)
         if found >= 0:
             return found - shift - start

@@ -360,6 +360,9 @@ class BaseBuffer(Exporter):
         Complexity: linear in the prefix. Copies: nothing.
         """
         low, high = self._range(start, end)
+        source = self._source
+        if isinstance(source, bytes) and isinstance(prefix, bytes):
+            return source.startswith(prefix, low, high)
         for candidate in prefix if isinstance(prefix, tuple) else (prefix,):
             table, begin, stop = _window_of(candidate)
             size = stop - begin

@@ -76,8 +76,10 @@ class Framer:
         return self._frames()
 
     def _frames(self) -> Iterator[SliceBuffer]:
-        while self._is_past_the_bad():
+        while True:
             self._refuse_closed()
+            if not self._is_past_the_bad():
+                return
             try:
                 frame = self._next()
             except (FrameError, LimitExceeded):

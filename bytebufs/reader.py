@@ -515,7 +515,7 @@ class Reader:
         return taken
 
     def text(self, n: SupportsIndex, encoding: str = "utf-8") -> str:
-        """Read ``n`` bytes as text. A character may lie across a seam; the bytes are never joined.
+        """Read ``n`` bytes as text, what ``str(bytes, encoding)`` gives. A character may lie across a seam.
 
         Raises UnicodeDecodeError, with its place counted in the piece that shows it, and LookupError for an unknown
         encoding. Copies: the text ("text").
@@ -523,12 +523,7 @@ class Reader:
         size = size_of(n)
         pieces = self._next(size)
         count_copy("text", size)
-        if len(pieces) == 1:
-            text = str(pieces[0], encoding)
-        else:
-            "".encode(encoding)  # refuses what is no text encoding, as str() does
-            decoder = getincrementaldecoder(encoding)()
-            text = "".join([decoder.decode(piece) for piece in pieces]) + decoder.decode(b"", final=True)
+        text = str(pieces[0], encoding) if len(pieces) == 1 else _decoded(pieces, encoding)
         self._at += size
         return text
 
@@ -628,6 +623,19 @@ def struct_of(fmt: str | bytes | Struct) -> Struct:
     if layout.format[:1] not in ("<", ">", "!", "="):
         raise ValueError(f"the format {layout.format!r} has no byte order: begin it with '<' or '>'")
     return layout
+
+
+def _decoded(pieces: list[bytes | memoryview], encoding: str) -> str:
+    """Return the text of some pieces, which are not joined."""
+    "".encode(encoding)  # refuses what is no text encoding, as str() does
+    decoder = getincrementaldecoder(encoding)()
+    try:
+        return "".join([decoder.decode(piece) for piece in pieces]) + decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise
+    except UnicodeError:
+        # UTF-16 and UTF-32 without a byte order mark: str() takes the machine's order, their decoders give up.
+        return str(b"".join(pieces), encoding)
 
 
 def _width(n: SupportsIndex) -> int:

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Capture", "Found", "as_json", "find_messages", "main", "map_file", "read_capture"]
 
-LONG_CAPTURE: Final = 16 << 20
-"""Bytes of a capture that takes long enough, a second or so, for a progress bar to be of use."""
+LONG_CAPTURE: Final = 32 << 20
+"""Bytes of a capture that takes long enough for a progress bar to be of use."""
 
 
 @dataclass(slots=True)
@@ -162,9 +162,9 @@ def line_of(found: Found) -> str:
 
 
 def explanation_of(found: Found) -> str:
-    """Tell where in the file each part of a message lies: the map's offsets are the file's."""
-    message = found.message
-    return "\n".join([line_of(found), "head:", message.head.layout(), "body:", message.body.layout()])
+    """Tell where each part of a message lies: all of the file is mapped, so the map's offsets are the file's."""
+    head, body = found.message.head.layout(), found.message.body.layout()
+    return f"{line_of(found)}\nhead, [from:to] in the file: {head}\nbody, [from:to] in the file: {body}"
 
 
 def as_json(found: Found) -> dict[str, object]:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bytebufs
-from bytebufs._audit import ASKED, HIDDEN, CopyAudit, copy_audit, count_copy, no_copy
+from bytebufs._audit import ASKED, HIDDEN, CopyAudit, _blocks, copy_audit, count_copy, no_copy
 from bytebufs.errors import CopyForbidden
 
 
@@ -247,6 +247,19 @@ def counting_generator(reason: str) -> Iterator[CopyAudit]:
         yield audit
         count_copy(reason, 1)
         yield audit
+
+
+def test_nothing_of_a_block_stays_behind_in_its_context() -> None:
+    """Else a server that audits each request would look through all of them at each copy."""
+    there = contextvars.copy_context()
+    steps = counting_generator("hex")
+    there.run(next, steps)
+    with copy_audit(), no_copy():
+        list(steps)
+        assert len(_blocks.get()) == 2
+    assert _blocks.get() == ()
+    there.run(list, counting_generator("hex"))
+    assert there[_blocks] == (), "what ended elsewhere is swept out when the next block ends"
 
 
 def test_a_block_in_a_generator_leaks_to_its_caller_and_ends_with_the_generator() -> None:

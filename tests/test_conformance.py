@@ -148,10 +148,10 @@ def a_slice(make: Make, data: bytes, start: Any, stop: Any, start2: Any, stop2: 
 @check(data=DATA, step=st.integers(-3, 3) | FAR)
 def a_step(make: Make, data: bytes, step: Any) -> None:
     b = make(data)
-    same(lambda: b[1:-1:step], lambda: data[1:-1] if step == 1 else _no_step())
+    same(lambda: b[1:-1:step], lambda: data[1:-1] if step == 1 else value_error())
 
 
-def _no_step() -> bytes:
+def value_error() -> bytes:
     raise ValueError
 
 
@@ -315,7 +315,7 @@ def copying(make: Make, data: bytes, start: Any, stop: Any, room: int) -> None:
     dest = bytearray(b"." * max(0, len(wanted) + room))
     before = bytes(dest)
     if len(dest) < len(wanted):
-        same(lambda: b.copy_into(dest, start, stop), _no_step)
+        same(lambda: b.copy_into(dest, start, stop), value_error)
         assert dest == before
     else:
         assert b.copy_into(dest, start, stop) == len(wanted)
@@ -331,7 +331,7 @@ def unpacking(make: Make, data: bytes, fmt: str, at: Any) -> None:
     size = struct.calcsize(fmt)
     for form in (fmt, fmt.encode(), struct.Struct(fmt)):
         if int(at) < 0:
-            same(lambda: b.unpack_from(form, at), _no_step)  # noqa: B023  # called at once
+            same(lambda: b.unpack_from(form, at), value_error)  # noqa: B023  # called at once
         elif int(at) + size > len(data):
             same(lambda: b.unpack_from(form, at), lambda: _raise(Underrun(size, 0)))  # noqa: B023
         else:
@@ -339,7 +339,7 @@ def unpacking(make: Make, data: bytes, fmt: str, at: Any) -> None:
         if size and len(data) % size == 0:
             assert list(b.iter_unpack(form)) == list(struct.iter_unpack(fmt, data))
         else:
-            same(lambda: b.iter_unpack(form), _no_step)  # noqa: B023
+            same(lambda: b.iter_unpack(form), value_error)  # noqa: B023
 
 
 def _raise(error: Exception) -> None:
@@ -371,7 +371,7 @@ def writing(make: Make, data: bytes, at: Any, new: Argument) -> None:
     spans = [i for i, view in enumerate(b.views()) for _ in view]
     writable = [not view.readonly for view in b.views()]
     if place < 0:
-        same(lambda: b.write_at(at, new.given), _no_step)
+        same(lambda: b.write_at(at, new.given), value_error)
     elif place + size > len(data):
         same(lambda: b.write_at(at, new.given), lambda: _raise(IndexError()))
     elif not all(writable[i] for i in spans[place : place + size]):

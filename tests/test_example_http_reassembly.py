@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import struct
 import subprocess
@@ -29,6 +30,7 @@ from examples import http_reassembly
 from examples._capture import read_packets
 from examples._http1 import RequestParser, ResponseParser
 from examples._http1_half import HalfParser
+from examples._packets import Endpoint, Segment, read_segment
 from examples._tcp import Ending, Gap, HalfStream
 from examples.http_reassembly import (
     as_json,
@@ -193,8 +195,14 @@ def test_the_objects_that_tshark_exports_agree(name: str, tmp_path: Path) -> Non
             body = (tmp_path / "bodies" / f"{number:06}.body").read_bytes()
             coded = ["Content-Encoding", "gzip"] in one["headers"]
             ours[hashlib.sha256(gzip.decompress(body) if coded else body).hexdigest()] += 1
-    command = ["tshark", "-Q", "-r", str(CAPTURES / name), "-o", "tcp.reassemble_out_of_order:TRUE"]
-    subprocess.run([*command, "--export-objects", f"http,{tmp_path}/objects"], check=True, capture_output=True)
+    command = ["tshark", "-nQ", "-r", str(CAPTURES / name), "-o", "tcp.reassemble_out_of_order:TRUE"]
+    subprocess.run(
+        [*command, "--export-objects", f"http,{tmp_path}/objects"],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+    )
     for path in (tmp_path / "objects").iterdir():
         theirs[hashlib.sha256(path.read_bytes()).hexdigest()] += 1
     del theirs[NOTHING]  # it writes a file for some of the bodies that are empty
@@ -238,24 +246,45 @@ def test_a_stream_fed_one_byte_at_a_time(number: int) -> None:
     assert parsed(cut(asked, *range(1, len(asked))), cut(answered, *range(1, len(answered)))) == whole
 
 
+def exchanges_of(asked: bytes, answered: bytes) -> list[tuple[bytes, bytes]]:
+    """Cut the two halves of a stream into requests and what answers each: where a byte finishes a message."""
+    requests = RequestParser()
+    responses = ResponseParser(requests)
+    stops: list[list[int]] = [[], []]
+    for parser, data, found in (requests, asked, stops[0]), (responses, answered, stops[1]):
+        for at, byte in enumerate(cut(data, *range(1, len(data))), 1):
+            parser.feed(byte)
+            found += [at] * (len(parser.messages) - len(found))
+        parser.end(Ending.CLOSED)
+        found += [len(data)] * (len(parser.messages) - len(found))
+    # An interim response belongs to what the final one answers.
+    final = [stop for stop, one in zip(stops[1], responses.messages, strict=True) if (one.status or 0) >= 200]
+    ours, theirs = (pairwise([0, *found]) for found in (stops[0], final))
+    return [(asked[a:b], answered[c:d]) for (a, b), (c, d) in zip(ours, theirs, strict=True)]
+
+
 @pytest.mark.parametrize("number", STREAMS)
 def test_a_stream_cut_at_every_offset(number: int) -> None:
-    """At every one of a small stream; of a large one at some around line ends, and some inside bodies."""
-    asked, answered = halves_of("loopback.pcap")[number]
-    whole = parsed(cut(asked), cut(answered))
+    """Each exchange by itself; of the offsets deep inside a body, where nothing happens, only some."""
     choices = random.Random(number)
-    for offset in offsets_of(asked, choices):
-        assert parsed(cut(asked, offset), cut(answered)) == whole
-    for offset in offsets_of(answered, choices):
-        assert parsed(cut(asked), cut(answered, offset)) == whole
+    for asked, answered in exchanges_of(*halves_of("loopback.pcap")[number]):
+        whole = parsed(cut(asked), cut(answered))
+        assert all(message[-2] is None for message in whole)
+        for offset in offsets_of(asked, choices):
+            assert parsed(cut(asked, offset), cut(answered)) == whole
+        for offset in offsets_of(answered, choices):
+            assert parsed(cut(asked), cut(answered, offset)) == whole
+
+
+FRAMING: Final = re.compile(rb"\r\n(?:[0-9a-f]{1,6}\r\n|\r\n)")
 
 
 def offsets_of(data: bytes, choices: random.Random) -> list[int]:
-    if len(data) <= 4000:
-        return list(range(1, len(data)))
-    lines = [at + near for at in range(len(data)) if data[at : at + 2] == b"\r\n" for near in range(-1, 4)]
-    inside = [offset for offset in lines if 0 < offset < len(data)]
-    return choices.sample(inside, min(300, len(inside))) + choices.sample(range(1, len(data)), 100)
+    """Return every offset in the head and near it, around chunk sizes and near the end, and 20 others."""
+    head = data.index(b"\r\n\r\n") + 16
+    near = {at for match in FRAMING.finditer(data) for at in range(match.start() - 2, match.end() + 3)}
+    chosen = {*range(head), *near, *range(len(data) - 16, len(data)), *choices.choices(range(len(data)), k=20)}
+    return [offset for offset in sorted(chosen) if 0 < offset < len(data)]
 
 
 def test_a_hidden_copy_is_told(
@@ -637,6 +666,20 @@ TOKENS: Final = [
 NUMBERS: Final = [0, 1, 2, 12, 2**16 - 1, 2**24, 2**31 - 1, 2**31, 2**32 - 4, 2**32 - 1]
 
 
+@cache
+def excerpts() -> list[list[bytes]]:
+    """Return the frames of the small streams of the captures in the repository, and of the conversations above."""
+    found = [frames(base) for base in BASES]
+    for name in [*WHOLE, "lossy.pcap"]:
+        streams: dict[frozenset[Endpoint], list[bytes]] = {}
+        for packet in read_packets(map_file(CAPTURES / name)):
+            segment = read_segment(packet)
+            assert isinstance(segment, Segment)
+            streams.setdefault(frozenset([segment.src, segment.dst]), []).append(bytes(packet.data))
+        found += [stream for stream in streams.values() if sum(map(len, stream)) < 6000]
+    return found
+
+
 def edited(data: bytes, choices: random.Random, tokens: list[bytes]) -> bytes:
     """Change bytes in a few places: flip, cut, repeat, insert, overwrite by a number."""
     out = bytearray(data)
@@ -667,13 +710,13 @@ def random_file(choices: random.Random) -> bytes:
 
 
 def edited_file(choices: random.Random) -> bytes:
-    packets = frames(choices.choice(BASES))
+    packets = choices.choice(excerpts())
     write_ = choices.choice([pcap, pcapng])
     return edited(write_(packets, order=choices.choice("<>")), choices, [block(9, bytes(8)), bytes(4)])
 
 
 def edited_packets(choices: random.Random) -> bytes:
-    packets = frames(choices.choice(BASES))
+    packets = list(choices.choice(excerpts()))
     for _ in range(choices.randrange(1, 4)):
         at = choices.randrange(len(packets))
         packets[at] = edited(packets[at], choices, TOKENS)
@@ -756,6 +799,21 @@ def test_whatever_the_file_holds_it_is_read_or_refused(make: Callable[[random.Ra
         data = make(random.Random(f"{seed}, {run}"))
         with alarm(10):
             survive(data)
+
+
+def test_the_mutations_reach_every_layer() -> None:
+    """Or the runs above would show little."""
+    reasons: Counter[str] = Counter()
+    for make in MAKERS:
+        for run in range(300):
+            capture = read_capture(read_packets(SliceBuffer(make(random.Random(f"layers, {run}")))))
+            reasons.update(reason.name for reason in capture.skipped)
+            reasons.update([capture.error.reason] if capture.error else [])
+            found = [each.message.error or "whole" for each in find_messages(capture.connections.streams)]
+            reasons.update(clause for error in found for clause in error.split("; "))
+    kinds = {re.sub(r"0x[0-9a-f]+|\d+", "N", reason) for reason in reasons}
+    assert {"whole", "NOT_IP", "NOT_TCP", "DAMAGED", "packet N claims N bytes", "a bad chunk size"} <= kinds
+    assert len(kinds) > 30
 
 
 @pytest.mark.parametrize("make", MAKERS)

@@ -167,6 +167,19 @@ def test_plan_takes_pieces_as_it_needs_them_and_lets_go_of_them() -> None:
     assert len(alive) == 100
 
 
+def test_plan_copies_nothing() -> None:
+    whole, view = b"abcdef", memoryview(b"ghi")
+    plan = Plan([whole, b"jkl", view], call_max=100)
+    plan.gather()
+    plan.advance(2)
+    first, second, third = plan.gather()
+    assert isinstance(first, memoryview)
+    assert first.obj is whole
+    assert bytes(first) == b"cdef"
+    assert second == b"jkl"
+    assert third is view
+
+
 # -- peers ---------------------------------------------------------------------------------------------------
 
 
@@ -544,11 +557,13 @@ def test_every_sink_takes_an_empty_buffer_without_a_call(opened: Opened) -> None
     assert received() == b""
 
 
-def test_an_empty_buffer_makes_no_call_even_on_what_is_closed() -> None:
-    file = io.BytesIO()
-    file.close()
-    assert flush(b"", file) == 0
-    assert flush(CompositeBuffer(), -1) == 0
+def test_an_empty_buffer_makes_no_call_even_on_what_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with path.open("wb", 0) as raw, path.open("wb") as buffered, io.BytesIO() as memory, socket.socket() as sock:
+        pass
+    for sink in (raw, buffered, memory, sock, -1):
+        assert flush(b"", sink) == 0
+        assert flush(CompositeBuffer(), sink) == 0
 
 
 # -- what a buffer may be ------------------------------------------------------------------------------------
@@ -683,16 +698,16 @@ def test_a_kernel_that_takes_a_few_bytes_a_call(monkeypatch: pytest.MonkeyPatch)
     assert sum(calls.offered) <= 2 * 5000 + IOV_MAX + Plan.SLACK * len(calls.taken)
 
 
-def test_a_socket_with_room_takes_all_parts_in_as_few_calls_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    here, there = socket.socketpair()
+def test_a_blocking_socket_takes_all_parts_in_as_few_calls_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = Calls(socket.socket.sendmsg, lambda: 1 << 30)
 
     def sendmsg(sock: socket.socket, *args: Any) -> int:
         return calls(sock, *args)
 
     monkeypatch.setattr(socket.socket, "sendmsg", sendmsg, raising=False)
-    with here, there:
-        flush(CompositeBuffer([bytes([i % 256]) for i in range(2500)]), here)
+    with open_socket("unix", timeout=None) as (sink, received):
+        flush(CompositeBuffer([b"ab"] * 2500), sink)
+        assert received() == b"ab" * 2500
     assert calls.offered == [1024, 1024, 452]  # defects.md N15
 
 
@@ -1187,6 +1202,30 @@ def test_tls_that_wants_to_read_or_write_first() -> None:
         assert peer.received() == message
 
 
+def test_tls_that_waits_for_the_other_side_does_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, server = tls_contexts()
+    here, there = socket.socketpair()
+    here.settimeout(0)
+    calls: list[int] = []
+    send = ssl.SSLSocket.send
+
+    def counted(self: ssl.SSLSocket, data: memoryview) -> int:
+        calls.append(len(data))
+        return send(self, data)
+
+    monkeypatch.setattr(ssl.SSLSocket, "send", counted)
+    with (
+        client.wrap_socket(here, server_hostname="localhost", do_handshake_on_connect=False) as sink,
+        server.wrap_socket(there, server_side=True, do_handshake_on_connect=False) as far,
+    ):
+        greeting = threading.Timer(0.05, far.do_handshake)
+        greeting.start()
+        flush(b"abc", sink)
+        greeting.join(PATIENCE)
+        assert far.recv(10) == b"abc"
+    assert 2 <= len(calls) < 10
+
+
 def test_tls_in_memory_has_nothing_to_wait_for() -> None:
     sink = tls_contexts()[0].wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
     with pytest.raises(ssl.SSLWantReadError) as caught:
@@ -1271,3 +1310,10 @@ def test_a_refusal_by_the_simple_call_is_an_error(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(OSError, match="Invalid argument") as caught:
         flush(b"abc", 1)
     assert flushed(caught) == 0
+
+
+def test_an_error_that_is_no_refusal_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "writev", refusing(errno.EIO))
+    monkeypatch.setattr(os, "write", refusing(errno.EINVAL))
+    with pytest.raises(OSError, match="Input/output error"):
+        flush(b"abc", 1)

@@ -33,6 +33,7 @@ from bytebufs._parts import (
     entry_of,
     finder_of,
     has_buffer,
+    is_reserved,
     is_writable,
     join,
     make_entry,
@@ -718,6 +719,48 @@ def test_two_blocks_do_not_merge() -> None:
     left, right = Block(2), Block(4)
     right.add(memoryview(b"--"))
     assert merged(left.add(memoryview(b"ab")), right.add(memoryview(b"cd"))) is None
+
+
+# -- memory that somebody goes on writing to -----------------------------------------------------------------
+
+
+def own_memory(size: int) -> Memory:
+    """Return read-only memory that nobody else refers to, as a composite makes it."""
+    zeros = bytearray(size)
+    return Memory(zeros, memoryview(zeros).toreadonly(), zeros)
+
+
+def test_a_reserved_view_writes_to_what_the_part_shows() -> None:
+    owner = own_memory(6)
+    part = Run(owner, 2, 6)
+    view = owner.reserve()
+    assert (len(view), view.readonly, is_writable(part)) == (6, False, False)
+    view[:] = ABC
+    assert content(part) == b"cdef"
+
+
+def test_memory_is_reserved_exactly_as_long_as_a_view_lives() -> None:
+    owner = own_memory(6)
+    part = Run(owner, 2, 6)
+    assert not is_reserved(part)
+    view = owner.reserve()
+    assert is_reserved(part)
+    piece = view[1:3].cast("b")
+    del view
+    assert is_reserved(part), "a view of the view writes there too"
+    part, other = Run(owner, 0, 1), memory_view(part)
+    assert is_reserved(part)
+    del piece
+    assert not is_reserved(part), "views of the part itself are read-only"
+    assert len(other) == 4
+
+
+def test_nothing_else_is_ever_reserved() -> None:
+    holder = bytearray(ABC)
+    view = memoryview(holder)
+    for part in (ABC, Run(ABC, 0, 2), entry(holder), entry(view[2:]), entry(Lazy(ABC)), entry(own_memory(4).view)):
+        assert not is_reserved(part)
+    assert len(view) == 6
 
 
 # -- views, copies, numbers ----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bytebufs._parts import Entry, Run, entry_of, make_entry, memory_view
+from bytebufs._parts import Entry, Run, entry_of, make_entry, memory_view, owner_view
 from bytebufs._table import Table, check, one_run
 
 
@@ -91,11 +91,12 @@ class TableMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def push_what_continues(self, data: st.DataObject) -> None:
-        """Cut an entry off at either end and put it back: nothing has changed."""
+        """What goes on where the last entry stops, or stops where the first one starts, is no entry more."""
         parts = self.table.entries(self.start, self.stop)
-        if parts and isinstance(parts[-1], Run) and parts[-1].stop < 20:
+        if parts and isinstance(parts[-1], Run) and parts[-1].stop < len(owner_view(parts[-1].owner)):
             last = parts[-1]
-            self.push(make_entry(last.owner, last.stop, data.draw(st.integers(last.stop + 1, 20))))
+            most = len(owner_view(last.owner))
+            self.push(make_entry(last.owner, last.stop, data.draw(st.integers(last.stop + 1, most))))
             assert len(self.table.entries(self.start, self.stop)) == len(parts)
         parts = self.table.entries(self.start, self.stop)
         if parts and isinstance(parts[0], Run) and parts[0].start > 0:
@@ -227,7 +228,7 @@ def test_whatever_was_touched_last_a_lookup_is_right(guess: int) -> None:
 
 # defects.md N3
 def test_the_entry_touched_last_is_forgotten_when_the_entries_move() -> None:
-    table, start, stop = table_of(b"abc", b"defgh", b"ij")
+    table, _, stop = table_of(b"abc", b"defgh", b"ij")
     assert table.locate(8) == 2
     table.push_left(b"xy", 0)  # makes room: the indices shift
     assert content(table.parts[table.locate(8)]) == b"ij"
@@ -241,11 +242,11 @@ def test_the_entry_touched_last_is_forgotten_when_the_entries_move() -> None:
     check(table, 3, 11)
 
 
-def test_a_lookup_in_the_entry_touched_last_does_not_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lookup_in_the_entry_touched_last_does_not_search() -> None:
     table, _, _ = table_of(*[b"abc"] * 100)
     table.locate(299)
     assert table.locate(150) == table.last == 50
-    table.ends[10] = 10**9  # a search would stumble over it
+    table.ends[:49] = [10**9] * 49  # a search would stumble over them
     assert [table.locate(at) for at in (150, 151, 152)] == [50, 50, 50]
 
 
@@ -341,9 +342,10 @@ def test_a_drained_first_entry_is_clipped_before_something_goes_in_front_of_it()
 # defects.md N12
 def test_nothing_is_ever_joined_behind_your_back() -> None:
     pieces = [b"%d" % i for i in range(10_000)]
-    table, _, stop = table_of(*pieces)
+    table, start, _ = table_of(*pieces)
     for piece in pieces:
-        table.push_left(piece, -stop)
+        table.push_left(piece, start)
+        start -= len(piece)
     live = table.parts[table.head :]
     assert len(live) == 20_000
     assert all(entry is piece for entry, piece in zip(live, pieces[::-1] + pieces, strict=True))
@@ -517,7 +519,7 @@ CORRUPTIONS: dict[str, Callable[[Table], None]] = {
     "an empty entry": set_part(3, b""),
     "an empty run": set_part(3, Run(SHARED, 5, 5)),
     "an entry that its neighbour goes on from": set_part(4, Run(SHARED, 1, 4)),
-    "an entry too long": set_part(3, b"defg"),
+    "an entry too long": set_part(1, b"abcd"),
     "an entry too few": lambda table: table.parts.__delitem__(-1),
     "an entry too many": lambda table: table.parts.append(b"x"),
     "no entry at all": lambda table: table.reset([], 5),
@@ -532,9 +534,7 @@ def test_check_finds_what_is_broken(corrupt: Callable[[Table], None]) -> None:
         check(table, start, stop)
 
 
-@pytest.mark.parametrize(
-    ("start", "stop"), [(3, 18), (7, 18), (8, 18), (5, 16), (5, 15), (5, 19)], ids=lambda position: str(position)
-)
+@pytest.mark.parametrize(("start", "stop"), [(3, 18), (7, 18), (8, 18), (5, 16), (5, 15), (5, 19)], ids=str)
 def test_check_finds_a_window_that_is_not_the_tables(start: int, stop: int) -> None:
     table, _, _ = healthy()
     with pytest.raises(AssertionError):

@@ -1,0 +1,1013 @@
+"""What both kinds of buffer do: read, search, cut, compare, decode, write through, and say what they are not.
+
+That the answers are those of `bytes` over every layout is tests/test_conformance.py's matter. Here stands what
+`bytes` cannot tell: what is copied and counted, what is shown and pinned, and how an error reads.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import hashlib
+import mmap
+import pickle
+import re
+import socket
+import struct
+import sys
+import tempfile
+import zlib
+from array import array
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bytebufs import (
+    BaseBuffer,
+    CompositeBuffer,
+    CopyForbidden,
+    Fragmented,
+    Part,
+    SliceBuffer,
+    Underrun,
+    copy_audit,
+    no_copy,
+)
+from bytebufs._parts import LazyOwner
+
+from .layouts import FakeFile, address, addresses, anonymous_map, hidden
+
+EXPORTS = sys.version_info >= (3, 12)
+"""Whether the interpreter lets a class of Python's own export a buffer (PEP 688)."""
+
+
+def in_halves(data: bytes) -> CompositeBuffer:
+    """Return a composite with a seam in the middle, whose window clips its first entry."""
+    half = len(data) // 2
+    b = CompositeBuffer([b"<" + data[:half], data[half:]])
+    b.skip(1)
+    return b
+
+
+def frozen_halves(data: bytes) -> SliceBuffer:
+    """Return a slice with a seam in the middle, whose window clips both entries."""
+    half = len(data) // 2
+    return CompositeBuffer([b"<" + data[:half], data[half:] + b">"]).freeze()[1:-1]
+
+
+def in_bytearray(data: bytes) -> SliceBuffer:
+    """Return a slice of one part of writable memory."""
+    return SliceBuffer(bytearray(b"<" + data + b">"), 1, 1 + len(data))
+
+
+MAKES: list[Callable[[bytes], BaseBuffer]] = [SliceBuffer, lambda data: SliceBuffer(hidden(data))]
+MAKES += [in_halves, frozen_halves, in_bytearray]
+every_make = pytest.mark.parametrize(
+    "make", MAKES, ids=["one part", "clipped part", "composite", "clipped parts", "bytearray"]
+)
+
+
+def sentence(error: pytest.ExceptionInfo[BaseException]) -> str:
+    return str(error.value)
+
+
+# -- a sequence of bytes -------------------------------------------------------------------------------------
+
+
+@every_make
+def test_a_buffer_is_a_sequence_of_ints(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcdef")
+    assert len(b) == 6
+    assert b
+    assert not make(b"")
+    assert list(b) == list(b"abcdef")
+    assert list(reversed(b)) == list(b"fedcba")
+    assert [b[i] for i in (0, 2, 3, 5, -1, -6)] == list(b"acdffa")
+    assert b[np.int64(3)] == b[True + 2] == ord("d")
+
+
+@every_make
+@pytest.mark.parametrize("at", [6, -7, 2**70, -(2**70)])
+def test_an_index_beyond_the_end_is_an_index_error(make: Callable[[bytes], BaseBuffer], at: int) -> None:
+    with pytest.raises(IndexError, match=rf"index {at} is out of range for 6 bytes"):  # defects.md N7
+        make(b"abcdef")[at]
+
+
+def test_a_byte_is_read_from_whatever_owner_holds_it() -> None:
+    owners: list[Part] = [b"ab", bytearray(b"ab"), FakeFile(b"ab"), hidden(b"ab")]
+    assert [SliceBuffer(owner)[1] for owner in owners] == [ord("b")] * 4
+    b = CompositeBuffer(owners)
+    assert [b[i] for i in range(8)] == list(b"abababab")
+
+
+@every_make
+def test_slices_clamp_and_may_run_backwards_to_nothing(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcdef")
+    assert type(b[1:3]) is SliceBuffer
+    assert b[1:4] == b"bcd"
+    assert b[-2:] == b"ef"
+    assert b[-100:100] == b[-(2**70) : 2**70] == b[:] == b[None:None:None] == b"abcdef"
+    assert b[4:2] == b[6:] == b[100:200] == b[2:2] == b""  # defects.md O3
+    assert b[1 : np.int64(3) : 1] == b"bc"
+
+
+@every_make
+@pytest.mark.parametrize("step", [2, -1, 0, 2**70])
+def test_a_step_is_refused_with_the_copy_to_write_instead(make: Callable[[bytes], BaseBuffer], step: int) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"write bytes(b)[::{step}]")):
+        make(b"abcdef")[::step]
+
+
+@every_make
+def test_ranges_that_are_no_slices_do_not_clamp(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcdef")
+    assert SliceBuffer(b, 2, 4) == b"cd"
+    assert SliceBuffer(b, 6) == SliceBuffer(b, 3, 3) == b""
+    for start, stop, error in [(0, 7, IndexError), (7, None, IndexError), (-1, None, ValueError), (3, 2, ValueError)]:
+        with pytest.raises(error):
+            SliceBuffer(b, start, stop)
+
+
+def test_a_step_is_an_integer() -> None:
+    with pytest.raises(TypeError):
+        SliceBuffer(b"ab")[::1.0]
+
+
+def test_the_whole_of_a_slice_is_that_slice() -> None:
+    b = SliceBuffer(b"abc")
+    assert b[:] is b
+    assert b.strip() is b
+
+
+@every_make
+def test_an_int_or_a_run_of_bytes_is_in_a_buffer(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcd")
+    assert b"bc" in b
+    assert bytearray(b"bc") in b
+    assert SliceBuffer(b"xbcx", 1, 3) in b
+    assert b"" in b
+    assert ord("a") in b
+    assert 0 not in b
+    assert b"ac" not in b
+    assert np.array([98, 99], np.uint8) in b
+
+
+@every_make
+def test_an_integer_of_numpy_is_looked_for_as_a_number(make: Callable[[bytes], BaseBuffer]) -> None:
+    """It has a buffer of 8 bytes, too; `in` bytes takes the number, and `find` the buffer."""
+    assert np.int64(98) in make(b"abcd")
+    assert np.int64(0) not in make(b"abcd")
+    assert make(b"\0" * 3 + b"b" + b"\0" * 9).find(np.int64(98)) == 3
+    with pytest.raises(ValueError, match="a byte is 0 to 255, not 256"):
+        np.int64(256) in make(b"abcd")  # noqa: B015  # the point is the error
+
+
+@every_make
+@pytest.mark.parametrize("number", [256, -1, 2**70])
+def test_a_number_that_is_no_byte_is_a_value_error(make: Callable[[bytes], BaseBuffer], number: int) -> None:
+    for ask in (make(b"ab").__contains__, make(b"ab").find, make(b"ab").count):
+        with pytest.raises(ValueError, match=f"a byte is 0 to 255, not {number}"):
+            ask(number)
+
+
+# -- iterating while something changes -----------------------------------------------------------------------
+
+LAST = b"ghi"
+
+CHANGES: dict[str, Callable[[CompositeBuffer], object]] = {
+    "append": lambda b: b.append(b"z"),
+    "append more of the last part": lambda b: b.append(memoryview(LAST)[2:3]),
+    "extend": lambda b: b.extend([b"x", b"y"]),
+    "appendleft": lambda b: b.appendleft(b"z"),
+    "insert": lambda b: b.insert(3, b"z"),
+    "splice": lambda b: b.splice(1, 2),
+    "take": lambda b: b.take(1),
+    "take_all": lambda b: b.take_all(),
+    "take_at_most": lambda b: b.take_at_most(3),
+    "take_until": lambda b: b.take_until(b"d", limit=9),
+    "skip": lambda b: b.skip(1),
+    "truncate": lambda b: b.truncate(7),
+    "clear": lambda b: b.clear(),
+    "consolidate": lambda b: b.consolidate(),
+    "take and put back": lambda b: b.appendleft(b.take(2)),
+}
+
+
+def changing() -> CompositeBuffer:
+    return CompositeBuffer([b"abc", b"def", memoryview(LAST)[:2]])
+
+
+ITERATORS: dict[str, Callable[[BaseBuffer], Iterator[object]]] = {
+    "iter": iter,
+    "reversed": reversed,
+    "iter_unpack": lambda b: b.iter_unpack(">B"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("iterate", ITERATORS.values(), ids=ITERATORS)
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 8], ids=str)
+def test_an_iterator_raises_once_a_composite_has_changed(
+    iterate: Callable[[BaseBuffer], Iterator[object]], change: Callable[[CompositeBuffer], object], steps: int
+) -> None:  # defects.md O15
+    b = changing()
+    iterator = iterate(b)
+    for _ in range(steps):
+        next(iterator)
+    change(b)
+    with pytest.raises(RuntimeError, match="the buffer changed while it was iterated over"):
+        next(iterator)
+
+
+@pytest.mark.parametrize("iterate", ITERATORS.values(), ids=ITERATORS)
+def test_an_iterator_over_nothing_raises_as_well(iterate: Callable[[BaseBuffer], Iterator[object]]) -> None:
+    b = CompositeBuffer()
+    iterator = iterate(b)
+    b.append(b"abc")
+    with pytest.raises(RuntimeError):
+        next(iterator)
+
+
+@pytest.mark.parametrize("iterate", ITERATORS.values(), ids=ITERATORS)
+def test_what_is_no_change_does_not_disturb_an_iterator(iterate: Callable[[BaseBuffer], Iterator[object]]) -> None:
+    b = changing()
+    iterator = iterate(b)
+    found = [next(iterator), next(iterator)]
+    b.append(b"")
+    b.truncate(len(b))
+    b.consolidate(0, 3)
+    b.skip(0)
+    assert b.take_until(b"\n", limit=100) is None
+    assert b.find(b"i") == -1
+    assert [*found, *iterator] == list(iterate(b))
+
+
+@pytest.mark.parametrize("iterate", ITERATORS.values(), ids=ITERATORS)
+def test_nothing_disturbs_an_iterator_over_a_slice(iterate: Callable[[BaseBuffer], Iterator[object]]) -> None:
+    b = changing()
+    iterator, expected = iterate(b.freeze()), list(iterate(b.freeze()))
+    found = [next(iterator)]
+    b.clear()
+    assert [*found, *iterator] == expected
+
+
+# -- comparing -----------------------------------------------------------------------------------------------
+
+
+@every_make
+def test_buffers_are_compared_by_content_both_ways_round(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"ab\x80d")
+    for other in (b"ab\x80d", bytearray(b"ab\x80d"), memoryview(b"ab\x80d"), in_halves(b"ab\x80d"), hidden(b"ab\x80d")):
+        assert b == other
+        assert other == b
+        assert (b == other) is not (b != other)
+        assert b <= other
+        assert b >= other
+    assert b < b"ab\x81"  # unsigned
+    assert b > b"ab\x7f\xff\xff"
+    assert b > b"ab"  # then by length
+    less, more = b"ab", b"b"
+    assert less < b
+    assert more >= b
+    assert b != b"ab\x80e"
+    assert b != b"ab\x80"
+
+
+@every_make
+def test_typed_memory_is_compared_by_its_bytes(make: Callable[[bytes], BaseBuffer]) -> None:
+    assert make(struct.pack("=HH", 1, 2)) == array("H", [1, 2])
+    assert make(struct.pack(">HH", 1, 2)) == np.array([1, 2], ">u2")
+
+
+@every_make
+@pytest.mark.parametrize("stranger", [None, "abc", 3, [97, 98, 99], object()], ids=lambda x: type(x).__name__)
+def test_what_is_not_bytes_like_is_unequal_and_has_no_order(make: Callable[[bytes], BaseBuffer], stranger: Any) -> None:
+    b = make(b"abc")
+    assert b != stranger
+    assert (b == stranger) is False
+    for order in (b.__lt__, b.__le__, b.__gt__, b.__ge__, b.__eq__, b.__ne__):
+        assert order(stranger) is NotImplemented
+
+
+def test_buffers_of_different_length_are_compared_without_looking() -> None:
+    lazy = FakeFile(b"abc")
+    assert SliceBuffer(lazy) != b"ab"
+    assert CompositeBuffer([lazy, b"x"]) != b"abc"
+    assert lazy.looks == 0
+    assert SliceBuffer(lazy) == b"abc"
+    assert lazy.looks > 0
+
+
+def test_what_two_buffers_share_is_not_looked_at_when_they_are_compared() -> None:
+    lazy = FakeFile(b"abc")
+    assert SliceBuffer(lazy) == CompositeBuffer([lazy])
+    assert lazy.looks == 0
+
+
+@every_make
+def test_a_buffer_has_no_hash(make: Callable[[bytes], BaseBuffer]) -> None:
+    with pytest.raises(TypeError, match=re.escape("write hash(bytes(b))")):
+        hash(make(b"abc"))
+
+
+# -- searching -----------------------------------------------------------------------------------------------
+
+
+@every_make
+def test_searching_takes_bytes_ints_and_anything_bytes_like(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcabcab")
+    for needle in (b"ca", bytearray(b"ca"), memoryview(b"xcax")[1:3], SliceBuffer(b"xca", 1), array("B", b"ca")):
+        assert b.find(needle) == b.index(needle) == 2
+        assert b.rfind(needle) == b.rindex(needle) == 5
+        assert b.count(needle) == 2
+    assert (b.find(ord("b")), b.rfind(ord("b")), b.count(ord("b"))) == (1, 7, 3)
+    assert (b.find(b"ca", 3), b.rfind(b"ca", None, 6), b.count(b"ca", -4, 2**70)) == (5, 2, 1)
+    assert (b.find(b"zz"), b.rfind(b"zz"), b.count(b"zz")) == (-1, -1, 0)
+
+
+@every_make
+def test_an_empty_needle_is_found_as_in_bytes(make: Callable[[bytes], BaseBuffer]) -> None:  # defects.md O17
+    b, data = make(b"abcd"), b"abcd"
+    for start in (None, 0, 3, 4, 5, -1, 2**70):
+        for end in (None, 0, 3, 4, 5, -1):
+            assert b.find(b"", start, end) == data.find(b"", start, end)
+            assert b.rfind(b"", start, end) == data.rfind(b"", start, end)
+            assert b.count(b"", start, end) == data.count(b"", start, end)
+
+
+@every_make
+def test_an_index_of_what_is_not_there_is_a_value_error(make: Callable[[bytes], BaseBuffer]) -> None:
+    for ask in (make(b"abcd").index, make(b"abcd").rindex):
+        with pytest.raises(ValueError, match="b'zz' is not in the buffer"):
+            ask(b"zz")
+
+
+@every_make
+@pytest.mark.parametrize("needle", ["a", None, 1.0, [97]], ids=lambda x: type(x).__name__)
+def test_a_needle_is_bytes_like_or_an_int(make: Callable[[bytes], BaseBuffer], needle: Any) -> None:
+    for name in ("find", "rfind", "index", "rindex", "count", "__contains__", "startswith", "endswith"):
+        with pytest.raises(TypeError):
+            getattr(make(b"abcd"), name)(needle)
+
+
+def test_a_str_needle_is_told_to_encode() -> None:
+    with pytest.raises(TypeError, match=re.escape("'a'.encode()")):
+        SliceBuffer(b"abc").find("a")  # type: ignore[arg-type]
+
+
+def test_only_a_needle_in_several_parts_is_copied() -> None:
+    b = in_halves(b"abcdef")
+    with no_copy(strict=True):
+        assert b.find(hidden(b"cd")) == b.rfind(SliceBuffer(bytearray(b"cd"))) == 2
+    with copy_audit() as audit:
+        assert b.find(in_halves(b"cd")) == 2
+    assert audit.by_reason == {"needle": 2}
+    with no_copy(), pytest.raises(CopyForbidden):
+        b.count(in_halves(b"cd"))
+
+
+@every_make
+def test_a_beginning_or_an_end_may_be_one_of_several(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcdef")
+    with no_copy(strict=True):
+        assert b.startswith(b"abcd")
+        assert b.startswith(in_halves(b"abcdef"))
+        assert b.startswith((b"x", bytearray(b"abc")))
+        assert b.startswith(b"cd", 2)
+        assert not b.startswith(b"cd", 2, 3)
+        assert not b.startswith(())
+        assert not b.startswith(b"abcdefg")
+        assert b.endswith(b"cdef")
+        assert b.endswith((b"x", in_halves(b"def")))
+        assert b.endswith(b"cd", 1, 4)
+        assert not b.endswith(b"cd", 3, 4)
+        assert not b.endswith(b"abcde")
+        assert not b.startswith(b"", 7)
+        assert not b.endswith(b"", 7)
+
+
+# -- cutting -------------------------------------------------------------------------------------------------
+
+
+@every_make
+def test_cutting_shows_the_same_memory_and_copies_nothing(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b" k: v: w\r\n")
+    places = addresses(b)
+    with no_copy(strict=True):
+        assert [bytes_of(piece) for piece in b.partition(b": ")] == [b" k", b": ", b"v: w\r\n"]
+        assert [bytes_of(piece) for piece in b.rpartition(b": ")] == [b" k: v", b": ", b"w\r\n"]
+        assert [bytes_of(piece) for piece in b.partition(b"?")] == [b" k: v: w\r\n", b"", b""]
+        assert [bytes_of(piece) for piece in b.rpartition(b"?")] == [b"", b"", b" k: v: w\r\n"]
+        assert [addresses(piece) for piece in b.split(b": ")] == [places[0:2], places[4:5], places[7:10]]
+        assert [addresses(piece) for piece in b.split(b": ", 1)] == [places[0:2], places[4:10]]
+        assert [addresses(piece) for piece in b.split(b": ", maxsplit=0)] == [places]
+        assert [addresses(piece) for piece in b.splitlines()] == [places[:8]]
+        assert [addresses(piece) for piece in b.splitlines(keepends=True)] == [places]
+        assert addresses(b.strip()) == places[1:8]
+        assert addresses(b.lstrip(b" k")) == places[2:]
+        assert addresses(b.rstrip(b"\nw\r")) == places[:7]
+        assert addresses(b.removeprefix(b" k")) == places[2:]
+        assert addresses(b.removesuffix(b"\r\n")) == places[:8]
+        assert addresses(b.removeprefix(b"k")) == addresses(b.removesuffix(b"\r")) == places
+
+
+def bytes_of(buffer: BaseBuffer) -> bytes:
+    """Return the bytes without asking the buffer for a copy."""
+    return b"".join(buffer.views())
+
+
+@every_make
+def test_lines_end_at_every_line_end_that_bytes_know(make: Callable[[bytes], BaseBuffer]) -> None:
+    for data in (b"a\nb\rc\r\nd", b"\r", b"\n", b"\r\n", b"\n\r", b"a\r", b"\r\r\n\n", b"", b"ab\r\n", b"\x0ba\x0cb"):
+        b = make(data)
+        assert [bytes_of(line) for line in b.splitlines()] == data.splitlines()
+        assert [bytes_of(line) for line in b.splitlines(keepends=True)] == data.splitlines(keepends=True)
+
+
+def test_a_line_that_ends_with_the_window_shows_nothing_beyond_it() -> None:
+    """What was cut off begins with a line feed: it would make a CR LF."""
+    assert bytes_of(SliceBuffer(b"a\r\nb", 0, 2).splitlines(keepends=True)[0]) == b"a\r"
+    assert bytes_of(SliceBuffer(b"a\rb", 0, 2).splitlines(keepends=True)[0]) == b"a\r"
+    b = CompositeBuffer([b"x\r", b"\ny"]).freeze()[1:2]
+    assert [bytes_of(line) for line in b.splitlines(keepends=True)] == [b"\r"]
+
+
+@every_make
+@pytest.mark.parametrize("blank", [0, 5, 6, 7, 300, 5000], ids=str)
+def test_however_much_is_stripped(make: Callable[[bytes], BaseBuffer], blank: int) -> None:
+    b = make(b" " * blank + b"a b" + b"\n" * blank)
+    assert b.strip() == b"a b"
+    assert b.lstrip() == b"a b" + b"\n" * blank
+    assert b.rstrip(b"\n") == b" " * blank + b"a b"
+    assert b.strip(in_halves(b"\n b")) == b"a"
+    assert b.strip(b"") == b
+    assert make(b" " * blank).strip() == b""
+    assert make(b" " * blank).rstrip() == b""
+
+
+@every_make
+def test_splitting_on_white_space_is_for_text(make: Callable[[bytes], BaseBuffer]) -> None:
+    with pytest.raises(TypeError, match=re.escape("write bytes(b).split(), or give a separator")):
+        make(b"a b").split()
+
+
+@every_make
+@pytest.mark.parametrize("name", ["split", "partition", "rpartition"])
+def test_a_separator_is_bytes_like_and_not_empty(make: Callable[[bytes], BaseBuffer], name: str) -> None:
+    cut = getattr(make(b"abc"), name)
+    for empty in (b"", bytearray(), CompositeBuffer()):
+        with pytest.raises(ValueError, match="empty separator"):
+            cut(empty)
+    with pytest.raises(TypeError, match=re.escape("write bytes([97])")):
+        cut(97)
+    with pytest.raises(TypeError, match=re.escape("'b'.encode()")):
+        cut("b")
+
+
+@every_make
+def test_the_number_of_cuts_is_an_integer(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"a,b,c")
+    assert len(b.split(b",", np.int64(1))) == len(b.split(b",", True)) == 2
+    assert len(b.split(b",", 2**70)) == len(b.split(b",", -(2**70))) == 3
+    with pytest.raises(TypeError):
+        b.split(b",", 1.0)  # type: ignore[arg-type]
+
+
+# -- numbers -------------------------------------------------------------------------------------------------
+
+
+@every_make
+@pytest.mark.parametrize("form", [str, str.encode, struct.Struct], ids=["str", "bytes", "Struct"])
+def test_numbers_are_decoded_across_seams(make: Callable[[bytes], BaseBuffer], form: Callable[[str], Any]) -> None:
+    data = bytes(range(12))
+    b = make(data)
+    with no_copy(strict=True):
+        assert b.unpack_from(form(">HI"), 3) == struct.unpack_from(">HI", data, 3)
+        assert b.unpack_from(form("<Q")) == struct.unpack_from("<Q", data)
+        assert b.unpack_from(form("!B"), np.int8(11)) == (11,)
+        assert b.unpack_from(form("=0s"), 12) == (b"",)
+        assert list(b.iter_unpack(form(">HB"))) == list(struct.iter_unpack(">HB", data))
+        assert list(make(b"").iter_unpack(form(">H"))) == []
+
+
+@every_make
+@pytest.mark.parametrize(("at", "available"), [(5, 3), (7, 1), (8, 0), (9, 0), (2**70, 0)])
+def test_too_few_bytes_are_an_underrun_that_says_how_many(
+    make: Callable[[bytes], BaseBuffer], at: int, available: int
+) -> None:
+    with pytest.raises(Underrun) as caught:
+        make(b"abcdefgh").unpack_from(">I", at)
+    assert (caught.value.requested, caught.value.available, caught.value.separator) == (4, available, None)
+
+
+@every_make
+def test_the_byte_order_of_a_format_is_said(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcdefgh")
+    for fmt in ("H", "@H", "", b"I", struct.Struct("H")):
+        for ask in (b.unpack_from, b.iter_unpack, lambda fmt: b.pack_into(fmt, 0, 1)):
+            with pytest.raises(ValueError, match="has no byte order: begin it with '<' or '>'"):
+                ask(fmt)
+
+
+@every_make
+def test_a_place_to_decode_from_is_not_negative_and_an_integer(make: Callable[[bytes], BaseBuffer]) -> None:
+    with pytest.raises(ValueError, match="not negative: -1"):
+        make(b"abc").unpack_from(">B", -1)
+    for at in (1.0, "1", None):
+        with pytest.raises(TypeError):
+            make(b"abc").unpack_from(">B", at)  # type: ignore[arg-type]
+
+
+@every_make
+@pytest.mark.parametrize("fmt", [">H", ">0s", "<Q"])
+def test_records_fill_the_bytes_exactly(make: Callable[[bytes], BaseBuffer], fmt: str) -> None:
+    with pytest.raises(ValueError, match=f"records of {struct.calcsize(fmt)} bytes do not fill 5 bytes"):
+        make(b"abcde").iter_unpack(fmt)
+
+
+@every_make
+def test_a_reader_begins_at_the_front_and_does_not_drain(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"\x00\x01\x02\x00")
+    with no_copy(strict=True):
+        assert (b.reader().u16(), b.reader("little").u32()) == (1, 0x00020100)
+    assert len(b) == 4
+    assert (b._uint(1, 3, "big"), b._uint(0, 2, "little")) == (0x010200, 0x0100)
+
+
+# -- facts ---------------------------------------------------------------------------------------------------
+
+
+def test_a_buffer_says_in_how_many_parts_it_lies() -> None:
+    assert (SliceBuffer(b"ab").part_count, SliceBuffer(b"ab").is_contiguous) == (1, True)
+    assert (SliceBuffer(b"").part_count, CompositeBuffer().is_contiguous) == (0, True)  # defects.md O2
+    b = CompositeBuffer([b"ab", b"", b"cd", b"ef"])  # defects.md O1
+    assert (b.part_count, b.is_contiguous) == (3, False)
+    assert (b[1:4].part_count, b[2:4].part_count, b[2:4].is_contiguous) == (2, 1, True)
+    b.skip(2)
+    assert b.part_count == 2
+    b.skip(3)
+    assert (b.part_count, b.is_contiguous) == (1, True)
+
+
+def test_whether_it_is_read_only_is_judged_part_by_part() -> None:
+    b = CompositeBuffer([bytearray(b"ab"), b"cd", array("B", b"ef")])
+    assert b.readonly
+    assert not b[:2].readonly
+    assert b[1:3].readonly
+    assert not b[4:].readonly
+    assert SliceBuffer(b"").readonly
+    assert b[2:2].readonly
+    assert SliceBuffer(memoryview(bytearray(b"ab")).toreadonly()).readonly
+    assert SliceBuffer(FakeFile(b"ab")).readonly
+    assert not SliceBuffer(anonymous_map(b"ab")).readonly
+
+
+def test_what_is_pinned_counts_each_owner_once_and_maps_apart() -> None:
+    owner, memory = bytes(1000), bytearray(300)
+    b = CompositeBuffer([memoryview(owner)[:3], memory, memoryview(owner)[7:9], memory, anonymous_map(b"abcd" * 10)])
+    assert (b.pinned_nbytes, b.mapped_nbytes) == (1300, 40)
+    b.append(FakeFile(b"lazy"))
+    assert (b.pinned_nbytes, b.mapped_nbytes) == (1300, 44)
+    assert (b[3:5].pinned_nbytes, b[3:5].mapped_nbytes) == (300, 0)
+    b.skip(2)
+    assert b.pinned_nbytes == 1300
+    b.skip(1 + 300 + 2)
+    assert b.pinned_nbytes == 300
+    assert (SliceBuffer(b"").pinned_nbytes, SliceBuffer(b"").mapped_nbytes) == (0, 0)
+
+
+# -- memory, copied or not -----------------------------------------------------------------------------------
+
+
+def test_views_are_clipped_and_never_empty() -> None:  # defects.md O4, O5, O9, N19
+    owner = bytearray(b"<<abc")
+    b = CompositeBuffer([owner, b"", b"def", memoryview(b"xghix")[1:4]])
+    b.skip(2)
+    b.truncate(8)
+    with no_copy(strict=True):
+        views = b.views()
+    assert [bytes(view) for view in views] == [b"abc", b"def", b"gh"]
+    assert [bytes(view) for view in b[1:7].views()] == [b"bc", b"def", b"g"]
+    assert all(view.format == "B" and view.ndim == 1 for view in views)
+    assert views[0].obj is owner
+    assert address(views[0]) == address(owner) + 2
+    assert [view.readonly for view in views] == [False, True, True]
+    assert CompositeBuffer().views() == SliceBuffer(b"ab", 1, 1).views() == []
+
+
+@every_make
+def test_what_is_sent_part_by_part_arrives_whole(make: Callable[[bytes], BaseBuffer]) -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        assert left.sendmsg(make(b"hello, world").views()) == 12
+        assert right.recv(100) == b"hello, world"
+
+
+def test_one_part_is_one_view_of_the_owners_memory() -> None:
+    owner = bytearray(b"abcdef")
+    b = SliceBuffer(owner, 1, 5)
+    with no_copy(strict=True):
+        view = b.view()
+        assert view.obj is owner
+        view[0] = ord("X")
+    assert owner == b"aXcdef"
+    data = b"abcdef"
+    assert SliceBuffer(data).view().obj is data
+    assert SliceBuffer(data, 2).view().readonly
+    assert SliceBuffer(data, 2, 2).view().nbytes == 0
+
+
+def test_one_view_over_several_parts_is_refused_with_what_to_write() -> None:
+    for b in (in_halves(b"abcd"), frozen_halves(b"abcd")):
+        with pytest.raises(Fragmented) as caught:
+            b.view()
+        assert caught.value.parts == 2
+        assert "for v in b.views()" in sentence(caught)
+        assert "contiguous()" in sentence(caught)
+        assert isinstance(caught.value, BufferError)
+
+
+@every_make
+def test_contiguous_memory_is_read_only_and_copied_only_if_fragmented(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcdef")
+    with copy_audit() as audit:
+        view = b.contiguous()
+    assert bytes(view) == b"abcdef"
+    assert view.readonly
+    assert audit.by_reason == ({} if b.is_contiguous else {"contiguous": 6})
+    if b.is_contiguous:
+        assert address(view) == addresses(b)[0]
+    else:
+        with no_copy(), pytest.raises(CopyForbidden):
+            b.contiguous()
+
+
+@every_make
+def test_one_part_is_taken_as_it_is_where_classes_can_export(make: Callable[[bytes], BaseBuffer]) -> None:
+    b: Any = make(b"abcdef" * 100)
+    data = bytes_of(b)
+    if not b.is_contiguous:
+        with pytest.raises((BufferError, TypeError)):  # Fragmented, and before 3.12 the interpreter's own
+            memoryview(b)
+    elif EXPORTS:
+        left, right = socket.socketpair()
+        with no_copy(strict=True), left, right:
+            assert memoryview(b) == data
+            assert address(memoryview(b)) == address(b) == addresses(b)[0]
+            assert hashlib.sha256(b).digest() == hashlib.sha256(data).digest()
+            assert zlib.crc32(b) == zlib.crc32(data)
+            assert b"".join([b, b"x", b]) == data + b"x" + data
+            assert left.send(b) == len(data)
+            assert right.recv(1000) == data
+            assert np.frombuffer(b, np.uint8).tobytes() == data
+            assert struct.unpack_from(">H", b, 1) == struct.unpack_from(">H", data, 1)
+    else:
+        for call in (memoryview, hashlib.sha256, zlib.crc32, lambda b: b"".join([b]), np.frombuffer):
+            with pytest.raises((TypeError, AttributeError)):
+                call(b)
+    for view in b.views():  # the way that goes everywhere
+        assert np.frombuffer(view, np.uint8).tobytes() == view
+        assert hashlib.sha256(view).digest() == hashlib.sha256(bytes(view)).digest()
+
+
+def test_the_exported_view_is_writable_where_the_memory_is() -> None:
+    """Called by the interpreter from 3.12 on."""
+    owner = bytearray(b"abc")
+    SliceBuffer(owner).__buffer__(0)[1] = ord("X")
+    assert owner == b"aXc"
+    assert SliceBuffer(b"abc").__buffer__(0).readonly
+    with pytest.raises(Fragmented):
+        in_halves(b"abcd").__buffer__(0)
+
+
+@pytest.mark.skipif(not EXPORTS, reason="before 3.12 only classes in C can export a buffer")
+def test_bytes_are_received_into_an_exported_slice() -> None:
+    owner = bytearray(b"......")
+    left, right = socket.socketpair()
+    with left, right:
+        left.send(b"abc")
+        assert right.recv_into(SliceBuffer(owner, 1, 4)) == 3
+        assert owner == b".abc.."
+        with pytest.raises((BufferError, TypeError)):
+            right.recv_into(SliceBuffer(bytes(3)))
+
+
+COPIES: dict[str, tuple[Callable[[BaseBuffer], object], object]] = {
+    "bytes": (bytes, b"abcdef"),
+    "tobytes": (BaseBuffer.tobytes, b"abcdef"),
+    "decode": (BaseBuffer.decode, "abcdef"),
+    "hex": (BaseBuffer.hex, "616263646566"),
+    "copy_into": (lambda b: b.copy_into(bytearray(6)), 6),
+}
+
+
+@every_make
+@pytest.mark.parametrize("reason", COPIES)
+def test_a_copy_that_was_asked_for_is_counted_by_its_name(make: Callable[[bytes], BaseBuffer], reason: str) -> None:
+    call, answer = COPIES[reason]
+    b = make(b"abcdef")
+    whole = reason in {"bytes", "tobytes"} and make is SliceBuffer  # the bytes object itself: nothing is copied
+    with copy_audit() as audit, no_copy():
+        assert call(b) == answer
+    assert audit.by_reason == ({} if whole else {reason: 6})
+    assert audit.hidden == 0
+    if not whole:
+        with no_copy(strict=True), pytest.raises(CopyForbidden) as caught:
+            call(b)
+        assert (caught.value.reason, caught.value.nbytes) == (reason, 6)
+    with copy_audit() as audit:
+        assert call(make(b"")) in (b"", "", 0)
+    assert audit.count == 0
+
+
+def test_the_bytes_of_exactly_one_bytes_object_are_that_object() -> None:
+    data = b"a bytes object"
+    with no_copy(strict=True):
+        assert bytes(SliceBuffer(data)) is data
+        assert SliceBuffer(data).tobytes() is data
+        assert bytes(CompositeBuffer([data])) is data
+        assert bytes(CompositeBuffer([b"x", data]).freeze()[1:]) is data
+
+
+@every_make
+def test_a_copy_into_other_memory_takes_a_range(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcdef")
+    for dest in (bytearray(b"........"), array("H", b"........"), anonymous_map(b"........")):
+        assert b.copy_into(dest, 1, -1) == 4
+        assert bytes(memoryview(dest)) == b"bcde...."
+        assert b.copy_into(memoryview(dest).cast("B")[2:], 3) == 3
+        assert bytes(memoryview(dest)) == b"bcdef..."
+        assert b.copy_into(dest, 4, 2) == 0
+
+
+@every_make
+def test_a_copy_that_does_not_fit_writes_nothing(make: Callable[[bytes], BaseBuffer]) -> None:
+    b = make(b"abcdef")
+    dest = bytearray(b".....")
+    with copy_audit() as audit:
+        with pytest.raises(ValueError, match="6 bytes do not fit into 5"):
+            b.copy_into(dest)
+        with pytest.raises(TypeError, match="copy_into\\(\\) wants writable memory, this bytes is read-only"):
+            b.copy_into(b"......")
+        with pytest.raises(TypeError):
+            b.copy_into("......")  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            b.copy_into(dest, 1.0)  # type: ignore[arg-type]
+    with no_copy(strict=True), pytest.raises(CopyForbidden):
+        b.copy_into(dest, 0, 3)
+    assert dest == b"....."
+    assert audit.count == 0
+
+
+@every_make
+def test_text_is_decoded_across_seams(make: Callable[[bytes], BaseBuffer]) -> None:
+    text = "aé€😀" * 3
+    assert make(text.encode()).decode() == text
+    assert make(text.encode("utf-16-be")).decode("utf-16-be") == text
+    assert make(b"a\xff\xffb").decode("ascii", "replace") == "a\ufffd\ufffdb"
+    assert make(b"a\xff\xffb").decode(errors="ignore") == "ab"
+    with pytest.raises(UnicodeDecodeError):
+        make(b"a\xff\xffb").decode()
+    assert make(b"").decode() == ""
+
+
+@every_make
+def test_hexadecimal_digits_are_grouped_as_those_of_bytes(make: Callable[[bytes], BaseBuffer]) -> None:
+    b, data = make(b"abcde"), b"abcde"
+    assert b.hex() == data.hex()
+    assert b.hex(":") == data.hex(":")
+    assert b.hex("-", 2) == data.hex("-", 2)
+    assert b.hex(b" ", bytes_per_sep=np.int64(-2)) == data.hex(b" ", -2)
+
+
+# -- writing through -----------------------------------------------------------------------------------------
+
+
+def test_what_is_written_lands_in_the_memory_of_every_part() -> None:
+    left, right, mapped = bytearray(b"<abc"), array("B", b"def"), anonymous_map(b"ghi>")
+    b = CompositeBuffer([memoryview(left)[1:], right, memoryview(mapped)[:3]])
+    shown = b.freeze()
+    with no_copy(strict=True):
+        b.write_at(2, b"123456")
+        shown.write_at(8, bytearray(b"!"))
+        b.write_at(0, SliceBuffer(b"xyz", 2))
+        b.write_at(9, b"")
+        shown.pack_into(">H", 1, 0x4142)
+        b.pack_into("<0s", 9, b"")
+    assert [bytes(left), bytes(right), mapped[:]] == [b"<zAB", b"234", b"56!>"]
+    assert b == shown == b"zAB23456!"
+
+
+@pytest.mark.parametrize(
+    ("at", "error"),
+    [(-1, ValueError), (6, IndexError), (8, IndexError), (2**70, IndexError), (1.0, TypeError), ("1", TypeError)],
+    ids=str,
+)
+def test_what_does_not_fit_is_not_written(at: Any, error: type[Exception]) -> None:
+    memory = [bytearray(b"abcd"), bytearray(b"efg")]
+    for b in (CompositeBuffer(memory), CompositeBuffer(memory).freeze()):
+        with pytest.raises(error):
+            b.write_at(at, b"12")
+        with pytest.raises(error):
+            b.pack_into(">H", at, 1)
+    assert memory == [b"abcd", b"efg"]
+
+
+def test_nothing_is_written_where_one_part_is_read_only() -> None:
+    first, last = bytearray(b"ab"), bytearray(b"ef")
+    b = CompositeBuffer([first, b"cd", last])
+    for at in (0, 1, 2, 3):
+        with pytest.raises(TypeError, match=f"bytes {at} to {at + 3} are not writable in every part"):
+            b.write_at(at, b"123")
+    assert [bytes(first), bytes(last)] == [b"ab", b"ef"]
+    b.write_at(0, b"12")
+    b.write_at(4, b"3")
+    b.write_at(3, b"")
+    assert b == b"12cd3f"
+    with pytest.raises(TypeError):
+        b.write_at(0, "12")  # type: ignore[arg-type]
+    with pytest.raises(struct.error):
+        b.pack_into(">B", 0, 256)
+    assert b == b"12cd3f"
+
+
+@given(size=st.integers(1, 12), source=st.integers(0, 12), target=st.integers(0, 12), cuts=st.sets(st.integers(0, 24)))
+def test_what_is_written_may_overlap_what_it_is_written_to(size: int, source: int, target: int, cuts: set[int]) -> None:
+    """The bytes are read as they were, whichever way round the parts are passed through."""
+    memory = bytearray(range(24))
+    seams = [0, *sorted(cuts - {0, 24}), 24]
+    views = [memoryview(memory)[low:high] for low, high in pairwise(seams)]
+    # Each part an owner of its own, so that none of them merge.
+    parts: list[Any] = [np.frombuffer(view, np.uint8) for view in views]
+    b = CompositeBuffer(parts)
+    expected = bytearray(memory)
+    expected[target : target + size] = memory[source : source + size]
+    b.write_at(target, b[source : source + size])
+    assert memory == expected
+
+
+def test_two_maps_of_one_file_overlap_as_well() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"abcdefgh")
+        file.flush()
+        one, other = mmap.mmap(file.fileno(), 8), mmap.mmap(file.fileno(), 8)
+    SliceBuffer(one).write_at(1, CompositeBuffer([memoryview(other)[0:3], memoryview(other)[2:5]]))
+    assert one[:] == other[:] == b"aabccdeh"
+
+
+def test_memory_that_is_not_shared_is_written_without_a_copy_in_between() -> None:
+    """Two parts of bytes to two parts of a map, and of a bytearray to another."""
+    mapped, memory = anonymous_map(b"........"), bytearray(b"....")
+    CompositeBuffer([memoryview(mapped)[:3], memoryview(mapped)[4:]]).write_at(1, CompositeBuffer([b"ab", b"cde"]))
+    assert mapped[:] == b".ab.cde."
+    CompositeBuffer([memory, mapped]).write_at(2, CompositeBuffer([bytearray(b"12"), bytearray(b"34")]))
+    assert [bytes(memory), mapped[:3]] == [b"..12", b"34b"]
+    SliceBuffer(memory).copy_into(memoryview(memory)[:3], 1)
+    assert memory == b".122"
+
+
+def test_a_slice_of_ctypes_memory_writes_to_it() -> None:
+    record = (ctypes.c_uint16 * 2)(0, 0)
+    SliceBuffer(record).pack_into("<H", 2, 0x1234)
+    assert record[1] == struct.unpack("=H", struct.pack("<H", 0x1234))[0]
+
+
+# -- for people ----------------------------------------------------------------------------------------------
+
+
+def test_a_hexdump_shows_offsets_digits_and_text() -> None:
+    b = in_halves(b"GET / HTTP/1.1\r\n\x00\xff")
+    assert b.hexdump() == (
+        "00000000  47 45 54 20 2f 20 48 54 54 50 2f 31 2e 31 0d 0a  GET / HTTP/1.1..\n"
+        "00000010  00 ff                                            .."
+    )
+    assert b[:3].hexdump(2) == "00000000  47 45  GE\n00000002  54     T"
+    assert b[:0].hexdump() == ""
+    for width in (0, -1, 257, 2**70):
+        with pytest.raises(ValueError, match="1 to 256 bytes"):
+            b.hexdump(width)
+    with pytest.raises(TypeError):
+        b.hexdump(1.0)  # type: ignore[arg-type]
+
+
+def test_text_for_people_is_bounded() -> None:
+    b = CompositeBuffer([b"ab", b"cd"] * 50_000)
+    assert len(b.hexdump().splitlines()) <= 65
+    assert len(b.layout().splitlines()) <= 66
+    assert len(b.layout()) < 8000
+    assert len(repr(b)) < 200
+    assert b.hexdump(1).splitlines()[-1] == "00030d3f  64  d"
+    assert "99936 parts left out" in b.layout()
+
+
+def test_a_layout_says_who_holds_which_bytes() -> None:
+    b = CompositeBuffer([b"abc", memoryview(bytearray(b"defg"))[1:3], FakeFile(b"lazy")])
+    rows = [row.split(maxsplit=2) for row in b.layout().splitlines()]
+    assert rows == [
+        ["9", "bytes", "in 3 parts"],
+        ["0", "3", "[0:3] of bytes of 3"],
+        ["3", "5", "[1:3] of bytearray of 4, writable"],
+        ["5", "9", "[0:4] of FakeFile of 4"],
+    ]
+    assert SliceBuffer(b"").layout() == "0 bytes in 0 parts"
+
+
+def test_a_repr_shows_the_first_bytes() -> None:
+    assert repr(in_halves(b"ab")) == "<CompositeBuffer: 2 bytes in 2 parts: b'ab'>"
+    assert repr(SliceBuffer(b"")) == "<SliceBuffer: 0 bytes in 0 parts>"
+    assert repr(SliceBuffer(bytes(30))).endswith("\\x00'...>")
+
+
+def test_neither_measuring_nor_cutting_nor_describing_looks_at_lazy_bytes() -> None:
+    lazy = FakeFile(b"0123456789" * 10)
+    with no_copy(strict=True):
+        b = CompositeBuffer([lazy])
+        b.append(SliceBuffer(lazy, 5))
+        b.appendleft(b[3:20])
+        b.skip(2)
+        taken = b.take(30)
+        assert (len(taken), bool(taken), taken.part_count, taken.readonly, taken.mapped_nbytes) == (
+            30,
+            True,
+            2,
+            True,
+            100,
+        )
+        assert "FakeFile" in taken.layout()
+        assert repr(taken) == "<SliceBuffer: 30 bytes in 2 parts>"
+        assert taken.compact() is taken
+        assert taken != b"short"
+    assert lazy.looks == 0
+    assert taken[0] == ord("5")
+    assert lazy.looks == 1
+
+
+class Unreadable(LazyOwner):
+    def look(self) -> Any:
+        raise OSError("gone")
+
+
+def test_the_error_of_a_lazy_owner_passes_through_and_changes_nothing() -> None:
+    b = CompositeBuffer([b"ab", Unreadable(4), b"cd\n"])
+    for call in (
+        lambda: b.find(b"zz"),
+        b.tobytes,
+        lambda: b.take_until(b"\n", limit=99),
+        lambda: b == b"ab" + bytes(7),
+    ):
+        with pytest.raises(OSError, match="gone"):
+            call()
+    b._check()
+    assert len(b) == 9
+    b.skip(6)
+    assert b.take_until(b"\n", limit=99) == b"cd"
+
+
+# -- what it is not ------------------------------------------------------------------------------------------
+
+
+@every_make
+def test_classic_mistakes_are_type_errors_that_name_the_right_call(make: Callable[[bytes], BaseBuffer]) -> None:
+    b: Any = make(b"abc")
+    mistakes: list[tuple[Callable[[], object], str]] = [
+        (lambda: b + b"x", "CompositeBuffer([a, b])"),
+        (lambda: b"x" + b, "CompositeBuffer([a, b])"),
+        (lambda: bytearray(b"x") + b, "CompositeBuffer([a, b])"),
+        (lambda: b + b, "CompositeBuffer([a, b])"),
+        (lambda: b * 2, "CompositeBuffer([b] * n)"),
+        (lambda: b.__setitem__(0, 1), "write_at(at, data)"),
+        (lambda: b.__setitem__(slice(0, 1), b"x"), "splice(start, stop, part)"),
+        (lambda: b.__delitem__(slice(None, 1)), "skip(n)"),
+        (lambda: b.__delitem__(0), "splice(start, stop)"),
+        (b.split, "bytes(b).split()"),
+        (lambda: hash(b), "hash(bytes(b))"),
+        (lambda: pickle.dumps(b), "pickle bytes(b)"),
+        (lambda: copy.deepcopy(b), "pickle bytes(b)"),
+        (lambda: CompositeBuffer(b), "append(part)"),
+        (lambda: CompositeBuffer().extend(b), "CompositeBuffer([part])"),
+    ]
+    for mistake, advice in mistakes:
+        with pytest.raises(TypeError, match=re.escape(advice)):
+            mistake()
+    assert bytes_of(b) == b"abc"
+
+
+@every_make
+def test_item_assignment_and_del_are_statements_that_fail(make: Callable[[bytes], BaseBuffer]) -> None:
+    b: Any = make(b"abc")
+    with pytest.raises(TypeError, match="takes no item assignment"):
+        b[0] = 1
+    with pytest.raises(TypeError, match="nothing is deleted from a buffer by del"):
+        del b[:1]
+    with pytest.raises(TypeError):
+        2 * b
+
+
+def test_the_base_is_not_a_buffer_by_itself() -> None:
+    with pytest.raises(NotImplementedError):
+        BaseBuffer()._window(0, 0)

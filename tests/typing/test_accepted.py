@@ -1,0 +1,171 @@
+"""What type checkers have to know. `assert_type` is checked by mypy, and what it is given is run here."""
+
+from __future__ import annotations
+
+import array
+import copy
+import mmap
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, assert_type
+
+import numpy as np
+import pytest
+
+from bytebufs import (
+    BaseBuffer,
+    BytesLike,
+    CompositeBuffer,
+    CopyAudit,
+    FrameError,
+    LimitExceeded,
+    Part,
+    Reader,
+    SliceBuffer,
+    Underrun,
+    copy_audit,
+    flush,
+    no_copy,
+)
+
+
+def buffers() -> tuple[CompositeBuffer, SliceBuffer]:
+    return CompositeBuffer([b"ab,", b"cd\n"]), SliceBuffer(b"xab,cd\n", 1)
+
+
+def test_a_part_is_anything_bytes_like_and_any_buffer() -> None:
+    b, s = buffers()
+    parts: list[Part] = [b"1", bytearray(b"2"), memoryview(b"3"), array.array("B", b"4"), mmap.mmap(-1, 1), s, b]
+    for part in parts:
+        b.append(part)
+        b.appendleft(part)
+        b.insert(1, part)
+        b.splice(0, 1, part)
+        assert isinstance(SliceBuffer(part), SliceBuffer)
+    b.extend(parts)
+    b.extend(part for part in parts)
+    b += b"5"
+    assert_type(b, CompositeBuffer)
+    assert_type(CompositeBuffer(parts, coalesce_below=10), CompositeBuffer)
+    several: list[BytesLike] = [b"1", bytearray(b"2"), s, b]
+    assert [item == b for item in several] == [False, False, False, True]
+
+
+def test_both_kinds_read_alike() -> None:
+    def reading(b: BaseBuffer) -> None:
+        assert_type(b[0], int)
+        assert_type(b[0:2], SliceBuffer)
+        assert_type(list(b), list[int])
+        assert_type(iter(b), Iterator[int])
+        assert_type(next(reversed(b)), int)
+        assert_type(b.find(b"cd", 1, None), int)
+        assert_type(b.find(97) + b.index(b"c", np.int64(1)), int)
+        assert_type(b.count(b) + b.rfind(memoryview(b"b")), int)
+        assert_type(b"a" in b, bool)
+        assert_type(97 in b, bool)
+        assert_type(b == b"ab,cd\n", bool)
+        assert_type(b < bytearray(b"b"), bool)
+        assert_type(b >= b, bool)
+        assert_type(b.startswith((b"a", memoryview(b"b"))), bool)
+        assert_type(b.partition(b","), tuple[SliceBuffer, SliceBuffer, SliceBuffer])
+        assert_type(b.split(b","), list[SliceBuffer])
+        assert_type(b.splitlines(), list[SliceBuffer])
+        assert_type(b.strip(b"\n"), SliceBuffer)
+        assert_type(b.removeprefix(b"a"), SliceBuffer)
+        assert_type(b.unpack_from(">H", at=np.int8(1)), tuple[Any, ...])
+        assert_type(b.iter_unpack(">H"), Iterator[tuple[Any, ...]])
+        assert_type(b.views(), list[memoryview])
+        assert_type(b.contiguous(), memoryview)
+        assert_type(b.tobytes(), bytes)
+        assert_type(bytes(b), bytes)
+        assert_type(b.decode(), str)
+        assert_type(b.hex(":"), str)
+        assert_type(b.copy_into(bytearray(6)), int)
+        assert_type((b.part_count, b.is_contiguous, b.readonly), tuple[int, bool, bool])
+        assert_type((b.pinned_nbytes, b.mapped_nbytes), tuple[int, int])
+        assert_type(b.reader(), Reader)
+        assert_type(b.reader("little"), Reader)
+        assert_type(b.layout() + b.hexdump(8) + repr(b), str)
+
+    for buffer in buffers():
+        reading(buffer)
+
+
+def test_what_the_kinds_differ_in() -> None:
+    b, s = buffers()
+    assert_type(copy.copy(b), CompositeBuffer)
+    assert_type(copy.copy(s), SliceBuffer)
+    assert_type(b.compact(), int)
+    assert_type(s.compact(), SliceBuffer)
+    assert_type(s.view(), memoryview)
+    assert_type(b.freeze(), SliceBuffer)
+    assert_type(b.take(np.uint8(1)), SliceBuffer)
+    assert_type(b.take_until(b",", limit=10, keepends=True), SliceBuffer | None)
+    assert_type(b.take_at_most(1), SliceBuffer)
+    assert_type(b.take_all(), SliceBuffer)
+    assert max([s, b[:]]) == s
+
+
+@dataclass
+class Message:
+    kind: int
+    text: str
+
+
+def message(r: Reader) -> Message:
+    return Message(assert_type(r.u8(), int), assert_type(r.text(2), str))
+
+
+def test_a_parser_gives_what_its_function_gives_or_none() -> None:
+    b = CompositeBuffer([b"\x01a"])
+    assert assert_type(b.parse(message, limit=10), Message | None) is None
+    b.append(b"b")
+    assert b.parse(message, limit=10) == Message(1, "ab")
+    reader = SliceBuffer(b"\x01\x02ab").reader(byteorder="little")
+    assert_type(reader.u16(), int)
+    assert_type(reader.peek(1), SliceBuffer)
+    assert_type(reader.take(1), SliceBuffer)
+    assert_type(reader.take_bytes(1), bytes)
+
+
+def test_errors_carry_typed_facts() -> None:
+    b, _ = buffers()
+    with pytest.raises(Underrun) as underrun:
+        b.take(7)
+    assert_type(underrun.value.requested + underrun.value.available, int)
+    assert_type(underrun.value.separator, bytes | None)
+    with pytest.raises(LimitExceeded) as exceeded:
+        b.take_until(b"\n", limit=2)
+    assert_type(exceeded.value.limit, int)
+    error = FrameError("reason", at=2)
+    assert_type((error.reason, error.at), tuple[str, int | None])
+
+
+def test_copies_are_counted_and_bytes_are_sent() -> None:
+    b, s = buffers()
+    with copy_audit() as audit:
+        bytes(b)
+    assert_type(audit, CopyAudit)
+    assert_type(audit.by_reason, dict[str, int])
+    assert_type((audit.nbytes, audit.count, audit.hidden), tuple[int, int, int])
+    left, right = socket.socketpair()
+    with left, right, no_copy(strict=True) as audit:
+        assert assert_type(flush(s, left), int) == 6
+
+
+def test_classic_mistakes_pass_type_checkers_and_are_errors_when_run() -> None:
+    """The methods are there to name the right call, and so type checkers see them."""
+    b, s = buffers()
+    with pytest.raises(TypeError, match="write_at"):
+        b[0] = 1
+    with pytest.raises(TypeError, match="skip"):
+        del b[:2]
+    with pytest.raises(TypeError, match="CompositeBuffer"):
+        b + s
+    with pytest.raises(TypeError, match="CompositeBuffer"):
+        s * 2
+    with pytest.raises(TypeError, match="hash"):
+        hash(s)
+    with pytest.raises(TypeError, match="white space"):
+        b.split()
