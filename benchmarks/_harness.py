@@ -2,9 +2,11 @@
 
 1. The contenders of a cell run in one process, in turns: a round of each, then the next round, beginning with another
    one each time. So what else the machine does hits all of them alike.
-2. A round repeats its action so often that it lasts some milliseconds. Setting up and dropping results are not timed.
-3. The garbage collector is off during a round, and what was there before the cell is frozen.
-4. The contenders of a cell give the same answer, or the run fails.
+2. What is measured is the processor time that this process uses, its system calls included. On an idle machine that is
+   the time that passes; on another one it still is what the work costs.
+3. A round repeats its action so often that it lasts some milliseconds. Setting up and dropping is not timed.
+4. The garbage collector is off during a round, and what was there before the cell is frozen.
+5. The contenders of a cell give the same answer, or the run fails.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 import bytebufs
 
@@ -24,7 +26,6 @@ __all__ = [
     "MIB",
     "OURS",
     "TOLD",
-    "WALL",
     "Action",
     "Cell",
     "Contender",
@@ -46,47 +47,40 @@ OURS: Final = "ours"
 Action: TypeAlias = Callable[[], object]
 
 
-@dataclass(frozen=True)
-class Meter:
-    """How the cost of an action is taken: in which unit, and how much of it makes a round that can be trusted."""
-
-    unit: str
-    take: Callable[[Action], tuple[float, object]]
-    least: float
+Meter: TypeAlias = Callable[[Action, int], "tuple[float, object]"]
+"""Does an action some times, and returns what all of that cost and the last answer."""
 
 
-def _wall(action: Action) -> tuple[float, object]:
-    start = time.perf_counter_ns()
-    answer = action()
-    return time.perf_counter_ns() - start, answer
-
-
-def _cpu(action: Action) -> tuple[float, object]:
+def _processor_time(action: Action, repeats: int) -> tuple[float, object]:
+    times = range(repeats - 1)
     start = time.process_time_ns()
+    for _ in times:
+        action()
     answer = action()
     return time.process_time_ns() - start, answer
 
 
-def _told(action: Action) -> tuple[float, object]:
-    answer = action()
-    assert isinstance(answer, int)
-    return answer, None
+def _told(action: Action, repeats: int) -> tuple[float, object]:
+    return math.fsum(cast("float", action()) for _ in range(repeats)), None
 
 
-WALL: Final = Meter("ns", _wall, 5e6)
-CPU: Final = Meter("ns of this process", _cpu, 5e6)
-TOLD: Final = Meter("", _told, 0)
-"""The action's answer is the cost."""
+CPU: Final[Meter] = _processor_time
+TOLD: Final[Meter] = _told
+"""The action's answer is its cost."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to do what a cell measures. ``prepare`` is not timed, the action that it returns is."""
+    """One way to do what a cell measures. ``prepare`` is not timed, the action that it returns is.
+
+    What was prepared for an action that can be done only ``once`` is prepared anew each time.
+    """
 
     name: str
     group: str
     prepare: Callable[[], Action]
-    meter: Meter = WALL
+    meter: Meter = CPU
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +140,7 @@ class Cell:
     measure: str
     at: Mapping[str, str]
     per: str
-    count: int
+    count: float
     contenders: Sequence[Contender]
     goals: Sequence[Goal] = ()
     unit: str = "ns"
@@ -155,7 +149,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure."""
+    """How long to measure: the rounds, and the nanoseconds that each lasts at least."""
 
     rounds: int
     least: float
@@ -217,21 +211,24 @@ def _calibrate(cell: Cell, effort: Effort) -> list[int]:
     answers = {}
     repeats = []
     for contender in cell.contenders:
-        _, answers[contender.name] = contender.meter.take(contender.prepare())
-        cost, _ = contender.meter.take(contender.prepare())
-        repeats.append(max(1, math.ceil(min(contender.meter.least, effort.least) / max(cost, 1))))
-    given = {repr(answer) for answer in answers.values() if answer is not None}
-    if len(given) > 1:
+        if contender.meter is TOLD:
+            repeats.append(1)
+            continue
+        _, answers[contender.name] = contender.meter(contender.prepare(), 1)
+        cost, _ = contender.meter(contender.prepare(), 1)
+        repeats.append(max(1, math.ceil(effort.least / max(cost, 1))))
+    if len(set(map(repr, answers.values()))) > 1:
         raise AssertionError(f"the contenders of {cell.measure} {dict(cell.at)} disagree: {answers}")
     return repeats
 
 
 def _round(contender: Contender, repeats: int) -> float:
     """Return what an action costs on the average of a round."""
+    turns, times = (repeats, 1) if contender.once else (1, repeats)
     gc.collect()
     gc.disable()
     try:
-        return math.fsum(contender.meter.take(contender.prepare())[0] for _ in range(repeats)) / repeats
+        return math.fsum(contender.meter(contender.prepare(), times)[0] for _ in range(turns)) / repeats
     finally:
         gc.enable()
 

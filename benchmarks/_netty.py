@@ -31,11 +31,11 @@ def version() -> str | None:
     return names[-1].removeprefix("netty-buffer-") if names and is_available() else None
 
 
-def cut(chunk: int, frame: int, nbytes: int) -> int:
-    """Return the nanoseconds that Netty takes to cut a stream into frames once."""
+def cut(chunk: int, frame: int, nbytes: int) -> float:
+    """Return the nanoseconds of processor time that Netty takes to cut a stream into frames once."""
     questions, answers = _pipes()
     print(chunk, frame, nbytes, file=questions, flush=True)
-    return int(answers.readline())
+    return float(answers.readline())
 
 
 @cache

@@ -1,8 +1,8 @@
 """Cut a stream that arrives in chunks into frames: of a fixed length, and behind a length that each declares.
 
-Two kinds of rivals. *Buffers* offer "append" and "take", or are used as if they did. *Loops* are written out where
-the stream is read: they keep a list of chunks and slice frames out of joined bytes, with nothing of a class in
-between. Each hands on what its users get: ``bytes``, ``bytearray`` from a bytearray's slice, a SliceBuffer here.
+Two kinds of rivals. *Buffers* are classes that somebody else wrote and that offer "append" and "take" by whatever name.
+*Loops* are written out where the stream is read, around what the language has, with no call of a method in Python.
+Each hands on what its users get: ``bytes``, a ``bytearray`` if it is cut from one, a SliceBuffer here.
 """
 
 from __future__ import annotations
@@ -330,14 +330,14 @@ def _by_deque(chunks: Sequence[bytes], size: int, note: Note) -> int:
 
 _CUTTERS: Final[dict[str, tuple[str, Cutter]]] = {
     "CompositeBuffer": (OURS, _by_composite),
-    "bytearray, del": (BUFFER, _by_bytearray),
-    "bytearray, offset": (BUFFER, _by_bytearray_offset),
-    "bytearray, offset and view": (BUFFER, _by_bytearray_view),
-    "io.BytesIO": (BUFFER, _by_bytesio),
     "tornado _StreamBuffer": (BUFFER, _by_tornado),
     "urllib3 BytesQueueBuffer": (BUFFER, _by_urllib3),
     "h11 ReceiveBuffer": (BUFFER, _by_h11),
     "asyncio StreamReader": (BUFFER, _by_stream_reader),
+    "bytearray, del": (LOOP, _by_bytearray),
+    "bytearray, offset": (LOOP, _by_bytearray_offset),
+    "bytearray, offset and view": (LOOP, _by_bytearray_view),
+    "io.BytesIO": (LOOP, _by_bytesio),
     "list, joined": (LOOP, _by_joining),
     "deque of bytes": (LOOP, _by_deque),
 }

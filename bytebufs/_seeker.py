@@ -8,7 +8,8 @@ that begin at the same place the longest. The answer never depends on how the by
                                          "abc" "d"    ...   cannot come any more within the limit
 
 Each separator's next place is remembered, also when another one came first, so that a rare separator is not looked
-for again and again: the work is linear in the bytes.
+for again and again; and where it has not come, the first place where it may still begin, so that nothing is searched
+until there are bytes enough from there on to hold it. The work is linear in the bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Seeker:
     def __init__(self, separators: tuple[bytes, ...], position: int) -> None:
         self.separators = separators
         self.longest = max([len(sep) for sep in separators])
-        # Of each separator: where it is, if found, else where looking goes on.
+        # Of each separator: where it is, if found, else a place before which it does not begin.
         self._next = [position] * len(separators)
         self._found = [False] * len(separators)
         self.begin = position
@@ -49,9 +50,14 @@ class Seeker:
         """
         reach = min(stop, start + limit + self.longest)
         self._nearest(table, start, reach)
-        if self.end <= reach - self.longest or self._is_decided(table, start, reach):
+        if self.end <= reach - self.longest:
             return True
-        self._earliest(table, start, reach)
+        begin, end = self._earliest(table, start, reach)
+        if self.end <= reach and self.begin < begin:
+            return True
+        # Nothing was found, or what has only begun could come before it or be longer.
+        self.begin = min(self.begin, begin)
+        self.end = min(self.end, end)
         return False
 
     def _nearest(self, table: Table, start: int, reach: int) -> None:
@@ -70,22 +76,18 @@ class Seeker:
         if self._found[k] and at >= start:
             return at
         at = max(at, start)
-        offset = find(table, at, reach, sep)
+        offset = find(table, at, reach, sep) if reach - at >= len(sep) else -1
         self._found[k] = offset >= 0
         self._next[k] = at + offset if offset >= 0 else max(at, reach - len(sep) + 1)
         return at + offset if offset >= 0 else reach + self.longest
 
-    def _is_decided(self, table: Table, start: int, reach: int) -> bool:
-        """Whether something was found and nothing that has only begun could come before it or be longer."""
-        if self.end > reach:
-            return False
-        return all(first_open(table, start, reach, sep) > self.begin for sep in self.separators)
-
-    def _earliest(self, table: Table, start: int, reach: int) -> None:
-        """Set ``begin`` and ``end`` to the earliest that may still come."""
-        begin, end = self.begin, self.end
-        for sep in self.separators:
-            at = first_open(table, start, reach, sep)
-            begin = min(begin, at)
-            end = min(end, at + len(sep))
-        self.begin, self.end = begin, end
+    def _earliest(self, table: Table, start: int, reach: int) -> tuple[int, int]:
+        """Return the first places where one that was not found may still begin, and end; beyond reach if all were."""
+        begin = end = reach + self.longest
+        for k, sep in enumerate(self.separators):
+            if not self._found[k]:
+                at = first_open(table, max(start, self._next[k]), reach, sep)
+                self._next[k] = max(self._next[k], at)
+                begin = min(begin, at)
+                end = min(end, at + len(sep))
+        return begin, end

@@ -725,6 +725,10 @@ class BaseBuffer(Exporter):
         """Refuse, and name what repeats without copying."""
         raise TypeError("a buffer is not multiplied: write CompositeBuffer([b] * n), which copies nothing")
 
+    def __rmul__(self, times: object) -> NoReturn:
+        """Refuse, and name what repeats without copying."""
+        raise TypeError("a buffer is not multiplied: write CompositeBuffer([b] * n), which copies nothing")
+
     def __setitem__(self, key: object, value: object) -> NoReturn:
         """Refuse: writing bytes and changing the structure are two verbs."""
         raise TypeError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operator import index
+from sys import maxsize
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, final
 
@@ -41,6 +42,9 @@ T = TypeVar("T")
 
 _BLOCK: Final = 4096
 """Bytes of a block that small parts are copied to: one page, so that a slice of it pins little."""
+
+_UNHEARD_OF: Final = maxsize // 2
+"""More bytes than any machine has: sizes beyond that would be an OverflowError, and this is a MemoryError."""
 
 
 @final
@@ -232,9 +236,9 @@ class CompositeBuffer(BaseBuffer):
     def pack_uint(self, value: SupportsIndex, n: SupportsIndex, byteorder: ByteOrder = "big") -> None:
         """Append an unsigned number of ``n`` bytes. Raises ValueError if it is negative or does not fit."""
         number, size = index(value), size_of(n)
-        if not 0 <= number < 1 << (8 * size):
+        if number < 0 or number.bit_length() > 8 * size:
             raise ValueError(f"{number} is not an unsigned number of {size} bytes")
-        self._append_packed(number.to_bytes(size, byteorder))
+        self._append_packed(number.to_bytes(min(size, _UNHEARD_OF), byteorder))
 
     def _append_packed(self, data: bytes | bytearray) -> None:
         self._refuse_in_parse()
@@ -467,7 +471,7 @@ class _Awaited:
 
 def _zeros(size: int) -> Memory:
     """Return memory of our own, read-only. Only the owner itself refers to the bytearray: `reserve()` counts that."""
-    memory = bytearray(size)
+    memory = bytearray(min(size, _UNHEARD_OF))
     return Memory(memory, memoryview(memory).toreadonly(), memory)
 
 

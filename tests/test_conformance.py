@@ -35,7 +35,7 @@ NUMBERS: Final[st.SearchStrategy[Any]] = st.integers(-28, 28) | FAR
 BOUNDS: Final[st.SearchStrategy[Any]] = st.none() | NUMBERS
 NO_NUMBERS: Final = st.sampled_from([1.0, "1", b"1", np.float64(1), [1]])
 NO_BYTES: Final = st.sampled_from([None, "a", "", 1.0, np.float32, [97], (97,), object()])
-BYTES: Final[st.SearchStrategy[Any]] = st.integers(-2, 257) | st.sampled_from([97, 10, True, 2**70, -(2**70)])
+BYTES: Final[st.SearchStrategy[Any]] = st.sampled_from([97, 10, 0, 255, 256, -1, True, 2**70, -(2**70)])
 
 WRAPPERS: Final[Sequence[Callable[[bytes], Any]]] = (
     bytes,
@@ -184,7 +184,13 @@ def searching_from_nowhere(make: Make, data: bytes, start: Any) -> None:
         same(lambda: getattr(b, name)(b"a", 0, start), lambda: getattr(data, name)(b"a", 0, start))  # noqa: B023
 
 
-@check(data=DATA, item=SUBS | as_they_are(st.sampled_from([np.int64(97), np.uint8(98), np.int64(256)])))
+@check(
+    data=DATA,
+    item=arguments(NEEDLES)
+    | as_they_are(BYTES)
+    | as_they_are(NO_BYTES)
+    | as_they_are(st.sampled_from([np.int64(97), np.uint8(98), np.int64(256)])),
+)
 def containing(make: Make, data: bytes, item: Argument) -> None:
     b = make(data)
     same(lambda: item.given in b, lambda: item.data in data)

@@ -590,7 +590,7 @@ def test_any_bytes_like_object_goes(buffer: Any) -> None:
 @pytest.mark.parametrize(
     ("buffer", "hint"),
     [("text", "encode"), ([b"a", b"b"], "bytes-like"), (7, "bytes-like"), (memoryview(b"abcd")[::2], "tobytes")],
-    ids=str,
+    ids=["str", "list", "int", "strided"],
 )
 def test_other_objects_are_type_errors(buffer: Any, hint: str) -> None:
     sink = io.BytesIO()
@@ -639,7 +639,7 @@ def test_sockets_that_are_not_streams_are_refused(buffer: bytes, kind: socket.So
 
 
 @pytest.mark.parametrize("buffer", [b"", b"abc"])
-@pytest.mark.parametrize("sink", [None, "path", 1.5, [], object()], ids=repr)
+@pytest.mark.parametrize("sink", [None, "path", 1.5, [], object()], ids=lambda sink: type(sink).__name__)
 def test_what_is_no_sink_is_refused(buffer: bytes, sink: Any) -> None:
     with pytest.raises(TypeError, match=f"descriptor, .* file, .* send or write, not {type(sink).__name__}"):
         flush(buffer, sink)

@@ -993,6 +993,7 @@ WORK: Final[Mapping[str, tuple[Callable[[], Framer], bytes, int]]] = {
     "fixed": (lambda: FixedLength(FED), b"x" * FED, 1),
     "delimited": (lambda: Delimited(b";", limit=FED), b"x" * (FED - 1) + b";", 1),
     "two bytes": (lambda: Delimited(b"\r\n", limit=FED), b"\r" * (FED - 1) + b"\n", 1),
+    "four bytes": (lambda: Delimited(b"\r\n\r\n", limit=FED), (b"x" * 48 + b"\r\n") * (FED // 50) + b"\r\n", 1),
     "line": (lambda: Lines(FED), b"x" * (FED - 1) + b"\n", 1),
     "lines": (lambda: Lines(80), (b"x" * 48 + b"\r\n") * (FED // 50), FED // 50),
     "skipped": (lambda: Lines(80, on_error="skip"), b"x" * (FED - 4) + b"\nab\n", 1),

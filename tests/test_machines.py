@@ -743,6 +743,9 @@ def check(shown: Shown) -> None:
     """Compare a buffer with its model, and leave it as it was."""
     real, runs = shown.real, shown.runs
     real._check()
+    table = real._source
+    if type(real) is SliceBuffer and isinstance(table, Table):
+        assert len(table.ends) == len(table.parts) > 1  # whole, so that no thread that reads ever changes it
     with undisturbed(real):
         assert len(real) == size_of(runs)
         views = real.views()
