@@ -11,7 +11,7 @@ CAPTURE ?= examples/captures/loopback.pcap
 PY = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long cover check format docs clean
+.PHONY: help demo test long cover check format bench docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,15 @@ format: ## let ruff lay out the code and mend what it can
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+bench: ## measure both builds against their rivals, keep the results, write docs/performance.md
+	@$(call prepare,bench)
+	set -e; at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; \
+	    $(PY) -m pip install -qq --disable-pip-version-check --no-deps --target "$$at" .; \
+	    cp -r benchmarks "$$at"; \
+	    (cd "$$at" && $(abspath $(PY)) -m benchmarks --json $(CURDIR)/benchmarks/results $(ARGS))
+	$(PY) -m benchmarks --json benchmarks/results $(ARGS)
+	$(PY) -m benchmarks._page
+
 docs: ## build the documentation into site/
 	@$(call prepare,docs)
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
@@ -50,7 +59,7 @@ docs: ## build the documentation into site/
 clean: ## remove all that make and .ci/run have made
 	rm -rf .venv .venv-* .ci-cache build dist site htmlcov *.egg-info
 	rm -rf .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find bytebufs tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find bytebufs tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Print the newest interpreter that works, of those the suite is run on first. Each is tried, not trusted: a pyenv shim
 # may stand for a version that is switched off, and Debian's python3 has no ensurepip before python3-venv is there.

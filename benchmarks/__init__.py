@@ -1,16 +1,16 @@
 """What bytebufs costs, and what the same costs by other means. Nothing here is a timed test.
 
-    python -m benchmarks [NAME ...] [--quick] [--json FILE] [--plot DIR]
+python -m benchmarks [NAME ...] [--quick] [--json FILE] [--plot DIR]
 
-    _harness     cells, contenders and goals; how a cell is measured
-    _sinks       where bytes go: a socket that somebody reads, a file in memory
-    _netty       Netty's CompositeByteBuf, where Java and Debian's libnetty-java are
-    framing      cut a stream into frames
-    reading      read numbers
-    growth       what an operation costs as parts become many
-    search       find and compare
-    flushing     send a message
-    memory       how much memory a message takes
-    _report      a run as JSON, and as tables on the terminal
-    _page        docs/performance.md and its plots, from the results that are kept
+_harness     cells, contenders and goals; how a cell is measured
+_sinks       where bytes go: a socket that somebody reads, a file in memory
+_netty       Netty's CompositeByteBuf, where Java and Debian's libnetty-java are
+framing      cut a stream into frames
+reading      read numbers
+growth       what an operation costs as parts become many
+search       find and compare
+flushing     send a message
+memory       how much memory a message takes
+_report      a run as JSON, and as tables on the terminal
+_page        docs/performance.md and its plots, from the results that are kept
 """

@@ -73,7 +73,8 @@ TOLD: Final[Meter] = _told
 class Contender:
     """One way to do what a cell measures. ``prepare`` is not timed, the action that it returns is.
 
-    What was prepared for an action that can be done only ``once`` is prepared anew each time.
+    What was prepared for an action that can be done only ``once`` is prepared anew each time. An action that does more
+    than the cell counts says how many times as much in ``weight``.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Contender:
     prepare: Callable[[], Action]
     meter: Meter = CPU
     once: bool = False
+    weight: float = 1
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,9 @@ def _round(contender: Contender, repeats: int) -> float:
     gc.collect()
     gc.disable()
     try:
-        return math.fsum(contender.meter(contender.prepare(), times)[0] for _ in range(turns)) / repeats
+        return (
+            math.fsum(contender.meter(contender.prepare(), times)[0] for _ in range(turns)) / repeats / contender.weight
+        )
     finally:
         gc.enable()
 

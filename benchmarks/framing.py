@@ -34,6 +34,11 @@ Frame: TypeAlias = "bytes | bytearray | memoryview | SliceBuffer"
 Note: TypeAlias = Callable[[Frame], int]
 """What is done with each frame: ``len`` while the clock runs, and looking at it while it does not."""
 Cutter: TypeAlias = Callable[[Sequence[bytes], int, Note], int]
+"""Cuts chunks into frames of a length."""
+Feeder: TypeAlias = Callable[[Sequence[bytes], Note], int]
+"""Cuts chunks into frames behind their length."""
+Pass: TypeAlias = Callable[[Note], int]
+"""One of these, over one stream."""
 
 _U32: Final = Struct(">I")
 _RARELY: Final = 64 << 10
@@ -57,9 +62,10 @@ def _cut(chunk: int, frame: int, *, quick: bool) -> Cell:
     chunks = _stream(chunk, count * frame)
     # From 4 KiB: below, an interpreted library cannot win against what is written in C.
     pure = 0.5 if frame >= 4096 else None
-    contenders = [
-        Contender(name, group, partial(_bound, cut, chunks, frame)) for name, (group, cut) in _CUTTERS.items()
+    passes: list[tuple[str, str, Pass]] = [
+        (name, group, partial(cut, chunks, frame)) for name, (group, cut) in _CUTTERS.items()
     ]
+    contenders = _contenders(passes)
     if not quick and _netty.is_available():
         ask = partial(_netty.cut, chunk, frame, count * frame)
         contenders.append(Contender("Netty CompositeByteBuf (Java)", REFERENCE, lambda: ask, TOLD))
@@ -73,29 +79,32 @@ def _cut(chunk: int, frame: int, *, quick: bool) -> Cell:
             speed_of("CompositeBuffer", BUFFER, by_build(compiled=2, pure=pure)),
             speed_of("CompositeBuffer", LOOP, by_build(compiled=1.2, pure=pure)),
         ],
-        check=partial(_check, {name: cut for name, (_, cut) in _CUTTERS.items()}, chunks, frame, 0),
+        check=partial(_check, passes, b"".join(chunks), frame, 0),
     )
 
 
 def _feed(chunk: int, frame: int, *, quick: bool) -> Cell:
     count = _frames_of(frame, quick=quick)
     chunks = _prefixed_stream(chunk, frame, count)
+    passes: list[tuple[str, str, Pass]] = [
+        (name, group, partial(feed, chunks)) for name, (group, feed) in _FEEDERS.items()
+    ]
     return Cell(
         "feed",
         {"chunk": size_name(chunk), "frame": size_name(frame)},
         "frame",
         count,
-        [Contender(name, group, partial(_bound, cut, chunks, frame)) for name, (group, cut) in _FEEDERS.items()],
+        _contenders(passes),
         [
             speed_of("LengthPrefixed.feed", BYTEARRAY, by_build(compiled=2, pure=None)),
             speed_of("LengthPrefixed.feed", JOINED, by_build(compiled=1.5, pure=None)),
         ],
-        check=partial(_check, {name: cut for name, (_, cut) in _FEEDERS.items()}, chunks, frame, _U32.size),
+        check=partial(_check, passes, b"".join(chunks), frame, _U32.size),
     )
 
 
-def _bound(cut: Cutter, chunks: Sequence[bytes], frame: int) -> Callable[[], int]:
-    return partial(cut, chunks, frame, len)
+def _contenders(passes: list[tuple[str, str, Pass]]) -> list[Contender]:
+    return [Contender(name, group, partial(partial, run, len)) for name, group, run in passes]
 
 
 def _frames_of(frame: int, *, quick: bool) -> int:
@@ -124,14 +133,13 @@ def _prefixed_stream(chunk: int, frame: int, count: int) -> list[bytes]:
     return _split(b"".join([head + noise[k * frame : (k + 1) * frame] for k in range(count)]), chunk)
 
 
-def _check(cutters: dict[str, Cutter], chunks: Sequence[bytes], frame: int, header: int) -> None:
+def _check(passes: list[tuple[str, str, Pass]], stream: bytes, frame: int, header: int) -> None:
     """Assert that every contender gives each frame, whole and in order."""
-    stream = b"".join(chunks)
     step = header + frame
     expected = [stream[at + header : at + step] for at in range(0, len(stream), step)]
-    for name, cut in cutters.items():
+    for name, _, run in passes:
         frames: list[bytes] = []
-        cut(chunks, frame, partial(_keep, frames))
+        run(partial(_keep, frames))
         assert frames == expected, f"{name} cuts other frames"
 
 
@@ -346,17 +354,17 @@ _CUTTERS: Final[dict[str, tuple[str, Cutter]]] = {
 # -- frames behind their length; a number is read in each ----------------------------------------------------
 
 
-def _feed_framer(chunks: Sequence[bytes], size: int, note: Note) -> int:
-    framer = LengthPrefixed(4, limit=2 * size)
-    unpack = _U32
+def _feed_framer(chunks: Sequence[bytes], note: Note) -> int:
+    framer = LengthPrefixed(4, limit=2 * MIB)
+    u32 = _U32
     total = 0
     for chunk in chunks:
         for frame in framer.feed(chunk):
-            total += frame.unpack_from(unpack)[0] + note(frame)
+            total += frame.unpack_from(u32)[0] + note(frame)
     return total
 
 
-def _feed_bytearray(chunks: Sequence[bytes], size: int, note: Note) -> int:
+def _feed_bytearray(chunks: Sequence[bytes], note: Note) -> int:
     unpack = _U32.unpack_from
     buffer = bytearray()
     total = 0
@@ -372,7 +380,7 @@ def _feed_bytearray(chunks: Sequence[bytes], size: int, note: Note) -> int:
     return total
 
 
-def _feed_bytearray_offset(chunks: Sequence[bytes], size: int, note: Note) -> int:
+def _feed_bytearray_offset(chunks: Sequence[bytes], note: Note) -> int:
     unpack = _U32.unpack_from
     buffer = bytearray()
     at = total = 0
@@ -392,7 +400,7 @@ def _feed_bytearray_offset(chunks: Sequence[bytes], size: int, note: Note) -> in
     return total
 
 
-def _feed_bytearray_view(chunks: Sequence[bytes], size: int, note: Note) -> int:
+def _feed_bytearray_view(chunks: Sequence[bytes], note: Note) -> int:
     unpack = _U32.unpack_from
     buffer = bytearray()
     at = total = 0
@@ -413,7 +421,7 @@ def _feed_bytearray_view(chunks: Sequence[bytes], size: int, note: Note) -> int:
     return total
 
 
-def _feed_joining(chunks: Sequence[bytes], size: int, note: Note) -> int:
+def _feed_joining(chunks: Sequence[bytes], note: Note) -> int:
     unpack = _U32.unpack_from
     pending: list[bytes] = []
     at_hand = total = 0
@@ -439,7 +447,7 @@ def _feed_joining(chunks: Sequence[bytes], size: int, note: Note) -> int:
     return total
 
 
-def _feed_stream_reader(chunks: Sequence[bytes], size: int, note: Note) -> int:
+def _feed_stream_reader(chunks: Sequence[bytes], note: Note) -> int:
     return _finish(_feed_stream(asyncio.StreamReader(loop=_idle_loop()), chunks, note))
 
 
@@ -464,7 +472,7 @@ async def _feed_stream(reader: asyncio.StreamReader, chunks: Sequence[bytes], no
     return total
 
 
-_FEEDERS: Final[dict[str, tuple[str, Cutter]]] = {
+_FEEDERS: Final[dict[str, tuple[str, Feeder]]] = {
     "LengthPrefixed.feed": (OURS, _feed_framer),
     "bytearray, del": (BYTEARRAY, _feed_bytearray),
     "bytearray, offset": (BYTEARRAY, _feed_bytearray_offset),

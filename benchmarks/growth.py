@@ -1,6 +1,7 @@
 """What one operation costs as the parts of a buffer become many: whether that stays flat.
 
-Each operation is done equally often at every size, to buffers that have about so many parts while it is done.
+Buffers are filled from nothing to so many parts, or emptied, or looked into. Where they are small it takes many of
+them, so that the loop around the operation and the memory in use are alike at every size.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ __all__ = ["plan"]
 SIZES: Final = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 PART: Final = 16
 BISECT: Final = "plain bisect"
+COPIES: Final = "copies of plain lists"
 
 _WORD: Final = b"1234567\n89abcdef"
 
-Calls: TypeAlias = "list[tuple[Callable[[Any], object], object]]"
-"""What to call with what, so that the loop around an operation costs the same at every size."""
+Calls: TypeAlias = "tuple[Callable[[Any], object], Sequence[object]]"
+"""What to call, and with what each time."""
 
 
 def plan(*, quick: bool) -> list[Callable[[], Cell]]:
@@ -100,39 +102,46 @@ def _buffer(count: int) -> CompositeBuffer:
 # -- operations that change a buffer -------------------------------------------------------------------------
 
 
-def _changing(
-    operation: str, calls_of: Callable[[CompositeBuffer, int], Calls], sizes: Sequence[int], times: int, bound: float
-) -> Cell:
+def _changing(operation: str, calls_of: Callable[[int], Calls], sizes: Sequence[int], times: int, bound: float) -> Cell:
     contenders = [
-        Contender(_name(size), OURS, partial(_changed, calls_of, size, times), once=True) for size in sizes
+        Contender(
+            _name(size),
+            OURS,
+            partial(_changed, calls_of, size, max(1, times // size)),
+            once=True,
+            weight=max(1, size / times),
+        )
+        for size in sizes
     ]
     return _cell(operation, "operation", times, contenders, bound)
 
 
-def _changed(calls_of: Callable[[CompositeBuffer, int], Calls], size: int, times: int) -> Action:
-    """Prepare calls to as many buffers as it takes, half as many calls to each as it has parts."""
-    share = min(size // 2, times)
-    calls = [call for _ in range(times // share) for call in calls_of(_buffer(size), share)]
+def _changed(calls_of: Callable[[int], Calls], size: int, buffers: int) -> Action:
+    """Prepare what fills, or empties, so many buffers one after the other."""
+    calls: list[Callable[[Any], object]] = []
+    arguments: list[object] = []
+    for _ in range(buffers):
+        more, theirs = calls_of(size)
+        calls += [more] * size
+        arguments += theirs
 
     def action() -> None:
-        for call, argument in calls:
+        for call, argument in zip(calls, arguments):
             call(argument)
 
     return action
 
 
-def _appending(parts_of: Callable[[int], Sequence[Part]], buffer: CompositeBuffer, share: int) -> Calls:
-    grown = buffer[: len(buffer) - share * PART]
-    append = CompositeBuffer([grown]).append
-    return [(append, part) for part in parts_of(share)]
+def _appending(parts_of: Callable[[int], Sequence[Part]], size: int) -> Calls:
+    return CompositeBuffer().append, parts_of(size)
 
 
-def _taking(buffer: CompositeBuffer, share: int) -> Calls:
-    return [(copy(buffer).take, PART)] * share
+def _taking(size: int) -> Calls:
+    return copy(_buffer(size)).take, [PART] * size
 
 
-def _skipping(buffer: CompositeBuffer, share: int) -> Calls:
-    return [(copy(buffer).skip, PART)] * share
+def _skipping(size: int) -> Calls:
+    return copy(_buffer(size)).skip, [PART] * size
 
 
 # -- operations that only look -------------------------------------------------------------------------------
@@ -141,9 +150,7 @@ def _skipping(buffer: CompositeBuffer, share: int) -> Calls:
 def _looking(
     operation: str, look: Callable[[CompositeBuffer, list[int]], Action], sizes: Sequence[int], times: int
 ) -> Cell:
-    contenders = [
-        Contender(_name(size), OURS, partial(look, _buffer(size), _ahead(size, times))) for size in sizes
-    ]
+    contenders = [Contender(_name(size), OURS, partial(look, _buffer(size), _ahead(size, times))) for size in sizes]
     return _cell(operation, "operation", times, contenders, 1.5)
 
 
@@ -196,14 +203,30 @@ def _bisecting(size: int, positions: list[int]) -> Action:
 
 
 def _freezing(sizes: Sequence[int]) -> Cell:
+    """A frozen buffer has lists of its own: copying them grows with the caches that they do not fit in any more."""
     most = sizes[-1]
-    contenders = [Contender(_name(size), OURS, partial(_frozen, _buffer(size), most // size)) for size in sizes]
-    return _cell("freeze", "part", most, contenders, 1.5)
+    contenders = []
+    for size in sizes:
+        times = most // size
+        contenders.append(Contender(_name(size), OURS, partial(_frozen, _buffer(size), times)))
+        contenders.append(Contender(f"{_name(size)}, {COPIES}", COPIES, partial(_copied, size, times)))
+    goal = Goal(f"growth against that of {COPIES}", "at most", 1.5, partial(_steepest, COPIES))
+    return Cell("growth", {"operation": "freeze"}, "part", most, contenders, [goal])
 
 
 def _frozen(buffer: CompositeBuffer, times: int) -> Action:
     def action() -> None:
         for _ in range(times):
             buffer.freeze()
+
+    return action
+
+
+def _copied(size: int, times: int) -> Action:
+    parts, begins = _parts(size), _begins(size)
+
+    def action() -> None:
+        for _ in range(times):
+            _ = parts[:], begins[:]
 
     return action

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompositeBuffer"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _BLOCK: Final = 4096
 """Bytes of a block that small parts are copied to: one page, so that a slice of it pins little."""
@@ -353,7 +353,7 @@ class CompositeBuffer(BaseBuffer):
 
     # -- parsing
 
-    def parse(self, fn: Callable[[Reader], T], *, limit: SupportsIndex, byteorder: ByteOrder = "big") -> T | None:
+    def parse(self, fn: Callable[[Reader], _T], *, limit: SupportsIndex, byteorder: ByteOrder = "big") -> _T | None:
         """Call ``fn`` with a reader at the front: one message is taken wholly, or nothing is and None is returned.
 
         >>> b = CompositeBuffer([b"\x05he", b"llo\x03f"])
@@ -380,9 +380,11 @@ class CompositeBuffer(BaseBuffer):
         most = size_of(limit)
         if not self._is_due(fn, most, byteorder):
             return None
+        awaited = self._awaited
         self._awaited = None
         lease = Lease()
         reader = Reader(self, lease, byteorder, most)
+        reader._hint = None if awaited is None else awaited.wait
         self._parsing = True
         try:
             value = fn(reader)

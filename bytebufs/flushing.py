@@ -31,7 +31,7 @@ from .errors import BrokenSink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Sender", "Sink", "Writer", "flush"]
+__all__ = ["CALL_MAX", "IOV_MAX", "Piece", "Plan", "Sender", "Sink", "Writer", "flush"]
 
 IOV_MAX: Final = 1024
 """Entries a call: UIO_MAXIOV of Linux, IOV_MAX of macOS and the BSDs. One more is EINVAL or EMSGSIZE."""
@@ -51,13 +51,15 @@ _T = TypeVar("_T")
 class Writer(Protocol):
     """What ``flush`` wants of a file: a ``write`` that says how many bytes it took, or None for all."""
 
-    def write(self, data: memoryview, /) -> int | None: ...
+    def write(self, data: memoryview, /) -> int | None:
+        """Take bytes from the front of ``data`` and return how many, or None for all."""
 
 
 class Sender(Protocol):
     """What ``flush`` wants of a connection: a ``send`` that says how many bytes it took, or None for all."""
 
-    def send(self, data: memoryview, /) -> int | None: ...
+    def send(self, data: memoryview, /) -> int | None:
+        """Take bytes from the front of ``data`` and return how many, or None for all."""
 
 
 Sink: TypeAlias = "int | Writer | Sender"

@@ -139,8 +139,10 @@ class Framer:
 class FixedLength(Framer):
     """Frames of ``n`` bytes each, at least one.
 
-    >>> [bytes(frame) for frame in FixedLength(2).feed(b"abcde")]
-    [b'ab', b'cd']
+    >>> for frame in FixedLength(2).feed(b"abcde"):
+    ...     print(bytes(frame))
+    b'ab'
+    b'cd'
     """
 
     def __init__(self, n: SupportsIndex) -> None:
@@ -164,8 +166,10 @@ class FixedLength(Framer):
 class Delimited(Framer):
     r"""Frames that end in one of some separators, of which none is empty.
 
-    >>> [bytes(frame) for frame in Delimited(b";", limit=10).feed(b"a=1;b=2;c")]
-    [b'a=1', b'b=2']
+    >>> for frame in Delimited(b";", limit=10).feed(b"a=1;b=2;c"):
+    ...     print(bytes(frame))
+    b'a=1'
+    b'b=2'
 
     The separator that begins first ends the frame, and of those that begin together the longest; a frame waits while a
     longer one may still match. ``limit`` counts the bytes before the separator. With ``keepends`` a frame has its
@@ -233,8 +237,10 @@ class Delimited(Framer):
 class Lines(Delimited):
     r"""Lines: they end at LF, and one CR before it is part of the end; a lone CR is data.
 
-    >>> [bytes(line) for line in Lines(limit=80).feed(b"one\r\ntwo\nthr")]
-    [b'one', b'two']
+    >>> for line in Lines(limit=80).feed(b"one\r\ntwo\nthr"):
+    ...     print(bytes(line))
+    b'one'
+    b'two'
 
     ``limit`` counts the bytes of a line without its end.
     """
@@ -247,8 +253,9 @@ class Lines(Delimited):
 class LengthPrefixed(Framer):
     r"""Frames whose header tells their length.
 
-    >>> [bytes(frame) for frame in LengthPrefixed(2, limit=100).feed(b"\x00\x03abc\x00\x01")]
-    [b'abc']
+    >>> for frame in LengthPrefixed(2, limit=100).feed(b"\x00\x03abc\x00\x01"):
+    ...     print(bytes(frame))
+    b'abc'
 
     | ``offset`` bytes | ``size`` bytes: the length | the rest |
 
@@ -338,8 +345,10 @@ class LengthPrefixed(Framer):
 class VarintPrefixed(Framer):
     r"""Frames behind their length as a varint, as protobuf streams have them ("length-delimited").
 
-    >>> [bytes(frame) for frame in VarintPrefixed(limit=100).feed(b"\x03abc\x00\x05de")]
-    [b'abc', b'']
+    >>> for frame in VarintPrefixed(limit=100).feed(b"\x03abc\x00\x05de"):
+    ...     print(bytes(frame))
+    b'abc'
+    b''
 
     ``limit`` counts the bytes of a frame without its length. A length of more than 10 bytes or 64 bits is a FrameError
     that closes the framer even when skipping.

@@ -10,13 +10,16 @@ from ._search import scratch
 if TYPE_CHECKING:
     from ._table import Table
 
-__all__ = ["counted", "describe", "hexdump", "preview"]
+__all__ = ["MAX_LINES", "MAX_WIDTH", "PREVIEW", "counted", "describe", "hexdump", "preview"]
 
 MAX_LINES: Final = 64
 """Lines of a listing; of a longer one the first and last 32 are shown."""
 
 MAX_WIDTH: Final = 256
+"""Bytes in a line of a hexdump."""
+
 PREVIEW: Final = 24
+"""Bytes in a repr."""
 
 
 def _owner_text(owner: Owner) -> str:

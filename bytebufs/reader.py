@@ -128,8 +128,8 @@ class Reader:
     """
 
     __slots__ = (
-        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failures", "_front", "_lease", "_limit", "_little",
-        "_shift", "_stop", "_table",
+        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failures", "_front", "_hint", "_lease", "_limit",
+        "_little", "_shift", "_stop", "_table",
     )  # fmt: skip
 
     def __init__(self, buffer: BaseBuffer, lease: Lease, byteorder: ByteOrder, limit: int | None = None) -> None:
@@ -148,8 +148,9 @@ class Reader:
         self._at = 0
         self._end = 0
         self._shift = self._front
-        # What failed under parse(), which may be told of any of them.
+        # What failed under parse(), which may be told of any of them, and what it waited for since the last time.
         self._failures: list[tuple[Underrun, Wait]] = []
+        self._hint: Wait | None = None
 
     # -- where it is
 
@@ -517,8 +518,7 @@ class Reader:
     def text(self, n: SupportsIndex, encoding: str = "utf-8") -> str:
         """Read ``n`` bytes as text, what ``str(bytes, encoding)`` gives. A character may lie across a seam.
 
-        Raises UnicodeDecodeError, with its place counted in the piece that shows it, and LookupError for an unknown
-        encoding. Copies: the text ("text").
+        Raises UnicodeDecodeError as that does, and LookupError for an unknown encoding. Copies: the text ("text").
         """
         size = size_of(n)
         pieces = self._next(size)
@@ -591,13 +591,22 @@ class Reader:
         self._lease.refuse()
         start = self._at + self._shift
         last = self._last()
-        seeker = Seeker(separators, start)
+        seeker = self._seeker_for(separators, start)
         found = seeker.seek(self._table, start, last, limit)
         self._allow_separator(seeker, start, limit)
         if not found:
             self._underrun(Underrun(seeker.end - start, last - start, separators[-1]), Wait(start, seeker, limit))
         self._move(seeker.end)
         return self._buffer._window(start, seeker.begin)
+
+    def _seeker_for(self, separators: tuple[bytes, ...], start: int) -> Seeker:
+        """Return the seeker that parse() went on looking with, if it looks for the same from the same place."""
+        hint = self._hint
+        if hint is not None and hint.position == start:
+            seeker = hint.seeker
+            if seeker is not None and seeker.separators == separators:
+                return seeker
+        return Seeker(separators, start)
 
     def _allow_separator(self, seeker: Seeker, start: int, limit: int) -> None:
         """Hold what was found, or may still come, against this read's limit and the reader's own.
@@ -626,15 +635,14 @@ def struct_of(fmt: str | bytes | Struct) -> Struct:
 
 
 def _decoded(pieces: list[bytes | memoryview], encoding: str) -> str:
-    """Return the text of some pieces, which are not joined."""
+    """Return the text of some pieces, which are joined only if there is something wrong."""
     "".encode(encoding)  # refuses what is no text encoding, as str() does
     decoder = getincrementaldecoder(encoding)()
     try:
         return "".join([decoder.decode(piece) for piece in pieces]) + decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise
     except UnicodeError:
-        # UTF-16 and UTF-32 without a byte order mark: str() takes the machine's order, their decoders give up.
+        # The error of the whole says where in it. And UTF-16 and UTF-32 without a byte order mark are right: str() takes
+        # the machine's order, where the incremental decoders give up.
         return str(b"".join(pieces), encoding)
 
 

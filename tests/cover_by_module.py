@@ -1,8 +1,8 @@
-"""Demand that each module of the package is covered, lines and branches, by its own test file alone.
+"""Demand that each module of the package is covered, lines and branches, by its own test files alone.
 
     python -m tests.cover_by_module [MODULE ...]
 
-`bytebufs/_parts.py` is tested by `tests/test_parts.py`, `bytebufs/testing/fakes.py` by
+`bytebufs/_parts.py` is tested by `tests/test_parts.py` and any `tests/test_parts_*.py`, `bytebufs/testing/fakes.py` by
 `tests/testing/test_fakes.py` or `tests/test_testing_fakes.py`. `__init__` modules are exempt.
 """
 
@@ -26,7 +26,7 @@ WORKERS: Final = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class Result:
-    """What one test file covers of its module. `trouble` says why there is nothing to count."""
+    """What a module's own tests cover of it. `trouble` says why there is nothing to count."""
 
     module: str
     seconds: float = 0.0
@@ -58,26 +58,28 @@ def modules() -> Iterator[Path]:
             yield path.relative_to(ROOT)
 
 
-def own_tests(module: Path) -> Path:
-    """Return where the module's tests belong, whether or not they are there."""
+def own_tests(module: Path) -> list[Path]:
+    """Return the files with the module's tests: the first is there or should be."""
     parts = [part.lstrip("_") for part in module.with_suffix("").parts[1:]]
     beside = Path("tests", *parts[:-1], f"test_{parts[-1]}.py")
-    return beside if (ROOT / beside).exists() else Path("tests", f"test_{'_'.join(parts)}.py")
+    first = beside if (ROOT / beside).exists() else Path("tests", f"test_{'_'.join(parts)}.py")
+    more = sorted((ROOT / first.parent).glob(f"{first.stem}_*.py"))
+    return [first, *[path.relative_to(ROOT) for path in more]]
 
 
 def measure(module: Path) -> Result:
     """Run the module's own tests under coverage."""
     tests = own_tests(module)
-    if not (ROOT / tests).exists():
-        return Result(str(module), trouble=f"{tests} is missing")
+    if not (ROOT / tests[0]).exists():
+        return Result(str(module), trouble=f"{tests[0]} is missing")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         data, report = Path(folder, "data"), Path(folder, "report.json")
         coverage = [sys.executable, "-m", "coverage"]
-        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, tests)]
         run = _run([*coverage, "run", f"--data-file={data}", *pytest])
         if run.returncode:
-            return Result(str(module), time.monotonic() - began, trouble=f"{tests} fails\n{run.stdout}{run.stderr}")
+            return Result(str(module), time.monotonic() - began, trouble=f"{tests[0]} fails\n{run.stdout}{run.stderr}")
         _run([*coverage, "combine", f"--data-file={data}", folder])
         made = _run(
             [

@@ -31,7 +31,6 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
-
 from bytebufs.composite_buffer import _BLOCK
 
 from .layouts import FakeFile, addresses, anonymous_map, chunks, hidden
@@ -818,9 +817,11 @@ def test_packed_values_are_appended_and_share_a_block() -> None:
         b.pack_uint(1, np.int64(2), "little")
         b.pack_uint(0, 0)
         b.pack_varint(300)
+        b.pack_varint(127)
+        b.pack_varint(128)
         b.pack_varint(0)
         b.pack_varint(np.uint64(2**64 - 1))
-    assert contents(b) == [b"head", b"ABCDEFGH\x01\x00\xac\x02\x00" + b"\xff" * 9 + b"\x01"]
+    assert contents(b) == [b"head", b"ABCDEFGH\x01\x00\xac\x02\x7f\x80\x01\x00" + b"\xff" * 9 + b"\x01"]
     assert bytes(view) == b"ABC"
     assert b.readonly
 

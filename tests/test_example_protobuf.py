@@ -427,3 +427,9 @@ def test_the_command_line() -> None:
     assert broken.returncode == 1
     assert broken.stdout == b"1: 1\n\n"
     assert broken.stderr == b"protobuf_stream: 6 bytes were asked for, 1 are there\n"
+
+
+@pytest.mark.parametrize("name", ["protobuf_stream", "redis_resp", "websocket_frames"])
+def test_a_protocol_is_as_short_as_the_docs_say(name: str) -> None:
+    assert "each in less than 150 lines" in (ROOT / "docs" / "howto" / "parsers.md").read_text(encoding="utf-8")
+    assert len((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 150

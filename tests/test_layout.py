@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bytebufs import CompositeBuffer, SliceBuffer
 from bytebufs._audit import no_copy
 from bytebufs._parts import Entry, LazyOwner, Memory, Run, entry_of
 from bytebufs._table import Table
@@ -69,6 +70,11 @@ def test_a_window_is_listed_as_it_is_clipped_and_from_zero() -> None:
          5          8  [0:3] of bytearray of 6, writable"""
     assert describe(table, -98, -90) == expected
     assert describe(table, -98, -98) == "0 bytes in 0 parts"
+
+
+def test_one_is_one_part_of_one_byte() -> None:
+    assert describe(table_of(b"x"), 0, 1) == "1 byte in 1 part\n         0          1  [0:1] of bytes of 1"
+    assert describe(table_of(b"xyz"), 0, 3).splitlines()[0] == "3 bytes in 1 part"
 
 
 @pytest.mark.parametrize("n", [MAX_LINES - 1, MAX_LINES, MAX_LINES + 1, 1_000_000])
@@ -172,6 +178,22 @@ def test_a_preview_is_left_out_where_a_file_would_have_to_be_looked_at() -> None
     assert preview(table_of(b"head", region), 0, 104) == ""
     assert preview(table_of(b"head", region), 0, 4) == "b'head'"
     assert preview(table_of(b"a" * PREVIEW, region), 0, 100) == repr(b"a" * PREVIEW) + "..."
+
+
+def test_a_buffer_over_a_file_is_measured_cut_and_shown_without_a_look() -> None:
+    whole = SliceBuffer(Region(10**12))
+    b = CompositeBuffer([b"head", whole[5:], whole[:5]])
+    b.append(whole[5:7])
+    b.skip(10)
+    piece = b.take(10**9)
+    assert (len(whole), len(piece), len(b)) == (10**12, 10**9, 10**12 - 10**9 - 4)
+    assert [buffer.part_count for buffer in (whole, piece, b)] == [1, 1, 2]
+    assert repr(whole).startswith("<SliceBuffer: 1000000000000 bytes in 1 part")
+    assert "[11:1000000011] of Region of 1000000000000" in piece.layout()
+    assert "[0:7] of Region of 1000000000000" in b.layout(), "what was cut apart is one part again"
+    assert (b.readonly, b.mapped_nbytes, b.pinned_nbytes) == (True, 10**12, 0)
+    assert whole != b
+    assert piece == piece[:]
 
 
 def test_nothing_here_is_a_payload_copy() -> None:

@@ -46,7 +46,8 @@ counts as one module. The rows may name modules that are still to be written."""
 COUNTED: Final[Mapping[str, frozenset[str]]] = {
     "_parts": frozenset({"join"}),
     "base_buffer": frozenset({"BaseBuffer.copy_into", "BaseBuffer.decode", "BaseBuffer.hex"}),
-    "composite_buffer": frozenset({"CompositeBuffer._coalesced"}),
+    "composite_buffer": frozenset({"CompositeBuffer._coalesced", "_joined"}),
+    "reader": frozenset({"Reader.array", "Reader.text"}),
 }
 """The functions that call `count_copy`, by module: the only ones that may copy payload."""
 
@@ -61,6 +62,17 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
     "base_buffer": {
         "<module>": "the 256 needles of one byte",
         "_fill": "what is to be written, kept apart from the memory that it is written to",
+    },
+    "composite_buffer": {
+        "CompositeBuffer._append_packed": "numbers that were packed just now, a large pack as it is",
+        "CompositeBuffer.pack_varint": "at most ten bytes of a number",
+        "_zeros": "new zeros",
+    },
+    "framing": {
+        "LengthPrefixed.encode": "the header of a frame",
+    },
+    "reader": {
+        "_decoded": "text that Reader.text has counted",
     },
 }
 """What looks like a copy of payload and is none, and why."""

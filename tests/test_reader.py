@@ -198,8 +198,8 @@ def outcome(call: Callable[..., Any], *args: Any, **options: Any) -> Outcome:
         return LimitExceeded, error.limit
     except FrameError as error:
         return FrameError, error.at
-    except (UnicodeDecodeError, struct.error) as error:
-        return (type(error),)
+    except UnicodeDecodeError as error:
+        return UnicodeDecodeError, error.start, error.end, error.reason, bytes(error.object)
     if isinstance(value, (float, tuple, array)):
         return type(value), repr(value) if isinstance(value, tuple) else bits(value)
     if isinstance(value, BaseBuffer):
@@ -635,8 +635,9 @@ def test_text_that_ends_inside_a_character_is_refused_and_not_passed(encoding: s
     raw = "日".encode(encoding)
     for cut in range(len(raw)):
         r = in_halves(raw, cut).reader()
-        with pytest.raises(UnicodeDecodeError):
-            r.text(len(raw) - 1, encoding)
+        wanted = outcome(str, raw[:-1], encoding)
+        assert wanted[0] is UnicodeDecodeError
+        assert outcome(r.text, len(raw) - 1, encoding) == wanted
         assert r.position == 0
         assert r.text(len(raw), encoding) == "日"
 
@@ -1378,6 +1379,33 @@ def test_every_underrun_of_a_reader_is_known_as_its_own_and_no_other() -> None:
         b.parse(stranger, limit=8)
     b.append(b"cdefgh")
     assert b.parse(parser, limit=8) == int.from_bytes(b"abcdefgh")
+
+
+SECOND_RUNS: Final[Sequence[tuple[Callable[[Reader], Any], bytes]]] = (
+    (lambda r: r.until(b"\n", limit=9), b"a;b,c"),
+    (lambda r: r.until(b";", limit=9), b"a"),
+    (lambda r: r.line(limit=9), b"a;b,c"),
+    (lambda r: r.sub(8).until(b",", limit=9), b"a;b"),
+    (lambda r: (r.skip(2), r.until(b"\n", limit=9))[1], b"b,c"),  # type: ignore[func-returns-value]
+    (lambda r: (r.u8(), r.seek(0), r.until(b"\n", limit=5))[2], b"a;b,c"),  # type: ignore[func-returns-value]
+)
+
+
+@pytest.mark.parametrize("which", range(len(SECOND_RUNS)))
+def test_what_parse_found_out_by_looking_on_is_used_for_the_same_search_alone(which: int) -> None:
+    second, wanted = SECOND_RUNS[which]
+    for waits in (lambda r: r.until(b"\n", limit=9), lambda r: r.take(6)):
+        runs: list[Callable[[Reader], Any]] = [waits, second]
+        b = CompositeBuffer([b"a;b"])
+
+        def parser(r: Reader, runs: list[Callable[[Reader], Any]] = runs) -> Any:
+            return runs.pop(0)(r)
+
+        assert b.parse(parser, limit=99) is None
+        b.append(b",c")
+        assert b.parse(parser, limit=99) is None
+        b.append(b"\n;,")
+        assert b.parse(parser, limit=99) == wanted
 
 
 def test_a_child_is_bounded_by_itself_and_needs_no_limit() -> None:

@@ -13,15 +13,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bytebufs import _search
+from bytebufs import COMPILED, _search
 from bytebufs._audit import no_copy
 from bytebufs._parts import Entry, LazyOwner, Memory, Run, entry_of
 from bytebufs._search import compare, count, equal, find, first_open, occurrences, rfind, scratch
 from bytebufs._table import Table
 
-interpreted = pytest.mark.skipif(
-    not (_search.__file__ or "").endswith(".py"), reason="a compiled module has its constants built in"
-)
+interpreted = pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in")
 
 
 class Lazy(LazyOwner):

@@ -410,38 +410,22 @@ def test_compacting_lets_the_owner_go() -> None:
 # -- many threads read one slice -----------------------------------------------------------------------------
 
 
-def test_many_threads_read_one_slice() -> None:
-    """Each jumps about in it, so that the part last touched is never the one that a thread has touched last."""
-    kinds: Any = cycle([bytes, bytearray, hidden, bytes, FakeFile])
-    data = bytes(random.Random(7).choices(b"abcd", k=900))
-    parts: list[Any] = [make(chunk) for make, chunk in zip(kinds, chunks(data, cycle([3, 1, 2])), strict=False)]
-    shared = CompositeBuffer([b"<", *parts, b">"]).freeze()[1:-1]
-    failures: list[object] = []
-    begin = threading.Barrier(6)
+def in_threads(count: int, work: Callable[[int], None]) -> None:
+    """Run some work in several threads that the interpreter switches between as often as it can."""
+    failures: list[BaseException] = []
+    begin = threading.Barrier(count)
 
-    def read(seed: int) -> None:
-        choose = random.Random(seed)
-        begin.wait()
-        for _ in range(60):
-            i = choose.randrange(890)
-            j = i + choose.randrange(2, 60)
-            found: list[object] = [shared[i], bytes(shared[i:j]), shared.find(data[i : i + 6], 400), len(shared)]
-            found += [shared[i:j].rfind(b"ad"), shared.startswith(data[i:j], i), shared.unpack_from(">H", i)[0]]
-            wanted: list[object] = [data[i], data[i:j], data.find(data[i : i + 6], 400), 900]
-            wanted += [data[i:j].rfind(b"ad"), True, data[i] * 256 + data[i + 1]]
-            if found != wanted:
-                failures.append((seed, i, j, found, wanted))
-
-    def guarded(seed: int) -> None:
+    def guarded(number: int) -> None:
         try:
-            read(seed)
+            begin.wait()
+            work(number)
         except BaseException as error:  # noqa: BLE001  # whatever a thread raises fails the test
             failures.append(error)
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
+    sys.setswitchinterval(1e-6)
     try:
-        threads = [threading.Thread(target=guarded, args=(seed,)) for seed in range(6)]
+        threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -449,4 +433,39 @@ def test_many_threads_read_one_slice() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert failures == []
+
+
+def test_many_threads_read_one_slice() -> None:
+    """Each jumps about in it, so that the part last touched is never the one that a thread has touched last."""
+    kinds: Any = cycle([bytes, bytearray, hidden, bytes, FakeFile])
+    data = bytes(random.Random(7).choices(b"abcd", k=900))
+    parts: list[Any] = [make(chunk) for make, chunk in zip(kinds, chunks(data, cycle([3, 1, 2])), strict=False)]
+    shared = CompositeBuffer([b"<", *parts, b">"]).freeze()[1:-1]
+
+    def read(seed: int) -> None:
+        choose = random.Random(seed)
+        for _ in range(60):
+            i = choose.randrange(890)
+            j = i + choose.randrange(2, 60)
+            assert (shared[i], bytes(shared[i:j])) == (data[i], data[i:j])
+            assert (shared.find(data[i : i + 6], 400), len(shared)) == (data.find(data[i : i + 6], 400), 900)
+            assert (shared[i:j].rfind(b"ad"), shared.startswith(data[i:j], i)) == (data[i:j].rfind(b"ad"), True)
+            assert shared.unpack_from(">H", i) == (data[i] * 256 + data[i + 1],)
+
+    in_threads(6, read)
+    shared._check()
+
+
+def test_threads_that_read_different_parts_do_not_disturb_one_another() -> None:
+    """Each reads the same byte again and again: mostly from the part last touched, unless another came between."""
+    shared = CompositeBuffer([bytes([number]) * (number + 1) for number in range(40)]).freeze()
+    places = [shared.find(number) for number in range(40)]
+
+    def read(number: int) -> None:
+        mine = 5 * number
+        place = places[mine] + mine // 2
+        for _ in range(8_000):
+            assert shared[place] == mine
+
+    in_threads(8, read)
     shared._check()

@@ -397,6 +397,17 @@ def test_a_reset_leaves_the_old_lists_to_whoever_iterates_over_them() -> None:
     check(table, 7, 8)
 
 
+def test_a_queue_that_never_runs_empty_does_not_grow() -> None:
+    table, start, stop = table_of(*[b"ab"] * 10)
+    for _ in range(1_000):
+        table.push(b"ab")
+        stop += 2
+        start += 2
+        table.drain(start, stop)
+        assert len(table.parts) <= 2 * 10 + 2
+    check(table, start, stop)
+
+
 class Counted(list[Any]):
     """A list that counts the slots that are moved or filled when its size changes at the front or in the middle."""
 

@@ -151,11 +151,7 @@ def _answered(conversation: Conversation, flow: Flow, offset: int) -> int:
     """Return where the answer to the byte at `offset` begins: after all that its segment acknowledges."""
     start = origin(conversation, flow)
     for segment in conversation:
-        if (
-            segment.flow == flow
-            and segment.payload
-            and offset < (segment.seq - start) % MODULUS + len(segment.payload)
-        ):
+        if segment.flow == flow and segment.payload and offset < (segment.seq - start) % MODULUS + len(segment.payload):
             return (segment.ack - origin(conversation, opposite(flow))) % MODULUS
     raise ValueError(f"the stream ends before its byte {offset}")
 

@@ -156,9 +156,7 @@ def write_pcap(segments: Iterable[Segment]) -> bytes:
 def write_pcapng(segments: Iterable[Segment], *, minimum: int) -> bytes:
     """Return a pcapng section, little-endian, in nanoseconds, its frames padded to `minimum` bytes."""
     section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _option(4, b"bytebufs examples")  # shb_userappl
-    interface = (
-        struct.pack("<HHI", _ETHERNET, 0, _SNAPLEN) + _option(2, b"lo") + _option(9, b"\x09")
-    )  # if_tsresol
+    interface = struct.pack("<HHI", _ETHERNET, 0, _SNAPLEN) + _option(2, b"lo") + _option(9, b"\x09")  # if_tsresol
     out = [_block(0x0A0D0D0A, section + _option(0)), _block(1, interface + _option(0))]
     for segment in segments:
         frame = frame_of(segment, minimum=minimum)

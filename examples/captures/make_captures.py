@@ -221,9 +221,7 @@ def main() -> int:
     """Make the captures."""
     parser = argparse.ArgumentParser(prog="make_captures", description="Make the captures in DIR.")
     parser.add_argument("directory", metavar="DIR", nargs="?", type=Path, default=Path(__file__).parent)
-    parser.add_argument(
-        "--port", type=int, default=8080, help="of nginx on 127.0.0.1 and [::1], by default 8080"
-    )
+    parser.add_argument("--port", type=int, default=8080, help="of nginx on 127.0.0.1 and [::1], by default 8080")
     arguments = parser.parse_args()
     try:
         require_programs()

@@ -1,0 +1,306 @@
+"""Write docs/performance.md and its plots from the results that are kept: ``python -m benchmarks._page``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ._harness import OURS, Verdict
+from ._report import MEASURES, Outcome, Run, amount, count_goals, mark
+
+__all__ = ["main", "plot", "write"]
+
+ROOT: Final = Path(__file__).parent.parent
+PLOTS: Final = "performance"
+"""The folder of the plots, beside the page."""
+
+_INTRODUCTION: Final = """\
+# Performance
+
+<!-- Written by `python -m benchmarks._page` from benchmarks/results/. Do not edit. -->
+
+What the library costs, against what one would write instead. Before you believe any of it:
+
+- These are small benchmarks: one thing done over and over, with warm caches. Your program does other things too, and
+  only measuring that tells you what a buffer is worth to it.
+- Only the ratios within one run mean something, and only on a machine like that one. Times of two runs do not compare.
+- What is measured is the processor time of the process, system calls included, in the median of the rounds (the
+  minimum stands beside it). Contenders take turns, round by round, in one process. The garbage collector is off.
+- A slice of this library refers to the bytes that came in; most rivals hand out a copy. That is what zero copy is for,
+  and why large frames look so good. It also keeps what came in alive for as long as the slice: see `compact()`.
+- A goal is what was set before it was measured. One that was missed stands here as it is: ✗, with the goal behind it.
+  A dot means that no goal was set for that place.
+
+Run it yourself; the raw results of the runs below, every contender and every round, are in `benchmarks/results/`.
+
+```console
+$ make bench                                # both builds, all of it, and this page: up to 20 minutes
+$ python -m benchmarks framing search       # some of it
+$ python -m benchmarks --quick              # toy sizes, to see that everything runs: the numbers mean nothing
+```
+
+## Who takes part
+
+Each is written as somebody who knows it well would write it, and hands on what its users get.
+
+- *Buffers*, which somebody else wrote and which offer "append" and "take": tornado's `_StreamBuffer`, urllib3's
+  `BytesQueueBuffer`, h11's `ReceiveBuffer`, asyncio's `StreamReader` (without a loop, which would only add to it).
+- *Loops*, written out around what the language has: a `bytearray` with slice and `del`, or with an offset and a rare
+  `del`, or with views of it; `io.BytesIO`; a list of chunks that are joined; a `deque` of bytes.
+- `struct.unpack_from`, `bytes.find` and `bytes ==` on bytes that lie flat in memory already.
+- `os.writev`, `socket.sendall`, and joining first.
+- Netty's `CompositeByteBuf`, where Java is, for reference: what the same design does in a language that is compiled.
+
+Left out, and why:
+
+- aiohttp's `StreamReader` is a deque with an offset, as urllib3's buffer is, behind the futures of asyncio's.
+- The readers of websockets and anyio are a `bytearray` with `del`, as h11's and asyncio's are.
+- Twisted's length-prefixed receivers join chunks and slice out of them: the loop over joined bytes.
+- `io.BufferedReader` pulls from a file; here the bytes are pushed, as an event loop does.
+- numpy has no append that does not copy everything: it would be the join.
+- construct, kaitai, protobuf and the like decode what lies in one piece: they come after a buffer, not in place of one.
+"""
+
+_EXPLAINED: Final = {
+    "cut": """\
+Chunks are appended, frames are taken while there are enough bytes. Goals: the best buffer, the best loop.""",
+    "feed": """\
+`LengthPrefixed.feed` against loops that do the same by hand; each reads a number in every frame that it gets. Goals:
+the best loop over a bytearray, the best over joined bytes.""",
+    "read": """\
+`Reader` over 256 KiB, in one part or in parts of 16 KiB with numbers across the seams. The rival is
+`struct.unpack_from`, or for a varint a loop written out in place, on flat bytes. The ratio is of costs: less is
+better.""",
+    "growth": """\
+The cost of one operation (of freezing, by part). The first number is of 10 parts; the ratio is by how much the cost
+grows at most from fewer parts to more. For a random index it is held against the growth of a plain `bisect` over a
+list, for freezing against that of copying two plain lists: those run out of cache, too.""",
+    "find": """\
+The needle stands at the very end, or nowhere. The rival has bytes that were joined before.""",
+    "compare": """\
+Two messages of the same content that share no memory. The rival has bytes that were joined before.""",
+    "flush": """\
+All of a message, to a TCP connection within the machine or to a file in memory. Goals: the cost of `os.writev` in
+batches that were made before; and, for what is joined first by `contiguous()`, that of `b"".join` and one write. The
+ratios are of costs: less is better.""",
+    "memory": """\
+The peak of resident memory, above what the process had. All of it comes in by 64 KiB, and is sent to a socket. Goals:
+the peak against the payload, and the bytes that sending alone needs.""",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks._page", description=__doc__)
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIR")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", metavar="DIR")
+    options = parser.parse_args(arguments)
+    runs = [Run.from_json(path.read_text(encoding="utf-8")) for path in sorted(options.results.glob("*.json"))]
+    if not runs:
+        parser.error(f"there are no results in {options.results}: run python -m benchmarks --json {options.results}")
+    write(runs, options.docs)
+
+
+def write(runs: Sequence[Run], docs: Path) -> None:
+    """Write the page of some runs, and their plots, into a folder of documents."""
+    plots = docs / PLOTS
+    plots.mkdir(exist_ok=True)
+    for stale in plots.glob("*.svg"):
+        stale.unlink()
+    drawn = plot(runs, plots)
+    text = "\n".join([_INTRODUCTION, *_overview(runs), *(line for m in MEASURES for line in _section(m, runs, drawn))])
+    (docs / "performance.md").write_text(text, encoding="utf-8")
+
+
+# -- text ----------------------------------------------------------------------------------------------------
+
+
+def _overview(runs: Sequence[Run]) -> Iterator[str]:
+    yield "## The runs"
+    yield ""
+    yield from _rows(["", *(run.name for run in runs)], [[name, *cells] for name, cells in _facts(runs).items()])
+    yield "Goals reached, of those that were set:"
+    yield ""
+    measures = [[title, *(_score(run, measure) for run in runs)] for measure, title in MEASURES.items()]
+    yield from _rows(["", *(run.name for run in runs)], measures)
+    yield f"![How far each place is from its goal]({PLOTS}/goals.svg)"
+    yield ""
+
+
+def _facts(runs: Sequence[Run]) -> dict[str, list[str]]:
+    return {
+        "Date": [run.date for run in runs],
+        "Python": [f"{run.python}, {run.host['compiler']}" for run in runs],
+        "bytebufs": [f"{run.bytebufs}, {run.build}" for run in runs],
+        "Rivals": [", ".join(f"{name} {number}" for name, number in run.rivals.items()) for run in runs],
+        "Rounds": [f"{run.rounds}{', toy sizes: means nothing' if run.quick else ''}" for run in runs],
+        "Processor": [f"{run.host['processors']} × {run.host['processor']}, {run.host['machine']}" for run in runs],
+        "Memory": [run.host["memory"] for run in runs],
+        "System": [run.host["system"] for run in runs],
+    }
+
+
+def _score(run: Run, measure: str) -> str:
+    reached, goals = count_goals(_outcomes(run, measure))
+    return f"{reached} of {goals}" if goals else "·"
+
+
+def _outcomes(run: Run, measure: str) -> list[Outcome]:
+    return [outcome for outcome in run.outcomes if outcome.measure == measure]
+
+
+def _section(measure: str, runs: Sequence[Run], drawn: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield a measure's table: a row for each place, a column for each run."""
+    by_place = [{tuple(o.at.values()): o for o in _outcomes(run, measure)} for run in runs]
+    places = dict.fromkeys(place for outcomes in by_place for place in outcomes)
+    if not places:
+        return
+    example = next(outcome for outcomes in by_place for outcome in outcomes.values())
+    yield f"## {MEASURES[measure]}"
+    yield ""
+    yield _EXPLAINED[measure]
+    yield f"In each field: our median (minimum) for a {example.per}, then the ratio for each goal."
+    yield ""
+    rows = [[*place, *(_field(outcomes.get(place)) for outcomes in by_place)] for place in places]
+    yield from _rows([*example.at, *(run.name for run in runs)], rows)
+    for name in drawn.get(measure, ()):
+        yield f"![{MEASURES[measure]}, {name}]({PLOTS}/{measure}-{name}.svg)"
+        yield ""
+
+
+def _field(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return ""
+    ours = outcome.ours
+    median, minimum = (amount(cost / outcome.count, outcome.unit) for cost in (ours.median, ours.minimum))
+    return " · ".join([f"{median} ({minimum})", *map(_ratio, outcome.verdicts)])
+
+
+def _ratio(verdict: Verdict) -> str:
+    text = f"{_number(verdict, verdict.ratio)} {mark(verdict)}"
+    if verdict.reached is False and verdict.bound is not None:
+        sign = "≥" if verdict.sense == "at least" else "≤"
+        return f"**{text}** ({sign} {_number(verdict, verdict.bound)})"
+    return text
+
+
+def _number(verdict: Verdict, value: float) -> str:
+    return amount(value, "bytes") if verdict.is_amount else f"{value:.3g}"
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    for cells in (head, ["---"] * len(head), *rows):
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+# -- plots ---------------------------------------------------------------------------------------------------
+
+
+def plot(runs: Sequence[Run], folder: Path) -> dict[str, list[str]]:
+    """Draw every plot into a folder as SVG. Return the names of the runs that each measure has a plot of."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn: dict[str, list[str]] = {}
+    # The same results give the same file.
+    with mpl.rc_context({"svg.hashsalt": "bytebufs", "svg.fonttype": "none", "font.size": 8, "axes.grid": True}):
+        _save(_goals_figure(runs), folder / "goals.svg")
+        for run in runs:
+            for measure, figure in _figures(run):
+                _save(figure, folder / f"{measure}-{run.name}.svg")
+                drawn.setdefault(measure, []).append(run.name)
+    return drawn
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
+
+
+def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
+    for measure, panel, x in (
+        ("cut", ["chunk"], "frame"),
+        ("feed", ["chunk"], "frame"),
+        ("flush", ["sink", "total"], "part"),
+    ):
+        outcomes = _outcomes(run, measure)
+        if outcomes:
+            yield measure, _lines_figure(run, outcomes, panel, x)
+    growth = _outcomes(run, "growth")
+    if growth:
+        yield "growth", _growth_figure(run, growth)
+
+
+def _lines_figure(run: Run, outcomes: Sequence[Outcome], panel: Sequence[str], x: str) -> Figure:
+    """Draw the speed of each contender along one axis of the grid, in a panel for each place on the others."""
+    panels: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        panels.setdefault(", ".join(f"{key} {outcome.at[key]}" for key in panel), []).append(outcome)
+    figure, all_axes = _grid(len(panels))
+    for axes, (title, places) in zip(all_axes, panels.items(), strict=False):
+        for name in dict.fromkeys(sample.name for outcome in places for sample in outcome.samples):
+            points = [(o.at[x], o.count / s.median) for o in places for s in o.samples if s.name == name]
+            is_ours = any(s.name == name and s.group == OURS for s in places[0].samples)
+            axes.plot(*zip(*points, strict=True), marker=".", label=name, linewidth=2.5 if is_ours else 0.8)
+        axes.set(title=title, xlabel=x, ylabel=f"{places[0].per}s a nanosecond", yscale="log")
+    return _titled(figure, all_axes[0], f"{MEASURES[outcomes[0].measure]}: {run.name}; more is better")
+
+
+def _growth_figure(run: Run, outcomes: Sequence[Outcome]) -> Figure:
+    figure, (axes,) = _grid(1)
+    for outcome in outcomes:
+        ours = [sample for sample in outcome.samples if sample.group == OURS]
+        costs = [sample.median / outcome.count for sample in ours]
+        axes.plot([sample.name for sample in ours], costs, marker=".", label=outcome.at["operation"])
+    axes.set(ylabel="nanoseconds", yscale="log")
+    return _titled(figure, axes, f"{MEASURES['growth']}: {run.name}; flat is good")
+
+
+def _goals_figure(runs: Sequence[Run]) -> Figure:
+    """Draw for every place how far it is from its goal: to the right of 1 it was reached."""
+    figure, (axes,) = _grid(1)
+    measures = list(MEASURES)
+    for k, run in enumerate(runs):
+        points = [
+            (margin, measures.index(outcome.measure) + 0.7 * (k + 0.5) / len(runs) - 0.35)
+            for outcome in run.outcomes
+            for margin in map(_margin, outcome.verdicts)
+            if margin is not None
+        ]
+        margins, rows = [margin for margin, _ in points], [row for _, row in points]
+        axes.scatter(margins, rows, s=6, alpha=0.6, label=run.name)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set(
+        xscale="log", xlabel="how many times better than the goal", yticks=range(len(measures)), yticklabels=measures
+    )
+    axes.invert_yaxis()
+    return _titled(figure, axes, "Goals: reached to the right of the line")
+
+
+def _margin(verdict: Verdict) -> float | None:
+    if verdict.bound is None:
+        return None
+    least = 1e-9  # an amount may be 0
+    return verdict.ratio / verdict.bound if verdict.sense == "at least" else verdict.bound / max(verdict.ratio, least)
+
+
+def _grid(panels: int) -> tuple[Figure, list[Axes]]:
+    columns = min(panels, 2)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(8, 4 if panels == 1 else 2.6 * rows), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def _titled(figure: Figure, axes: Axes, title: str) -> Figure:
+    figure.suptitle(title)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""The benchmarks run, on toy sizes; what they say is kept, shown and drawn. What they measure is no test's matter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Final
+
+import pytest
+from rich.console import Console
+
+import bytebufs
+from benchmarks import _netty, _page
+from benchmarks.__main__ import BENCHMARKS, main, run_benchmarks
+from benchmarks._harness import (
+    OURS,
+    TOLD,
+    Cell,
+    Contender,
+    Effort,
+    Goal,
+    Verdict,
+    cost_of,
+    measure,
+    size_name,
+    speed_of,
+)
+from benchmarks._report import MEASURES, Outcome, Run, amount, count_goals, show, told
+
+CONTENDERS: Final = {
+    "cut": {
+        "CompositeBuffer", "tornado _StreamBuffer", "urllib3 BytesQueueBuffer", "h11 ReceiveBuffer",
+        "asyncio StreamReader", "bytearray, del", "bytearray, offset", "bytearray, offset and view", "io.BytesIO",
+        "list, joined", "deque of bytes",
+    },
+    "feed": {
+        "LengthPrefixed.feed", "bytearray, del", "bytearray, offset", "bytearray, offset and view", "list, joined",
+        "asyncio StreamReader",
+    },
+    "read": {"Reader"},
+    "growth": {"10 parts", "100 parts"},
+    "find": {"CompositeBuffer.find", "bytes.find"},
+    "compare": {"CompositeBuffer", "bytes"},
+    "flush": {"flush", "flush, joined first", "os.writev", "join and write"},
+    "memory": {
+        "CompositeBuffer", "list and os.writev", "list, joined", "bytearray", "io.BytesIO", "tornado _StreamBuffer",
+    },
+}  # fmt: skip
+"""Who takes part in every cell of a measure; in some there are more."""
+
+
+@cache
+def quick_run(name: str) -> Run:
+    return run_benchmarks([name], quick=True)
+
+
+def quick_runs() -> Run:
+    """Return a run of everything but what starts processes."""
+    runs = [quick_run(name) for name in BENCHMARKS if name != "memory"]
+    return Run(**{**vars(runs[0]), "outcomes": [outcome for run in runs for outcome in run.outcomes]})
+
+
+# -- every benchmark
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_cell_has_all_contenders(name: str) -> None:
+    run = quick_run(name)
+    assert len(run.outcomes) == len(BENCHMARKS[name](quick=True))
+    for outcome in run.outcomes:
+        names = [sample.name for sample in outcome.samples]
+        assert len(names) == len(set(names))
+        assert set(names) >= CONTENDERS[outcome.measure], outcome.at
+        assert {sample.group for sample in outcome.samples} >= {OURS}
+        assert all(len(sample.rounds) == run.rounds for sample in outcome.samples)
+        assert outcome.verdicts
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_cells_are_told_apart_by_where_they_are(name: str) -> None:
+    places = [(outcome.measure, *outcome.at.values()) for outcome in quick_run(name).outcomes]
+    assert len(places) == len(set(places))
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_results_survive_json(name: str) -> None:
+    run = quick_run(name)
+    assert Run.from_json(run.to_json()) == run
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_full_size_has_the_grid_of_the_toy_size_or_more(name: str) -> None:
+    assert len(BENCHMARKS[name](quick=False)) >= len(BENCHMARKS[name](quick=True))
+
+
+def test_every_measure_has_a_title_and_words() -> None:
+    found = {outcome.measure for name in BENCHMARKS for outcome in quick_run(name).outcomes}
+    assert found == set(MEASURES) == set(CONTENDERS)
+    assert set(_page._EXPLAINED) == set(MEASURES)
+
+
+@pytest.mark.skipif(not _netty.is_available(), reason="Java and libnetty-java are for reference only")
+def test_netty_takes_part_where_it_is() -> None:
+    assert _netty.cut(1460, 64, 64 << 10) > 0
+    assert _netty.version()
+
+
+# -- results
+
+
+def test_results_tell_what_they_were_measured_on() -> None:
+    run = quick_run("growth")
+    data = json.loads(run.to_json())
+    assert list(data) == [
+        "schema", "date", "quick", "rounds", "host", "python", "build", "bytebufs", "rivals", "outcomes",
+    ]  # fmt: skip
+    assert {"system", "machine", "processor", "processors", "memory", "compiler"} == set(data["host"])
+    assert {"tornado", "urllib3", "h11"} <= set(data["rivals"])
+    assert data["build"] == ("compiled" if bytebufs.COMPILED else "pure")
+    assert set(data["outcomes"][0]) == {"measure", "at", "per", "count", "unit", "samples", "verdicts"}
+    assert set(data["outcomes"][0]["samples"][0]) == {"name", "group", "repeats", "rounds", "median", "minimum"}
+    assert set(data["outcomes"][0]["verdicts"][0]) == {
+        "title", "sense", "bound", "against", "ratio", "is_amount", "reached",
+    }  # fmt: skip
+
+
+def test_results_of_another_schema_are_refused() -> None:
+    text = quick_run("growth").to_json().replace('"schema": 1', '"schema": 2')
+    with pytest.raises(ValueError, match="schema 2, not 1"):
+        Run.from_json(text)
+
+
+def test_the_command_keeps_shows_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["growth", "--quick", "--json", str(tmp_path), "--plot", str(tmp_path / "plots")])
+    (kept,) = tmp_path.glob("*.json")
+    run = Run.from_json(kept.read_text(encoding="utf-8"))
+    assert kept.name == f"{run.name}.json"
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"goals.svg", f"growth-{run.name}.svg"}
+    assert "random index" in capsys.readouterr().out
+    main(["growth", "--quick", "--json", str(tmp_path / "named.json")])
+    assert Run.from_json((tmp_path / "named.json").read_text(encoding="utf-8")).quick
+
+
+def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["framing", "speed"])
+    assert "no benchmark is called speed" in capsys.readouterr().err
+
+
+def test_tables_name_every_measure_and_count_the_goals() -> None:
+    run = quick_runs()
+    out = StringIO()
+    show(run, Console(file=out, width=250))
+    assert [title for key, title in MEASURES.items() if key != "memory" and title not in out.getvalue()] == []
+    reached, goals = count_goals(run.outcomes)
+    assert f"{reached} of {goals} goals reached" in out.getvalue()
+
+
+# -- the page
+
+
+def test_the_page_is_written_from_kept_results(tmp_path: Path) -> None:
+    results, docs = tmp_path / "results", tmp_path / "docs"
+    results.mkdir()
+    docs.mkdir()
+    run = quick_runs()
+    for build in ("compiled", "pure"):
+        (results / f"{build}.json").write_text(Run(**{**vars(run), "build": build}).to_json(), encoding="utf-8")
+    stale = docs / "performance" / "stale.svg"
+    stale.parent.mkdir()
+    stale.touch()
+    _page.main(["--results", str(results), "--docs", str(docs)])
+    page = (docs / "performance.md").read_text(encoding="utf-8")
+    assert page.index("Before you believe") < page.index("## The runs")
+    assert "Left out, and why" in page
+    for key, title in MEASURES.items():
+        assert (f"## {title}\n" in page) == (key != "memory")
+    assert not stale.exists()
+    drawn = {path.relative_to(docs).as_posix() for path in docs.rglob("*.svg")}
+    assert drawn == {part.partition(")")[0] for part in page.split("](")[1:]}
+    assert len(drawn) == 1 + 2 * 4
+
+
+def test_the_page_shows_what_was_lost_and_what_was_won(tmp_path: Path) -> None:
+    outcome = quick_run("growth").outcomes[0]
+    verdicts = [
+        Verdict("speed", "at least", 2, "a rival", 1.5, is_amount=False),
+        Verdict("speed", "at least", 2, "a rival", 2.5, is_amount=False),
+        Verdict("cost", "at most", None, "a rival", 3, is_amount=False),
+        Verdict("bytes", "at most", 1024, "bytes", 2048, is_amount=True),
+    ]
+    run = Run(**{**vars(quick_run("growth")), "outcomes": [Outcome(**{**vars(outcome), "verdicts": verdicts})]})
+    _page.write([run], tmp_path)
+    page = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert "· **1.5 ✗** (≥ 2) · 2.5 ✓ · 3 · · **2 KiB ✗** (≤ 1 KiB) |" in page
+
+
+def test_the_page_wants_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _page.main(["--results", str(tmp_path), "--docs", str(tmp_path)])
+    assert "there are no results" in capsys.readouterr().err
+
+
+# -- the harness
+
+
+def _costing(name: str, *costs: float, group: str = "rival", log: list[str] | None = None) -> Contender:
+    """Return a contender that tells these costs, one a round."""
+    coming = iter(costs)
+
+    def action() -> float:
+        if log is not None:
+            log.append(name)
+        return next(coming)
+
+    return Contender(name, group, lambda: action, TOLD)
+
+
+def _cell(contenders: Sequence[Contender], goals: Sequence[Goal] = (), check: Callable[[], None] | None = None) -> Cell:
+    return Cell("cut", {"size": "1"}, "run", 1, contenders, goals, check=check)
+
+
+def test_contenders_take_turns_and_each_begins_once() -> None:
+    log: list[str] = []
+    contenders = [_costing(name, 1, 2, 3, log=log) for name in "abc"]
+    samples, _ = measure(_cell(contenders), Effort(rounds=3, least=0))
+    assert "".join(log) == "abcbcacab"
+    assert [(sample.median, sample.minimum) for sample in samples] == [(2, 1)] * 3
+
+
+def test_goals_are_held_against_medians_and_the_best_rival() -> None:
+    contenders = [
+        _costing("mine", 10, 1, 4, group=OURS),
+        _costing("slow", 20, 20, 20),
+        _costing("good", 8, 8, 1),
+    ]
+    goals = [speed_of("mine", "rival", 2), speed_of("mine", "rival", 2.1), cost_of("mine", "slow", None)]
+    _, verdicts = measure(_cell(contenders, goals), Effort(rounds=3, least=0))
+    assert [(v.ratio, v.against, v.reached) for v in verdicts] == [
+        (2, "good", True),
+        (2, "good", False),
+        (0.2, "slow", None),
+    ]
+
+
+def test_contenders_that_disagree_are_found_out() -> None:
+    contenders = [Contender(str(answer), OURS, lambda answer=answer: lambda: answer) for answer in (1, 2)]  # type: ignore[misc]
+    with pytest.raises(AssertionError, match="disagree"):
+        measure(_cell(contenders), Effort(rounds=1, least=0))
+
+
+def test_a_check_comes_first() -> None:
+    def check() -> None:
+        raise AssertionError("other frames")
+
+    with pytest.raises(AssertionError, match="other frames"):
+        measure(_cell([_costing("mine")], check=check), Effort(rounds=1, least=0))
+
+
+def test_an_action_is_repeated_until_the_round_is_long_enough() -> None:
+    calls: list[None] = []
+    prepared: list[int] = []
+
+    def prepare() -> Callable[[], object]:
+        prepared.append(len(calls))
+        return lambda: calls.append(None)
+
+    often = Contender("often", OURS, prepare)
+    (sample,), _ = measure(_cell([often]), Effort(rounds=2, least=1e5))
+    assert sample.repeats > 1
+    assert len(calls) == 2 + 2 * sample.repeats
+    assert len(prepared) == 2 + 2
+    calls.clear()
+    prepared.clear()
+    (sample,), _ = measure(_cell([Contender("once", OURS, prepare, once=True)]), Effort(rounds=2, least=1e5))
+    assert len(prepared) == len(calls) == 2 + 2 * sample.repeats
+
+
+def test_an_action_of_more_weight_is_charged_less() -> None:
+    contenders = [
+        Contender(name, OURS, lambda: lambda: 12.0, TOLD, weight=weight) for name, weight in (("one", 1), ("three", 3))
+    ]
+    samples, _ = measure(_cell(contenders), Effort(rounds=1, least=0))
+    assert [sample.median for sample in samples] == [12, 4]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(12.345, "ns", "12.3 ns"), (1234, "ns", "1.23 µs"), (5e6, "ns", "5 ms"), (0, "bytes", "0 bytes"),
+     (1 << 30, "bytes", "1 GiB"), (1023 << 10, "bytes", "1023 KiB"), (200, "bytes", "200 bytes")],
+)  # fmt: skip
+def test_numbers_have_three_digits_and_a_unit(value: float, unit: str, text: str) -> None:
+    assert amount(value, unit) == text
+
+
+def test_sizes_are_named_as_people_do() -> None:
+    assert [size_name(n) for n in (64, 1460, 4096, 1 << 20, 3 << 30)] == ["64", "1460", "4 Ki", "1 Mi", "3 Gi"]
+
+
+def test_a_ratio_stands_beside_its_goal() -> None:
+    assert told(Verdict("speed", "at least", 2, "x", 1.234, is_amount=False)) == "1.23 ≥ 2 ✗"
+    assert told(Verdict("cost", "at most", None, "x", 1.234, is_amount=False)) == "1.23 ·"
+    assert told(Verdict("bytes", "at most", 2048, "x", 1024, is_amount=True)) == "1 KiB ≤ 2 KiB ✓"
