@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,15 +61,18 @@ def run_benchmarks(names: Sequence[str], *, quick: bool) -> Run:
     """Measure every cell of the named benchmarks. A progress bar tells how far it is, if somebody looks."""
     effort = QUICK if quick else REAL
     cells: list[tuple[str, Callable[[], Cell]]] = [(n, make) for n in names for make in BENCHMARKS[n](quick=quick)]
-    outcomes = []
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("", total=len(cells))
-        for name, make in cells:
-            progress.update(task, description=name)
-            cell = make()
-            outcomes.append(Outcome.of(cell, *measure(cell, effort)))
-            progress.advance(task)
+    outcomes = []
+    try:
+        with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+            task = progress.add_task("", total=len(cells))
+            for name, make in cells:
+                progress.update(task, description=name)
+                cell = make()
+                outcomes.append(Outcome.of(cell, *measure(cell, effort)))
+                progress.advance(task)
+    finally:
+        gc.unfreeze()
     return describe_run(outcomes, quick=quick, rounds=effort.rounds)
 
 

@@ -190,20 +190,20 @@ def size_name(nbytes: int) -> str:
 
 
 def measure(cell: Cell, effort: Effort) -> tuple[list[Sample], list[Verdict]]:
-    """Measure every contender of a cell and hold the result against its goals."""
+    """Measure every contender of a cell and hold the result against its goals.
+
+    Leaves what it found frozen (``gc.freeze``), so that the next cell need not look at it again.
+    """
     if cell.check is not None:
         cell.check()
     gc.collect()
     gc.freeze()
-    try:
-        repeats = _calibrate(cell, effort)
-        rounds: list[list[float]] = [[] for _ in cell.contenders]
-        for turn in range(effort.rounds):
-            for k in range(len(cell.contenders)):
-                which = (turn + k) % len(cell.contenders)
-                rounds[which].append(_round(cell.contenders[which], repeats[which]))
-    finally:
-        gc.unfreeze()
+    repeats = _calibrate(cell, effort)
+    rounds: list[list[float]] = [[] for _ in cell.contenders]
+    for turn in range(effort.rounds):
+        for k in range(len(cell.contenders)):
+            which = (turn + k) % len(cell.contenders)
+            rounds[which].append(_round(cell.contenders[which], repeats[which]))
     samples = [Sample(c.name, c.group, n, r) for c, n, r in zip(cell.contenders, repeats, rounds, strict=True)]
     return samples, [_judge(goal, samples) for goal in cell.goals]
 

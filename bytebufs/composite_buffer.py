@@ -394,7 +394,7 @@ class CompositeBuffer(BaseBuffer):
         except Underrun as error:
             wait = reader._wait_for(error)
             if wait is None:
-                raise FrameError(f"what a message holds can never become right: {error}") from error
+                raise _never_right(error)  # noqa: B904  # it has its cause, which mypyc would leave out
             self._awaited = _Awaited(fn, byteorder, self._start, wait)
             return None
         finally:
@@ -475,6 +475,13 @@ def _zeros(size: int) -> Memory:
     """Return memory of our own, read-only. Only the owner itself refers to the bytearray: `reserve()` counts that."""
     memory = bytearray(min(size, _UNHEARD_OF))
     return Memory(memory, memoryview(memory).toreadonly(), memory)
+
+
+def _never_right(error: Underrun) -> FrameError:
+    """Return what an underrun is that no later byte can mend."""
+    hopeless = FrameError(f"what a message holds can never become right: {error}")
+    hopeless.__cause__ = error
+    return hopeless
 
 
 def _is_postponed(value: object) -> bool:

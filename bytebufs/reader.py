@@ -641,8 +641,8 @@ def _decoded(pieces: list[bytes | memoryview], encoding: str) -> str:
     try:
         return "".join([decoder.decode(piece) for piece in pieces]) + decoder.decode(b"", final=True)
     except UnicodeError:
-        # The error of the whole says where in it. And UTF-16 and UTF-32 without a byte order mark are right: str() takes
-        # the machine's order, where the incremental decoders give up.
+        # The error of the whole says where in it. And UTF-16 and UTF-32 without a byte order mark are right: str()
+        # takes the order of the machine, where the incremental decoders give up.
         return str(b"".join(pieces), encoding)
 
 

@@ -65,7 +65,6 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "composite_buffer": {
         "CompositeBuffer._append_packed": "numbers that were packed just now, a large pack as it is",
-        "CompositeBuffer.pack_varint": "at most ten bytes of a number",
         "_zeros": "new zeros",
     },
     "framing": {
