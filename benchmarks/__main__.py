@@ -48,7 +48,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which benchmarks: {', '.join(BENCHMARKS)}; or all")
     parser.add_argument("--quick", action="store_true", help="toy sizes: only to see that everything runs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results; in a folder, as PYTHON-BUILD.json")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="keep the results; without that suffix a folder, for PYTHON-BUILD.json",
+    )
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw them")
     options = parser.parse_args(arguments)
     unknown = set(options.names) - set(BENCHMARKS)
@@ -77,7 +82,8 @@ def run_benchmarks(names: Sequence[str], *, quick: bool) -> Run:
 
 
 def _keep(run: Run, place: Path) -> None:
-    path = place / f"{run.name}.json" if place.is_dir() else place
+    path = place if place.suffix == ".json" else place / f"{run.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(run.to_json(), encoding="utf-8")
 
 

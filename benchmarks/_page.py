@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -66,6 +67,11 @@ Left out, and why:
 - numpy has no append that does not copy everything: it would be the join.
 - construct, kaitai, protobuf and the like decode what lies in one piece: they come after a buffer, not in place of one.
 """
+
+_LINES: Final = cycler(linestyle=["-", "--", ":"]) * cycler(
+    color=["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#999999"]
+)
+"""Eighteen lines that can be told apart."""
 
 _EXPLAINED: Final = {
     "cut": """\
@@ -236,18 +242,19 @@ def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
 
 
 def _lines_figure(run: Run, outcomes: Sequence[Outcome], panel: Sequence[str], x: str) -> Figure:
-    """Draw the speed of each contender along one axis of the grid, in a panel for each place on the others."""
+    """Draw what each contender costs against ours along one axis of the grid; a panel for each place on the others."""
     panels: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         panels.setdefault(", ".join(f"{key} {outcome.at[key]}" for key in panel), []).append(outcome)
     figure, all_axes = _grid(len(panels))
     for axes, (title, places) in zip(all_axes, panels.items(), strict=False):
+        axes.set_prop_cycle(_LINES)
         for name in dict.fromkeys(sample.name for outcome in places for sample in outcome.samples):
-            points = [(o.at[x], o.count / s.median) for o in places for s in o.samples if s.name == name]
-            is_ours = any(s.name == name and s.group == OURS for s in places[0].samples)
-            axes.plot(*zip(*points, strict=True), marker=".", label=name, linewidth=2.5 if is_ours else 0.8)
-        axes.set(title=title, xlabel=x, ylabel=f"{places[0].per}s a nanosecond", yscale="log")
-    return _titled(figure, all_axes[0], f"{MEASURES[outcomes[0].measure]}: {run.name}; more is better")
+            points = [(o.at[x], s.median / o.ours.median) for o in places for s in o.samples if s.name == name]
+            labels, costs = [label for label, _ in points], [cost for _, cost in points]
+            axes.plot(labels, costs, label=name, linewidth=2.5 if name == places[0].ours.name else 1)
+        axes.set(title=title, xlabel=x, ylabel="times our cost", yscale="log")
+    return _titled(figure, all_axes[0], f"{MEASURES[outcomes[0].measure]}: {run.name}; above 1 costs more than ours")
 
 
 def _growth_figure(run: Run, outcomes: Sequence[Outcome]) -> Figure:
@@ -298,7 +305,7 @@ def _grid(panels: int) -> tuple[Figure, list[Axes]]:
 def _titled(figure: Figure, axes: Axes, title: str) -> Figure:
     figure.suptitle(title)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
     return figure
 
 

@@ -400,7 +400,7 @@ class CompositeBuffer(BaseBuffer):
         finally:
             self._parsing = False
             lease.close()
-            reader._failures.clear()  # their tracebacks have the parser's frame, and that has the reader
+            reader._failures = None  # their tracebacks have the parser's frame, and that has the reader
         self._drain(end)
         return value
 

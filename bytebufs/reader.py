@@ -149,7 +149,7 @@ class Reader:
         self._end = 0
         self._shift = self._front
         # What failed under parse(), which may be told of any of them, and what it waited for since the last time.
-        self._failures: list[tuple[Underrun, Wait]] = []
+        self._failures: list[tuple[Underrun, Wait]] | None = None
         self._hint: Wait | None = None
 
     # -- where it is
@@ -200,8 +200,10 @@ class Reader:
             raise LimitExceeded(self._limit)
 
     def _underrun(self, error: Underrun, wait: Wait) -> NoReturn:
-        if self._limit is not None:
+        if self._failures is not None:
             self._failures.append((error, wait))
+        elif self._limit is not None:
+            self._failures = [(error, wait)]
         try:
             raise error
         finally:
@@ -209,7 +211,7 @@ class Reader:
 
     def _wait_for(self, error: Underrun) -> Wait | None:
         """Return what a failed read of this very reader waits for; None if another one raised the error."""
-        for failure, wait in self._failures:
+        for failure, wait in self._failures or ():
             if failure is error:
                 return wait
         return None

@@ -134,8 +134,8 @@ def test_results_of_another_schema_are_refused() -> None:
 
 
 def test_the_command_keeps_shows_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["growth", "--quick", "--json", str(tmp_path), "--plot", str(tmp_path / "plots")])
-    (kept,) = tmp_path.glob("*.json")
+    main(["growth", "--quick", "--json", str(tmp_path / "results"), "--plot", str(tmp_path / "plots")])
+    (kept,) = (tmp_path / "results").iterdir()
     run = Run.from_json(kept.read_text(encoding="utf-8"))
     assert kept.name == f"{run.name}.json"
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"goals.svg", f"growth-{run.name}.svg"}

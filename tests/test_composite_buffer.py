@@ -978,6 +978,49 @@ def test_a_parser_that_waits_for_a_separator_runs_again_when_it_has_come() -> No
     refuses(b, lambda: b.parse(line, limit=10), LimitExceeded)
 
 
+def test_a_smaller_limit_counts_at_once_and_a_sufficient_one_runs_nothing() -> None:
+    runs = []
+
+    def number(r: Reader) -> int:
+        runs.append("number")
+        return r.u32()
+
+    b = CompositeBuffer([b"drained", b"ab"])
+    b.skip(7)
+    assert b.parse(number, limit=9) is None
+    assert b.parse(number, limit=4) is None
+    assert b.parse(number, limit=4) is None
+    assert len(runs) == 1
+    refuses(b, lambda: b.parse(number, limit=3), LimitExceeded)
+    b.append(b"cd")
+    assert b.parse(number, limit=4) == 0x61626364
+
+
+def test_a_separator_is_waited_for_exactly_up_to_the_limits() -> None:
+    """Within 6 bytes behind the first, and within the whole message's limit; the parser runs when either is passed."""
+    runs = []
+
+    def field(r: Reader) -> bytes:
+        runs.append(len(b))
+        r.skip(1)
+        return bytes(r.until(b"\r\n", limit=6))
+
+    for come, limit, exceeded in [(7, 9, False), (7, 8, True), (6, 8, False), (8, 99, True)]:
+        b = CompositeBuffer([b"drained", b"x"])
+        b.skip(7)
+        assert b.parse(field, limit=99) is None
+        b.append(b"y" * (come - 1))
+        del runs[:]
+        if exceeded:
+            refuses(b, lambda: b.parse(field, limit=limit), LimitExceeded)  # noqa: B023  # called at once
+            assert runs == [come]
+        else:
+            assert b.parse(field, limit=limit) is None
+            assert runs == []
+            b.append(b"\r\n")
+            assert b.parse(field, limit=limit) == b"y" * (come - 1)
+
+
 def test_what_was_missing_is_forgotten_by_another_parser_order_or_change() -> None:
     runs = []
 
@@ -1144,6 +1187,8 @@ def test_a_reader_is_closed_after_its_parser_and_what_it_took_is_not() -> None:
 def test_a_live_reader_sees_what_is_appended_and_fails_after_any_other_change() -> None:
     changes: list[Callable[[CompositeBuffer], object]] = [
         lambda b: b.skip(1),
+        lambda b: b.take(1),
+        lambda b: b.take(5),
         lambda b: b.appendleft(b"x"),
         lambda b: b.splice(1, 2),
         lambda b: b.truncate(3),

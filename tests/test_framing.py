@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -419,6 +420,23 @@ def test_any_cut_gives_the_same_frames_errors_and_remainder(name: str) -> None:
     assert whole.without_what_is_wanted() == wanted
     for parts in cuttings(stream):
         assert run(make(), parts) == whole, parts
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_asking_for_the_end_in_between_changes_nothing(name: str) -> None:
+    make, stream, wanted = STREAMS[name]
+    framer = make()
+    found: list[bytes] = []
+    error = None
+    for byte in chunks(stream, [1] * len(stream)):
+        try:
+            found += [bytes(frame) for frame in framer.feed(byte)]
+        except (FrameError, LimitExceeded) as raised:
+            error = facts(raised)
+            break
+        with contextlib.suppress(Underrun):
+            framer.end()
+    assert (found, error, framer.skipped) == (wanted.frames, wanted.error, wanted.skipped)
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import mmap
+import string
 from itertools import pairwise
 from typing import Any
 
@@ -109,6 +110,13 @@ def test_a_dump_shows_offset_hex_and_text() -> None:
     assert hexdump(table, 1, 4, 2) == "00000000  65 6c  el\n00000002  6c     l"
     assert hexdump(table, 3, 5, 1) == "00000000  6c  l\n00000001  6f  o"
     assert hexdump(table, 5, 5, 16) == ""
+
+
+def test_a_dump_shows_ascii_that_can_be_printed_and_dots_for_the_rest() -> None:
+    """string.printable without the five kinds of white space that would break the line."""
+    shown = hexdump(table_of(bytes(range(256))), 0, 256, 256)[-256:]
+    printable = string.digits + string.ascii_letters + string.punctuation + " "
+    assert shown == "".join(c if c in printable else "." for c in map(chr, range(256)))
 
 
 @pytest.mark.parametrize("lines", [1, MAX_LINES // 2, MAX_LINES - 1, MAX_LINES, MAX_LINES + 1, 10_000])

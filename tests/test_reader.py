@@ -1329,6 +1329,12 @@ def test_a_read_may_end_at_the_limit_of_its_reader_and_not_beyond(name: str, kin
         assert (len(waiting), len(copied)) == (2 + cut, len(whole))
 
 
+def test_a_literal_that_goes_beyond_the_limit_is_not_even_compared() -> None:
+    for raw in (b"ab", b"abcd", b"abXd", b"Xbcd"):
+        with pytest.raises(LimitExceeded):
+            limited(CompositeBuffer([raw]), 3, methodcaller("expect", b"abcd"))
+
+
 def test_of_two_limits_the_one_is_named_that_is_exceeded_first() -> None:
     b = CompositeBuffer([b"xxxxxxxxxx\n"])
     for of_message, of_line, named in ((5, 9, 5), (9, 5, 5), (5, 5, 5), (4, 5, 4), (6, 5, 5), (5, 4, 4)):

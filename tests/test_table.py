@@ -242,12 +242,13 @@ def test_the_entry_touched_last_is_forgotten_when_the_entries_move() -> None:
     check(table, 3, 11)
 
 
-def test_a_lookup_in_the_entry_touched_last_does_not_search() -> None:
+def test_a_lookup_in_the_entry_touched_last_or_the_one_after_it_does_not_search() -> None:
     table, _, _ = table_of(*[b"abc"] * 100)
     table.locate(299)
     assert table.locate(150) == table.last == 50
     table.ends[:49] = [10**9] * 49  # a search would stumble over them
-    assert [table.locate(at) for at in (150, 151, 152)] == [50, 50, 50]
+    table.ends[60:90] = [-1] * 30
+    assert [table.locate(at) for at in (150, 151, 152, 153, 155, 156)] == [50, 50, 50, 51, 51, 52]
 
 
 def test_entries_are_clipped_at_both_ends() -> None:
@@ -528,6 +529,7 @@ CORRUPTIONS: dict[str, Callable[[Table], None]] = {
     "a base too low": change("base", 3),
     "a negative guess": change("last", -1),
     "an empty entry": set_part(3, b""),
+    "an empty entry in between": lambda table: table.parts.insert(3, b""),
     "an empty run": set_part(3, Run(SHARED, 5, 5)),
     "an entry that its neighbour goes on from": set_part(4, Run(SHARED, 1, 4)),
     "an entry too long": set_part(1, b"abcd"),
