@@ -20,7 +20,7 @@ MACHINE_EXAMPLES: Final = {"short": 50, "ci": 2_000, "long": 200_000}
 # Deadlines are off everywhere: on a busy machine they report the machine. too_slow likewise.
 _COMMON: Final = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("short", _COMMON, max_examples=50, derandomize=True)
-settings.register_profile("ci", _COMMON, max_examples=500)
+settings.register_profile("ci", _COMMON, max_examples=150)
 settings.register_profile("long", _COMMON, max_examples=100_000)
 
 PROFILE: Final = os.environ.get("BYTEBUFS_PROFILE", "short")
