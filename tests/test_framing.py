@@ -499,6 +499,19 @@ def test_the_end_says_how_many_bytes_an_unfinished_frame_has_at_least(
         assert (error.value.requested, error.value.available) == (requested, framer.pending)
 
 
+def test_the_end_says_the_same_before_anybody_asked_for_frames() -> None:
+    for framer, stream, requested in (
+        (FixedLength(9), b"abc", 9),
+        (Delimited(b"---", limit=9), b"abc-", 6),
+        (LengthPrefixed(1, limit=9), b"\5abc", 6),
+        (VarintPrefixed(9), b"\5abc", 6),
+    ):
+        framer.feed(stream)
+        with pytest.raises(Underrun) as error:
+            framer.end()
+        assert (error.value.requested, error.value.available) == (requested, len(stream))
+
+
 def test_the_end_is_quiet_where_nothing_is_left() -> None:
     for make, _, _ in STREAMS.values():
         make().end()
