@@ -117,7 +117,12 @@ def cells(runs: Sequence[Run]) -> list[tuple[Storage, int]]:
 
 
 def held(runs: Sequence[Run], *, mapped: bool) -> int:
-    storages = {id(run.storage): run.storage for run in runs if run.storage.mapped == mapped}
+    # By the real object: CPython has only one bytes object for each single byte.
+    storages = {
+        id(run.storage if run.storage.real is None else run.storage.real): run.storage
+        for run in runs
+        if run.storage.mapped == mapped
+    }
     return sum(len(storage.shadow) for storage in storages.values())
 
 

@@ -543,7 +543,7 @@ def test_settings():
     print(found.max_examples, found.stateful_step_count, settings().max_examples)
 """
     run = _run_pytest(tmp_path, source, "-k", "test_settings", BYTEBUFS_PROFILE="ci")
-    assert "2000 7 500" in run.stdout.splitlines()
+    assert "2000 7 150" in run.stdout.splitlines()
 
 
 def test_an_unknown_profile_is_refused(tmp_path: Path) -> None:
