@@ -92,14 +92,24 @@ class LazyOwner:
 
     Its length is known from the start, so slicing, measuring and merging never look. It counts as mapped, not
     as heap memory, and is read-only. Derive from it and define :meth:`look`.
+
+    One whose bytes lie in a regular file names it, and is then sent from there without being looked at: ``fd`` is
+    the descriptor (-1 for none) and ``offset`` the place of the first byte in the file. If it is ``stable``, what is
+    sent are the bytes as they are when they are sent, not as they will be when the peer reads them.
     """
 
-    def __init__(self, nbytes: int) -> None:
+    def __init__(self, nbytes: int, *, fd: int = -1, offset: int = 0, stable: bool = False) -> None:
         self.nbytes = nbytes
+        self.fd = fd
+        self.offset = offset
+        self.stable = stable
 
     def look(self) -> Memory:
         """Return all of it as memory, exactly ``nbytes`` long. Called at every look: keep the answer."""
         raise NotImplementedError
+
+    def assert_whole(self, stop: int) -> None:
+        """Raise TruncatedFile if the file now ends before byte ``stop`` of this owner. Asked before bytes are sent."""
 
 
 Owner: TypeAlias = "bytes | Memory | LazyOwner"
