@@ -18,7 +18,7 @@ from backend import why_pure
 # Everything that runs once a byte, a part or a frame. errors.py stays interpreted: a native class cannot derive from a
 # builtin exception; _exporter.py must, to fill the buffer slot; flushing.py spends its time in the kernel.
 COMPILED = [
-    "_audit", "_holding", "_parts", "_search", "_seeker", "_table",
+    "_audit", "_holding", "_numbers", "_parts", "_search", "_seeker", "_table",
     "base_buffer", "composite_buffer", "framing", "layout", "reader", "slice_buffer",
 ]  # fmt: skip
 

@@ -1,6 +1,7 @@
 """bytebufs: composite and slice buffers that show bytes others own as one message, without copying them."""
 
 from ._audit import CopyAudit, copy_audit, no_copy
+from ._numbers import COMPILED
 from .base_buffer import BaseBuffer, BytesLike, Part
 from .composite_buffer import CompositeBuffer
 from .errors import (
@@ -15,13 +16,11 @@ from .errors import (
     TruncatedFile,
     Underrun,
 )
+from .files import FileRegion, MappedFile, allocate
 from .flushing import flush
 from .framing import Delimited, FixedLength, Framer, LengthPrefixed, Lines, VarintPrefixed
 from .reader import Reader
 from .slice_buffer import SliceBuffer
-
-COMPILED = not hasattr(BaseBuffer.find, "__code__")
-"""Whether the modules that matter for speed were compiled when the package was installed."""
 
 __all__ = [
     "COMPILED",
@@ -35,6 +34,7 @@ __all__ = [
     "CopyAudit",
     "CopyForbidden",
     "Delimited",
+    "FileRegion",
     "FixedLength",
     "Fragmented",
     "FrameError",
@@ -42,12 +42,14 @@ __all__ = [
     "LengthPrefixed",
     "LimitExceeded",
     "Lines",
+    "MappedFile",
     "Part",
     "Reader",
     "SliceBuffer",
     "TruncatedFile",
     "Underrun",
     "VarintPrefixed",
+    "allocate",
     "copy_audit",
     "flush",
     "no_copy",

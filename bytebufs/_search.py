@@ -64,9 +64,22 @@ def scratch(table: Table, start: int, stop: int) -> bytes:
 
     The caller keeps the window at 64 KiB, or in proportion to a needle or a format.
     """
-    pieces = table.pieces(start, stop)
-    first = pieces[0] if len(pieces) == 1 else None
-    return first if isinstance(first, bytes) else b"".join(pieces)
+    if start == stop:
+        return b""
+    i = table.locate(start)
+    if stop > table.ends[i]:
+        return b"".join(table.pieces(start, stop))
+    entry = table.parts[i]
+    begin = table.begin(i)
+    if isinstance(entry, bytes):
+        return entry[start - begin : stop - begin]
+    return _piece(entry.owner, start + entry.start - begin, stop + entry.start - begin)
+
+
+def _piece(owner: Owner, start: int, stop: int) -> bytes:
+    if isinstance(owner, bytes):
+        return owner[start:stop]
+    return b"".join([owner_view(owner)[start:stop]])
 
 
 # -- finding -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, Union, c
 from ._audit import count_copy
 from ._exporter import Exporter
 from ._holding import held_nbytes
+from ._numbers import uint
 from ._parts import (
     Entry,
     LazyOwner,
@@ -568,8 +569,15 @@ class BaseBuffer(Exporter):
 
     def _uint(self, at: int, size: int, byteorder: ByteOrder) -> int:
         """Return an unsigned number that lies within the bytes."""
+        little = byteorder == "little"
         position = self._start + at
-        return int.from_bytes(scratch(self._table(), position, position + size), byteorder)
+        table = self._table()
+        i = table.locate(position)
+        entry = table.parts[i]
+        skip = position - table.begin(i)
+        if isinstance(entry, bytes) and skip + size <= len(entry):
+            return uint(entry, skip, size, little=little)
+        return uint(scratch(table, position, position + size), 0, size, little=little)
 
     # -- facts
 

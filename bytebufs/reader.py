@@ -20,12 +20,17 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
 
 from ._audit import count_copy
+from ._numbers import COMPILED, uint
 from ._parts import join, size_of
 from ._search import scratch
 from ._seeker import Seeker
 from .errors import ClosedError, FrameError, LimitExceeded, Underrun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_extensions import i64
+
     from ._table import Table
     from .base_buffer import BaseBuffer
     from .slice_buffer import SliceBuffer
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["ByteOrder", "Lease", "Reader", "Wait", "struct_of"]
 
 ByteOrder: TypeAlias = Literal["big", "little"]
+_UnpackFrom: TypeAlias = "Callable[[bytes, int], tuple[Any, ...]]"
 
 _READ_AHEAD: Final = 256
 """Bytes copied ahead over memory that is not ``bytes``: enough for most headers, far less than a page."""
@@ -42,26 +48,22 @@ _ANYWHERE: Final = 1 << 80
 
 _NO_BYTES: Final = b""
 
-_U16_BE: Final = Struct(">H")
-_U16_LE: Final = Struct("<H")
-_U32_BE: Final = Struct(">I")
-_U32_LE: Final = Struct("<I")
-_U64_BE: Final = Struct(">Q")
-_U64_LE: Final = Struct("<Q")
-_I8: Final = Struct("b")
-_I16_BE: Final = Struct(">h")
-_I16_LE: Final = Struct("<h")
-_I32_BE: Final = Struct(">i")
-_I32_LE: Final = Struct("<i")
-_I64_BE: Final = Struct(">q")
-_I64_LE: Final = Struct("<q")
-_F32_BE: Final = Struct(">f")
-_F32_LE: Final = Struct("<f")
-_F64_BE: Final = Struct(">d")
-_F64_LE: Final = Struct("<d")
+_U16_BE: Final = Struct(">H").unpack_from
+_U16_LE: Final = Struct("<H").unpack_from
+_U32_BE: Final = Struct(">I").unpack_from
+_U32_LE: Final = Struct("<I").unpack_from
+_U64_BE: Final = Struct(">Q").unpack_from
+_U64_LE: Final = Struct("<Q").unpack_from
+_F32_BE: Final = Struct(">f").unpack_from
+_F32_LE: Final = Struct("<f").unpack_from
+_F64_BE: Final = Struct(">d").unpack_from
+_F64_LE: Final = Struct("<d").unpack_from
 
 _LINE_ENDS: Final = (b"\r\n", b"\n")
 _MAX_VARINT: Final = 1 << 64
+_MOST_VARINT_BYTES: Final = 10
+_LONG_VARINT: Final = 63
+"""Bits that an i64 has room for."""
 
 _ARRAY_SIZES: Final = {
     "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "l": 4, "L": 4, "q": 8, "Q": 8, "f": 4, "d": 8,
@@ -131,6 +133,10 @@ class Reader:
         "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failures", "_front", "_hint", "_lease", "_limit",
         "_little", "_shift", "_stop", "_table",
     )  # fmt: skip
+
+    # Indexes in _data: what a read does with them is most of what it costs, and i64 makes that a third less.
+    _at: i64
+    _end: i64
 
     def __init__(self, buffer: BaseBuffer, lease: Lease, byteorder: ByteOrder, limit: int | None = None) -> None:
         if byteorder not in ("big", "little"):
@@ -216,14 +222,14 @@ class Reader:
                 return wait
         return None
 
-    def _fill(self, size: int) -> None:
-        """See to it that the next ``size`` bytes stand in ``_data``, from ``_at`` on."""
+    def _fill(self, size: int) -> i64:
+        """See to it that the next ``size`` bytes stand in ``_data``, from ``_at`` on, and return that."""
         self._lease.refuse()
         position = self._at + self._shift
         self._reach(position, size)
         if size == 0:
             self._move(position)  # maybe to the very end, where no entry is
-            return
+            return 0
         last = self._last()
         if self._limit is not None:
             last = min(last, self._base + self._limit)
@@ -240,8 +246,10 @@ class Reader:
             stop = min(last, position + (size if isinstance(owner, bytes) else max(size, _READ_AHEAD)))
             self._data = scratch(table, position, stop)
             self._shift = position
-        self._at = position - self._shift
+        at = position - self._shift
+        self._at = at
         self._end = stop - self._shift
+        return at
 
     # -- numbers
 
@@ -249,104 +257,159 @@ class Reader:
         """Read an unsigned byte."""
         at = self._at
         if at >= self._end or not self._lease.valid:
-            self._fill(1)
-            at = self._at
+            at = self._fill(1)
         self._at = at + 1
         return self._data[at]
 
-    def _int(self, layout: Struct, size: int) -> int:
+    def u16(self) -> int:
+        """Read an unsigned 16-bit number in the reader's order."""
         at = self._at
-        if size > self._end - at or not self._lease.valid:
-            self._fill(size)
-            at = self._at
-        self._at = at + size
-        value: int = layout.unpack_from(self._data, at)[0]
+        stop = at + 2
+        if stop > self._end or not self._lease.valid:
+            at = self._fill(2)
+            stop = at + 2
+        self._at = stop
+        if COMPILED:
+            return uint(self._data, at, 2, little=self._little)
+        value: int = (_U16_LE if self._little else _U16_BE)(self._data, at)[0]
         return value
 
-    def _float(self, layout: Struct, size: int) -> float:
+    def u32(self) -> int:
+        """Read an unsigned 32-bit number in the reader's order."""
+        at = self._at
+        stop = at + 4
+        if stop > self._end or not self._lease.valid:
+            at = self._fill(4)
+            stop = at + 4
+        self._at = stop
+        if COMPILED:
+            return uint(self._data, at, 4, little=self._little)
+        value: int = (_U32_LE if self._little else _U32_BE)(self._data, at)[0]
+        return value
+
+    def u64(self) -> int:
+        """Read an unsigned 64-bit number in the reader's order."""
+        at = self._at
+        stop = at + 8
+        if stop > self._end or not self._lease.valid:
+            at = self._fill(8)
+            stop = at + 8
+        self._at = stop
+        if COMPILED:
+            return uint(self._data, at, 8, little=self._little)
+        value: int = (_U64_LE if self._little else _U64_BE)(self._data, at)[0]
+        return value
+
+    def _uint(self, size: int, *, little: bool) -> int:
+        if size > 8:
+            pieces = self._next(size)
+            self._at += size
+            return int.from_bytes(b"".join(pieces), "little" if little else "big")
         at = self._at
         if size > self._end - at or not self._lease.valid:
-            self._fill(size)
-            at = self._at
+            at = self._fill(size)
         self._at = at + size
-        value: float = layout.unpack_from(self._data, at)[0]
+        return uint(self._data, at, size, little=little)
+
+    def _sint(self, size: int, *, little: bool) -> int:
+        value = self._uint(size, little=little)
+        return value - (1 << 8 * size) if value >> (8 * size - 1) else value
+
+    def _float(self, unpack_from: _UnpackFrom, size: int) -> float:
+        at = self._at
+        if size > self._end - at or not self._lease.valid:
+            at = self._fill(size)
+        self._at = at + size
+        value: float = unpack_from(self._data, at)[0]
         return value
 
     def i8(self) -> int:
         """Read a signed byte."""
-        return self._int(_I8, 1)
-
-    def u16(self) -> int:
-        """Read an unsigned 16-bit number in the reader's order."""
-        return self._int(_U16_LE if self._little else _U16_BE, 2)
+        return self._sint(1, little=False)
 
     def u16_be(self) -> int:
         """Read an unsigned 16-bit number, big-endian."""
-        return self._int(_U16_BE, 2)
+        return self._uint(2, little=False)
 
     def u16_le(self) -> int:
         """Read an unsigned 16-bit number, little-endian."""
-        return self._int(_U16_LE, 2)
+        return self._uint(2, little=True)
 
-    def u32(self) -> int:
-        """Read an unsigned 32-bit number in the reader's order."""
-        return self._int(_U32_LE if self._little else _U32_BE, 4)
+    def u24(self) -> int:
+        """Read an unsigned 24-bit number in the reader's order."""
+        return self._uint(3, little=self._little)
+
+    def u24_be(self) -> int:
+        """Read an unsigned 24-bit number, big-endian."""
+        return self._uint(3, little=False)
+
+    def u24_le(self) -> int:
+        """Read an unsigned 24-bit number, little-endian."""
+        return self._uint(3, little=True)
 
     def u32_be(self) -> int:
         """Read an unsigned 32-bit number, big-endian."""
-        return self._int(_U32_BE, 4)
+        return self._uint(4, little=False)
 
     def u32_le(self) -> int:
         """Read an unsigned 32-bit number, little-endian."""
-        return self._int(_U32_LE, 4)
-
-    def u64(self) -> int:
-        """Read an unsigned 64-bit number in the reader's order."""
-        return self._int(_U64_LE if self._little else _U64_BE, 8)
+        return self._uint(4, little=True)
 
     def u64_be(self) -> int:
         """Read an unsigned 64-bit number, big-endian."""
-        return self._int(_U64_BE, 8)
+        return self._uint(8, little=False)
 
     def u64_le(self) -> int:
         """Read an unsigned 64-bit number, little-endian."""
-        return self._int(_U64_LE, 8)
+        return self._uint(8, little=True)
 
     def i16(self) -> int:
         """Read a signed 16-bit number in the reader's order."""
-        return self._int(_I16_LE if self._little else _I16_BE, 2)
+        return self._sint(2, little=self._little)
 
     def i16_be(self) -> int:
         """Read a signed 16-bit number, big-endian."""
-        return self._int(_I16_BE, 2)
+        return self._sint(2, little=False)
 
     def i16_le(self) -> int:
         """Read a signed 16-bit number, little-endian."""
-        return self._int(_I16_LE, 2)
+        return self._sint(2, little=True)
+
+    def i24(self) -> int:
+        """Read a signed 24-bit number in the reader's order."""
+        return self._sint(3, little=self._little)
+
+    def i24_be(self) -> int:
+        """Read a signed 24-bit number, big-endian."""
+        return self._sint(3, little=False)
+
+    def i24_le(self) -> int:
+        """Read a signed 24-bit number, little-endian."""
+        return self._sint(3, little=True)
 
     def i32(self) -> int:
         """Read a signed 32-bit number in the reader's order."""
-        return self._int(_I32_LE if self._little else _I32_BE, 4)
+        return self._sint(4, little=self._little)
 
     def i32_be(self) -> int:
         """Read a signed 32-bit number, big-endian."""
-        return self._int(_I32_BE, 4)
+        return self._sint(4, little=False)
 
     def i32_le(self) -> int:
         """Read a signed 32-bit number, little-endian."""
-        return self._int(_I32_LE, 4)
+        return self._sint(4, little=True)
 
     def i64(self) -> int:
         """Read a signed 64-bit number in the reader's order."""
-        return self._int(_I64_LE if self._little else _I64_BE, 8)
+        return self._sint(8, little=self._little)
 
     def i64_be(self) -> int:
         """Read a signed 64-bit number, big-endian."""
-        return self._int(_I64_BE, 8)
+        return self._sint(8, little=False)
 
     def i64_le(self) -> int:
         """Read a signed 64-bit number, little-endian."""
-        return self._int(_I64_LE, 8)
+        return self._sint(8, little=True)
 
     def f32(self) -> float:
         """Read an IEEE 754 32-bit number in the reader's order."""
@@ -372,52 +435,43 @@ class Reader:
         """Read an IEEE 754 64-bit number, little-endian."""
         return self._float(_F64_LE, 8)
 
-    def u24(self) -> int:
-        """Read an unsigned 24-bit number in the reader's order."""
-        return self._whole(3, little=self._little, signed=False)
-
-    def u24_be(self) -> int:
-        """Read an unsigned 24-bit number, big-endian."""
-        return self._whole(3, little=False, signed=False)
-
-    def u24_le(self) -> int:
-        """Read an unsigned 24-bit number, little-endian."""
-        return self._whole(3, little=True, signed=False)
-
-    def i24(self) -> int:
-        """Read a signed 24-bit number in the reader's order."""
-        return self._whole(3, little=self._little, signed=True)
-
-    def i24_be(self) -> int:
-        """Read a signed 24-bit number, big-endian."""
-        return self._whole(3, little=False, signed=True)
-
-    def i24_le(self) -> int:
-        """Read a signed 24-bit number, little-endian."""
-        return self._whole(3, little=True, signed=True)
-
     def uint(self, n: SupportsIndex) -> int:
         """Read an unsigned number of ``n`` bytes, at least one, in the reader's order."""
-        return self._whole(_width(n), little=self._little, signed=False)
+        return self._uint(_width(n), little=self._little)
 
     def sint(self, n: SupportsIndex) -> int:
         """Read a signed number of ``n`` bytes (two's complement), at least one, in the reader's order."""
-        return self._whole(_width(n), little=self._little, signed=True)
+        return self._sint(_width(n), little=self._little)
 
-    def _whole(self, size: int, *, little: bool, signed: bool) -> int:
-        if size > self._end - self._at or not self._lease.valid:
-            self._fill(size)
-        at = self._at
-        self._at = at + size
-        return int.from_bytes(self._data[at : at + size], "little" if little else "big", signed=signed)
-
-    def varint(self, *, max_bytes: SupportsIndex = 10, minimal: bool = False) -> int:
+    def varint(self, *, max_bytes: SupportsIndex = _MOST_VARINT_BYTES, minimal: bool = False) -> int:
         """Read an unsigned LEB128 number, the varint of protobuf: 7 bits a byte, the lowest first.
 
         Raises FrameError if it has more than ``max_bytes`` bytes or 64 bits, or, if ``minimal``, is padded with zeros.
         Source: the encoding page of the Protocol Buffers documentation.
         """
-        most = size_of(max_bytes)
+        if max_bytes == _MOST_VARINT_BYTES and self._lease.valid:
+            # Mostly all of it is here, and has at most 63 bits.
+            at = self._at
+            end = self._end
+            data = self._data
+            value: i64 = 0
+            shift: i64 = 0
+            while at < end:
+                byte = data[at]
+                at += 1
+                value |= (byte & 0x7F) << shift
+                if byte < 0x80:
+                    if minimal and byte == 0 and shift:
+                        break
+                    self._at = at
+                    return value
+                shift += 7
+                if shift == _LONG_VARINT:
+                    break
+        return self._long_varint(size_of(max_bytes), minimal=minimal)
+
+    def _long_varint(self, most: int, *, minimal: bool) -> int:
+        """Read a varint byte by byte, wherever they are, and with every error that there is."""
         start = self._at + self._shift
         value = 0
         for k in range(most):
@@ -440,11 +494,10 @@ class Reader:
             self._lease.refuse()
             try:
                 self._reach(start, k + 1)
-                self._fill(1)
+                at = self._fill(1)
             except BaseException:
                 self._move(start)
                 raise
-            at = self._at
         self._at = at + 1
         return self._data[at]
 
@@ -461,9 +514,9 @@ class Reader:
         """Read the values of a struct format, which begins with its own byte order (``<``, ``>``, ``!`` or ``=``)."""
         layout = struct_of(fmt)
         size = layout.size
-        if size > self._end - self._at or not self._lease.valid:
-            self._fill(size)
         at = self._at
+        if size > self._end - at or not self._lease.valid:
+            at = self._fill(size)
         self._at = at + size
         return layout.unpack_from(self._data, at)
 

@@ -22,18 +22,19 @@ ROOT: Final = Path(__file__).parent.parent
 PACKAGE: Final = ROOT / "bytebufs"
 
 ROWS: Final[Sequence[tuple[str, ...]]] = (
-    ("errors", "_address", "_exporter"),
+    ("errors", "_address", "_exporter", "_numbers"),
     ("_audit",),
     ("_parts",),
-    ("_table",),
-    ("_search", "_holding"),
+    ("_table", "_opening"),
+    ("_search", "_holding", "_mapping"),
     ("_seeker",),
     ("layout", "reader"),
     ("base_buffer",),
-    ("slice_buffer",),
+    ("slice_buffer", "_referrers"),
     ("composite_buffer",),
     ("flushing",),
     ("files", "pool"),
+    ("transferring",),
     ("framing",),
     ("outbox", "inbox"),
     ("aio",),

@@ -1,0 +1,46 @@
+"""Unsigned numbers out of bytes, at the speed of the build that runs.
+
+Compiled, four indexes and shifts cost 4 ns, a call of ``struct`` or ``int.from_bytes`` 60 to 130; interpreted it is
+the other way round. So whoever decodes a number once a frame or a field asks :data:`COMPILED` which way to go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+__all__ = ["COMPILED", "uint"]
+
+
+_TWO_TO_64: Final = 1 << 64
+
+
+def _by_hand(data: bytes, start: i64, stop: i64, *, little: bool) -> i64:
+    """Return the number in at most 8 bytes; of 8, with the highest bit as its sign."""
+    value: i64 = 0
+    if little:
+        while stop > start:
+            stop -= 1
+            value = value << 8 | data[stop]
+    else:
+        while start < stop:
+            value = value << 8 | data[start]
+            start += 1
+    return value
+
+
+COMPILED: Final = not hasattr(_by_hand, "__code__")
+"""Whether this module, and with it all that matter for speed, was compiled when the package was installed."""
+
+
+def uint(data: bytes, at: i64, size: i64, *, little: bool) -> int:
+    """Return the unsigned number in ``size`` bytes, at most 8, from index ``at`` on, which must be there."""
+    if not COMPILED:
+        return int.from_bytes(data[at : at + size], "little" if little else "big")
+    signed = _by_hand(data, at, at + size, little=little)
+    if signed >= 0:
+        return signed
+    number: int = signed
+    return number + _TWO_TO_64
