@@ -12,7 +12,7 @@ which may clip the first entry, and in a slice the last one too.
 Rules, asserted by :func:`check`:
 
 1. ``parts[:head]`` are placeholders and hold no reference to anything drained. Draining cuts them off when they
-   are more than half of the list.
+   are more than half of the list, and more than a few.
 2. ``ends[i]`` is where ``parts[i]`` ends; ``ends`` covers at least the dead entries and at most all of them.
 3. No live entry is empty, and none continues its left neighbour in the same owner.
 4. ``last`` is a guess, checked before each use: an index, whatever happened to the table since.
@@ -28,6 +28,9 @@ from ._parts import Entry, Owner, clip, make_entry, memory_view, merged
 __all__ = ["Table", "check", "one_run"]
 
 _DEAD: Final = b""
+_SLACK: Final = 16
+"""Placeholders that are left where they are: moving the rest of a short list would be most of what draining costs."""
+
 _SPARE: Final = 8
 """Room made in front at the first prepend; later half as much again as there are entries: n prepends cost O(n), and
 the room is no more than draining leaves, so that prepending and draining in turn cost O(1) each."""
@@ -108,7 +111,10 @@ class Table:
     def window(self, start: int, stop: int) -> Table:
         """Return a table of exactly the entries that a non-empty window spans, for a slice to keep."""
         i = self.locate(start)
-        j = self.locate(stop - 1) + 1
+        return self.span(i, self.locate(stop - 1) + 1)
+
+    def span(self, i: int, j: int) -> Table:
+        """Return a table of the entries from ``i`` up to ``j``, all known to ``ends``."""
         return Table(self.parts[i:j], self.ends[i:j], self.begin(i))
 
     def last_entry(self) -> Entry | None:
@@ -169,9 +175,9 @@ class Table:
         Complexity: O(entries dropped), amortised.
         """
         if start == stop:
-            self.reset([], start)
-            return
-        self.drop(self.locate(start))
+            self._empty(start)
+        else:
+            self.drop(self.locate(start))
 
     def drop(self, i: int) -> None:
         """Let go at once of every entry in front of entry ``i``, which must be known to ``ends``."""
@@ -179,19 +185,36 @@ class Table:
         if i == head:
             return
         self.base = self.ends[i - 1]
-        if 2 * i > len(self.parts):
+        if i > _SLACK and 2 * i > len(self.parts):
             del self.parts[:i]
             del self.ends[:i]
             self.head = 0
             self.last = 0
+        elif i == head + 1:
+            self.parts[head] = _DEAD
+            self.head = i
         else:
             self.parts[head:i] = [_DEAD] * (i - head)
             self.head = i
 
+    def drop_first(self, end: int) -> None:
+        """Let go of the first entry, which ends at ``end``."""
+        head = self.head
+        if head == len(self.ends):
+            self.ends.append(end)
+        self.drop(head + 1)
+
+    def _empty(self, base: int) -> None:
+        self.parts.clear()
+        self.ends.clear()
+        self.head = 0
+        self.base = base
+        self.last = 0
+
     def cut(self, start: int, stop: int) -> None:
         """Drop everything from position ``stop`` on; ``start`` is the first position of the window."""
         if start == stop:
-            self.reset([], start)
+            self._empty(start)
             return
         i = self.locate(stop - 1)
         del self.parts[i + 1 :]

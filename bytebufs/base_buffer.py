@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, Union, c
 from ._audit import count_copy
 from ._exporter import Exporter
 from ._holding import held_nbytes
-from ._numbers import uint
+from ._numbers import COMPILED, uint
 from ._parts import (
     Entry,
     LazyOwner,
@@ -34,7 +34,7 @@ from ._search import BLOCK, Needle, Window, compare, count, equal, find, occurre
 from ._table import Table, check, one_run
 from .errors import Fragmented, Underrun
 from .layout import counted, describe, hexdump, preview
-from .reader import ByteOrder, Lease, Reader, struct_of
+from .reader import ByteOrder, Layout, Lease, Reader, layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +134,8 @@ class BaseBuffer(Exporter):
     def _cut(self, key: slice) -> SliceBuffer:
         if key.step is not None and index(key.step) != 1:
             raise ValueError(f"a slice of a buffer has step 1: write bytes(b)[::{key.step}] for a copy")
-        return self._window(*self._clamped_range(key.start, key.stop))
+        low, high = self._clamped_range(key.start, key.stop)
+        return self._window(low, high)
 
     def _byte(self, position: int) -> int:
         source = self._source
@@ -523,7 +524,7 @@ class BaseBuffer(Exporter):
         The format begins with its byte order (``<``, ``>``, ``!`` or ``=``), else ValueError: without one struct pads
         as a C compiler would. Raises Underrun if there are fewer bytes. Copies: nothing.
         """
-        layout = struct_of(fmt)
+        layout = layout_of(fmt)
         offset = size_of(at)
         size = self._stop - self._start
         if layout.size > size - offset:
@@ -531,10 +532,12 @@ class BaseBuffer(Exporter):
         position = self._start + offset
         source = self._source
         if isinstance(source, bytes):
+            if COMPILED and layout.is_uint:
+                return (uint(source, position, layout.size, little=layout.little),)
             return layout.unpack_from(source, position)
         if not isinstance(source, Table):
             return layout.unpack_from(owner_view(source), position)
-        return layout.unpack(scratch(self._table(), position, position + layout.size))
+        return layout.unpack_from(scratch(source, position, position + layout.size), 0)
 
     def iter_unpack(self, fmt: str | bytes | Struct) -> Iterator[tuple[Any, ...]]:
         """Iterate over all the bytes as records of one format, also across seams.
@@ -542,17 +545,17 @@ class BaseBuffer(Exporter):
         Raises ValueError if the size of the format is 0 or does not divide the number of bytes, RuntimeError as
         soon as a composite has changed. Copies: nothing.
         """
-        layout = struct_of(fmt)
+        layout = layout_of(fmt)
         size = self._stop - self._start
         if layout.size == 0 or size % layout.size:
             raise ValueError(f"records of {layout.size} bytes do not fill {size} bytes")
         return self._records(layout, self._changes())
 
-    def _records(self, layout: Struct, changes: object) -> Iterator[tuple[Any, ...]]:
+    def _records(self, layout: Layout, changes: object) -> Iterator[tuple[Any, ...]]:
         self._assert_unchanged(changes)
         table = self._table()
         for at in range(self._start, self._stop, layout.size):
-            yield layout.unpack(scratch(table, at, at + layout.size))
+            yield layout.unpack_from(scratch(table, at, at + layout.size), 0)
             self._assert_unchanged(changes)
 
     def reader(self, byteorder: ByteOrder = "big") -> Reader:
@@ -567,9 +570,8 @@ class BaseBuffer(Exporter):
         """Return what tells readers that the buffer has changed under them: in a slice, nothing ever does."""
         return _UNCHANGING
 
-    def _uint(self, at: int, size: int, byteorder: ByteOrder) -> int:
+    def _uint(self, at: int, size: int, *, little: bool) -> int:
         """Return an unsigned number that lies within the bytes."""
-        little = byteorder == "little"
         position = self._start + at
         table = self._table()
         i = table.locate(position)
@@ -655,7 +657,8 @@ class BaseBuffer(Exporter):
         Slice rules apply to the range. Raises ValueError if ``dest`` is shorter, TypeError if it is read-only; then
         nothing was written. Copies: the range ("copy_into").
         """
-        source = self._window(*self._clamped_range(start, stop))
+        low, high = self._clamped_range(start, stop)
+        source = self._window(low, high)
         target = byte_view(dest)
         if target.readonly:
             raise TypeError(f"copy_into() wants writable memory, this {type(dest).__name__} is read-only")
@@ -697,7 +700,7 @@ class BaseBuffer(Exporter):
 
     def pack_into(self, fmt: str | bytes | Struct, at: SupportsIndex, *values: Any) -> None:
         """Write values that ``struct`` encodes through to memory from byte ``at`` on. Errors as :meth:`write_at`."""
-        self.write_at(at, struct_of(fmt).pack(*values))
+        self.write_at(at, layout_of(fmt).struct.pack(*values))
 
     # -- for people
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, fina
 
 from ._audit import count_copy
 from ._holding import compacted
+from ._numbers import uint
 from ._parts import (
     Block,
     Entry,
@@ -26,7 +27,7 @@ from ._seeker import Seeker
 from ._table import Table
 from .base_buffer import BaseBuffer, own_separator
 from .errors import FrameError, LimitExceeded, Underrun
-from .reader import Lease, Reader, Wait, struct_of
+from .reader import Lease, Reader, Wait, layout_of
 from .slice_buffer import SliceBuffer, cut, cut_entry
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ class CompositeBuffer(BaseBuffer):
         Small packs share a block; a view of one that was handed out never moves. Raises struct.error for values that
         do not fit.
         """
-        self._append_packed(struct_of(fmt).pack(*values))
+        self._append_packed(layout_of(fmt).struct.pack(*values))
 
     def pack_varint(self, value: SupportsIndex) -> None:
         """Append an unsigned LEB128 number. Raises ValueError if it is negative or has more than 64 bits."""
@@ -270,17 +271,34 @@ class CompositeBuffer(BaseBuffer):
         Complexity: O(parts spanned), O(1) within one. Copies: nothing.
         """
         stop = self._front(n)
-        table = self._index
-        head = table.head
-        if head == len(table.ends) or stop >= table.ends[head] or stop == self._start or self._lent is not None:
-            taken = cut(table, self._start, stop)
-            self._drain(stop)
-            return taken
-        # Most frames end inside the first part: nothing is looked up or let go of for them.
-        self._refuse_in_parse()
-        taken = cut_entry(table.parts[head], self._start - table.base, stop - table.base)
-        self._start = stop
+        return self._detach(self._start, stop, stop)
+
+    def _detach(self, begin: int, stop: int, position: int) -> SliceBuffer:
+        """Drain everything in front of a position, and return a range of that as a slice."""
+        if begin < stop and self._lent is None and not self._parsing:
+            # Most frames end inside the first part, or with it: nothing needs to be looked up for them.
+            table = self._index
+            entry = table.parts[table.head]
+            base = table.base
+            end = base + (len(entry) if isinstance(entry, bytes) else entry.stop - entry.start)
+            if position <= end:
+                taken = cut_entry(entry, begin - base, stop - base)
+                self._start = position
+                if position == end:
+                    table.drop_first(end)
+                return taken
+        taken = cut(self._index, begin, stop)
+        self._drain(position)
         return taken
+
+    def _peek_uint(self, at: int, size: int, *, little: bool) -> int:
+        """Return an unsigned number ``at`` bytes behind the front; it lies within the bytes."""
+        table = self._index
+        entry = table.parts[table.head]
+        begin = self._start - table.base + at
+        if isinstance(entry, bytes) and begin + size <= len(entry):
+            return uint(entry, begin, size, little=little)
+        return self._uint(at, size, little=little)
 
     def take_all(self) -> SliceBuffer:
         """Return everything as a slice, and drain it. Complexity: O(parts). Copies: nothing."""
@@ -327,9 +345,7 @@ class CompositeBuffer(BaseBuffer):
             raise LimitExceeded(most)
         if not found:
             return None
-        taken = cut(self._index, self._start, seeker.end if keepends else seeker.begin)
-        self._drain(seeker.end)
-        return taken
+        return self._detach(self._start, seeker.end if keepends else seeker.begin, seeker.end)
 
     def _seeker_for(self, sep: bytes) -> Seeker:
         """Return the seeker that looked for the same separator last, or a new one."""

@@ -37,6 +37,8 @@ _MAX_VARINT_BYTES: Final = 10
 _FOREVER: Final = 1 << 62
 """A limit that nothing reaches, while an overlong frame is thrown away."""
 
+_NO_FRAMES: Final[Iterator[SliceBuffer]] = iter(())
+
 
 class Framer:
     """What all framers do; not made directly.
@@ -53,6 +55,8 @@ class Framer:
         self._closed = False
         self._discard = 0
         self._skipped = 0
+        # A position before which no frame can end: what does not reach it need not be looked at.
+        self._due = 0
 
     @property
     def skipped(self) -> int:
@@ -72,25 +76,27 @@ class Framer:
         after that, and TypeError for what is not bytes-like; then nothing was taken in. Copies: nothing.
         """
         self._refuse_closed()
-        self._buffer.append(part)
-        return self._frames()
+        buffer = self._buffer
+        buffer.append(part)
+        return _NO_FRAMES if buffer._stop < self._due else self._frames()
 
     def _frames(self) -> Iterator[SliceBuffer]:
+        while (frame := self._advance()) is not None:
+            yield frame
+
+    def _advance(self) -> SliceBuffer | None:
+        """Take the next good frame, or return None if it is not whole."""
         while True:
             self._refuse_closed()
             if not self._is_past_the_bad():
-                return
+                return None
             try:
-                frame = self._next()
+                return self._next()
             except (FrameError, LimitExceeded):
                 if self._on_error == "raise" or not self._is_skippable():
                     self._closed = True
                     raise
                 self._skipped += 1
-                continue
-            if frame is None:
-                return
-            yield frame
 
     def end(self) -> None:
         """Say that nothing more comes. Raises Underrun if bytes are left; they are kept."""
@@ -150,7 +156,12 @@ class FixedLength(Framer):
         self._size = _positive(n, "the length of a frame")
 
     def _next(self) -> SliceBuffer | None:
-        return self._buffer.take(self._size) if len(self._buffer) >= self._size else None
+        buffer = self._buffer
+        stop = buffer._start + self._size
+        if buffer._stop < stop:
+            self._due = stop
+            return None
+        return buffer._detach(buffer._start, stop, stop)
 
     def _wanted(self) -> int:
         return self._size
@@ -197,9 +208,8 @@ class Delimited(Framer):
             raise LimitExceeded(self._limit)
         if not found:
             return None
-        frame = buffer._window(start, self._seeker.end if self._keepends else self._seeker.begin)
-        buffer.skip(self._seeker.end - start)
-        return frame
+        end = self._seeker.end
+        return buffer._detach(start, end if self._keepends else self._seeker.begin, end)
 
     def _wanted(self) -> int:
         start = self._buffer._start
@@ -286,6 +296,7 @@ class LengthPrefixed(Framer):
         if byteorder not in ("big", "little"):
             raise ValueError(f"the byte order is 'big' or 'little', not {byteorder!r}")
         self._byteorder: ByteOrder = byteorder
+        self._little = byteorder == "little"
         self._offset = size_of(offset)
         self._header = self._offset + self._size
         self._extra = index(adjust) + (0 if includes_header else self._header)
@@ -294,19 +305,22 @@ class LengthPrefixed(Framer):
 
     def _total(self) -> int:
         """Return how long the frame at the front is, as its header has it."""
-        return self._buffer._uint(self._offset, self._size, self._byteorder) + self._extra
+        return self._buffer._peek_uint(self._offset, self._size, little=self._little) + self._extra
 
     def _next(self) -> SliceBuffer | None:
         buffer = self._buffer
-        if len(buffer) < self._header:
+        start = buffer._start
+        here = buffer._stop - start
+        if here < self._header:
+            self._due = start + self._header
             return None
         total = self._total()
         if not self._strip <= total <= self._limit or total < self._header:
             self._refuse(total)
-        if len(buffer) < total:
+        if here < total:
+            self._due = start + total
             return None
-        buffer.skip(self._strip)
-        return buffer.take(total - self._strip)
+        return buffer._detach(start + self._strip, start + total, start + total)
 
     def _refuse(self, total: int) -> None:
         at = self._buffer._start  # nothing else moves this buffer: the bytes that were fed before it
@@ -336,7 +350,7 @@ class LengthPrefixed(Framer):
             raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
         prefix = bytes(self._offset) + declared.to_bytes(self._size, self._byteorder)
         frame.appendleft((prefix + bytes(max(0, self._strip - self._header)))[: self._strip])
-        if frame._uint(self._offset, self._size, self._byteorder) != declared:
+        if frame._uint(self._offset, self._size, little=self._little) != declared:
             raise ValueError(f"the payload begins with a part of the header that declares other than {declared} bytes")
         return frame
 
@@ -379,10 +393,12 @@ class VarintPrefixed(Framer):
         if size > self._limit:
             self._discard = prefix + size
             raise LimitExceeded(self._limit)
-        if len(self._buffer) < prefix + size:
+        start = self._buffer._start
+        stop = start + prefix + size
+        if self._buffer._stop < stop:
+            self._due = stop
             return None
-        self._buffer.skip(prefix)
-        return self._buffer.take(size)
+        return self._buffer._detach(start + prefix, stop, stop)
 
     def _wanted(self) -> int:
         if self._discard:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import sys
 from array import array
 from codecs import getincrementaldecoder
-from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
 
@@ -35,10 +34,10 @@ if TYPE_CHECKING:
     from .base_buffer import BaseBuffer
     from .slice_buffer import SliceBuffer
 
-__all__ = ["ByteOrder", "Lease", "Reader", "Wait", "struct_of"]
+__all__ = ["ByteOrder", "Layout", "Lease", "Reader", "Wait", "layout_of"]
 
 ByteOrder: TypeAlias = Literal["big", "little"]
-_UnpackFrom: TypeAlias = "Callable[[bytes, int], tuple[Any, ...]]"
+_UnpackFrom: TypeAlias = "Callable[[bytes | memoryview, int], tuple[Any, ...]]"
 
 _READ_AHEAD: Final = 256
 """Bytes copied ahead over memory that is not ``bytes``: enough for most headers, far less than a page."""
@@ -130,8 +129,8 @@ class Reader:
     """
 
     __slots__ = (
-        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failures", "_front", "_hint", "_lease", "_limit",
-        "_little", "_shift", "_stop", "_table",
+        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failures", "_front", "_hint", "_known_table",
+        "_lease", "_limit", "_little", "_shift", "_stop",
     )  # fmt: skip
 
     # Indexes in _data: what a read does with them is most of what it costs, and i64 makes that a third less.
@@ -139,24 +138,35 @@ class Reader:
     _end: i64
 
     def __init__(self, buffer: BaseBuffer, lease: Lease, byteorder: ByteOrder, limit: int | None = None) -> None:
-        if byteorder not in ("big", "little"):
+        self._little = byteorder == "little"
+        if not self._little and byteorder != "big":
             raise ValueError(f"the byte order is 'big' or 'little', not {byteorder!r}")
         self._buffer = buffer
         self._lease = lease
-        self._little = byteorder == "little"
-        self._table: Table = buffer._table()
+        self._known_table: Table | None = None
         self._front = buffer._start
         self._base = buffer._start  # the front that `limit` counts from; a child's own front lies behind it
         self._limit = limit
         self._bounded = False
         self._stop = 0
-        self._data = _NO_BYTES
-        self._at = 0
-        self._end = 0
-        self._shift = self._front
+        source = buffer._source
+        if isinstance(source, bytes) and limit is None:
+            self._data = source
+            self._at = buffer._start
+            self._end = buffer._stop
+            self._shift = 0
+        else:
+            self._move(buffer._start)
         # What failed under parse(), which may be told of any of them, and what it waited for since the last time.
         self._failures: list[tuple[Underrun, Wait]] | None = None
         self._hint: Wait | None = None
+
+    def _table(self) -> Table:
+        """Return the buffer's table, in which a slice of one part puts itself only when it is asked to."""
+        table = self._known_table
+        if table is None:
+            table = self._known_table = self._buffer._table()
+        return table
 
     # -- where it is
 
@@ -233,7 +243,7 @@ class Reader:
         last = self._last()
         if self._limit is not None:
             last = min(last, self._base + self._limit)
-        table = self._table
+        table = self._table()
         i = table.locate(position)
         entry = table.parts[i]
         begin = table.begin(i)
@@ -512,7 +522,7 @@ class Reader:
 
     def unpack(self, fmt: str | bytes | Struct) -> tuple[Any, ...]:
         """Read the values of a struct format, which begins with its own byte order (``<``, ``>``, ``!`` or ``=``)."""
-        layout = struct_of(fmt)
+        layout = layout_of(fmt)
         size = layout.size
         at = self._at
         if size > self._end - at or not self._lease.valid:
@@ -544,7 +554,7 @@ class Reader:
         self._lease.refuse()
         position = self._at + self._shift
         self._reach(position, size)
-        return self._table.pieces(position, position + size)
+        return self._table().pieces(position, position + size)
 
     def _slice(self, size: int) -> SliceBuffer:
         self._lease.refuse()
@@ -597,7 +607,7 @@ class Reader:
         position = self._at + self._shift
         self._allow(position, len(literal))
         here = min(len(literal), self._last() - position)
-        seen = scratch(self._table, position, position + here)
+        seen = scratch(self._table(), position, position + here)
         if seen != literal[:here]:
             k = next(k for k in range(here) if seen[k] != literal[k])
             raise FrameError(f"{literal!r} is expected, not {seen[: k + 1]!r}", position + k - self._front)
@@ -647,7 +657,7 @@ class Reader:
         start = self._at + self._shift
         last = self._last()
         seeker = self._seeker_for(separators, start)
-        found = seeker.seek(self._table, start, last, limit)
+        found = seeker.seek(self._table(), start, last, limit)
         self._allow_separator(seeker, start, limit)
         if not found:
             self._underrun(Underrun(seeker.end - start, last - start, separators[-1]), Wait(start, seeker, limit))
@@ -676,16 +686,37 @@ class Reader:
             raise LimitExceeded(limit)
 
 
-@lru_cache(maxsize=256)
-def _compiled(fmt: str | bytes) -> Struct:
-    return Struct(fmt)
+@final
+class Layout:
+    """A struct format, looked at once."""
+
+    __slots__ = ("is_uint", "little", "size", "struct", "unpack_from")
+
+    def __init__(self, struct: Struct) -> None:
+        self.struct = struct
+        self.size = struct.size
+        self.unpack_from: _UnpackFrom = struct.unpack_from
+        order, codes = struct.format[:1], struct.format[1:]
+        self.is_uint = codes in ("B", "H", "I", "L", "Q")
+        self.little = order == "<" or (order == "=" and sys.byteorder == "little")
 
 
-def struct_of(fmt: str | bytes | Struct) -> Struct:
+_layouts: Final[dict[object, Layout]] = {}
+_MOST_LAYOUTS: Final = 256
+"""Formats that are remembered; then all are forgotten, as the struct module does with its own hundred."""
+
+
+def layout_of(fmt: str | bytes | Struct) -> Layout:
     """Return a format, compiled. Raises ValueError where it leaves the byte order and padding to the machine."""
-    layout = fmt if isinstance(fmt, Struct) else _compiled(fmt)
-    if layout.format[:1] not in ("<", ">", "!", "="):
-        raise ValueError(f"the format {layout.format!r} has no byte order: begin it with '<' or '>'")
+    layout = _layouts.get(fmt)
+    if layout is None:
+        struct = fmt if isinstance(fmt, Struct) else Struct(fmt)
+        if struct.format[:1] not in ("<", ">", "!", "="):
+            raise ValueError(f"the format {struct.format!r} has no byte order: begin it with '<' or '>'")
+        layout = Layout(struct)
+        if len(_layouts) >= _MOST_LAYOUTS:
+            _layouts.clear()
+        _layouts[fmt] = layout
     return layout
 
 

@@ -14,7 +14,7 @@ from .base_buffer import BaseBuffer
 if TYPE_CHECKING:
     from .base_buffer import Part
 
-__all__ = ["SliceBuffer", "cut", "cut_entry", "show"]
+__all__ = ["SliceBuffer", "cut", "cut_entry", "show", "window_on"]
 
 _BARE: Final[Any] = object()
 """Tells the constructor to leave the fields to its caller: half the cost of a slice is checking arguments."""
@@ -84,21 +84,21 @@ def cut(source: Owner | Table, start: int, stop: int) -> SliceBuffer:
     Complexity: O(parts spanned) at the speed of a list slice.
     """
     if start == stop:
-        return _slice(b"", 0, 0)
+        return window_on(b"", 0, 0)
     if isinstance(source, Table):
         i = source.locate(start)
         begin = source.begin(i)
         if stop > source.ends[i]:
-            return _slice(source.window(start, stop), start, stop)
+            return window_on(source.window(start, stop), start, stop)
         return cut_entry(source.parts[i], start - begin, stop - begin)
-    return _slice(source, start, stop)
+    return window_on(source, start, stop)
 
 
 def cut_entry(entry: Entry, start: int, stop: int) -> SliceBuffer:
     """Return a slice of one entry, counted from its first byte."""
     if isinstance(entry, bytes):
-        return _slice(entry, start, stop)
-    return _slice(entry.owner, entry.start + start, entry.start + stop)
+        return window_on(entry, start, stop)
+    return window_on(entry.owner, entry.start + start, entry.start + stop)
 
 
 def show(entries: list[Entry]) -> SliceBuffer:
@@ -111,7 +111,8 @@ def show(entries: list[Entry]) -> SliceBuffer:
     return cut(Table(entries, ends, 0), 0, size)
 
 
-def _slice(source: Owner | Table, start: int, stop: int) -> SliceBuffer:
+def window_on(source: Owner | Table, start: int, stop: int) -> SliceBuffer:
+    """Return a slice that shows a range of a source as it is: nothing is looked up."""
     made = SliceBuffer(_BARE)
     made._source = source
     made._start = start
@@ -125,10 +126,10 @@ def _whole(obj: Part) -> BaseBuffer:
         return obj
     entry = entry_of(obj)
     if entry is None:
-        return _slice(b"", 0, 0)
+        return window_on(b"", 0, 0)
     if isinstance(entry, bytes):
-        return _slice(entry, 0, len(entry))
-    return _slice(entry.owner, entry.start, entry.stop)
+        return window_on(entry, 0, len(entry))
+    return window_on(entry.owner, entry.start, entry.stop)
 
 
 def _sealed(entry: Entry) -> Entry:

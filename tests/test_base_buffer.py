@@ -536,7 +536,7 @@ def test_a_reader_begins_at_the_front_and_does_not_drain(make: Callable[[bytes],
     with no_copy(strict=True):
         assert (b.reader().u16(), b.reader("little").u32()) == (1, 0x00020100)
     assert len(b) == 4
-    assert (b._uint(1, 3, "big"), b._uint(0, 2, "little")) == (0x010200, 0x0100)
+    assert (b._uint(1, 3, little=False), b._uint(0, 2, little=True)) == (0x010200, 0x0100)
 
 
 # -- facts ---------------------------------------------------------------------------------------------------

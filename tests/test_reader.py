@@ -35,7 +35,7 @@ from bytebufs import (
     no_copy,
 )
 from bytebufs._parts import LazyOwner, Memory
-from bytebufs.reader import ByteOrder, Lease, struct_of
+from bytebufs.reader import ByteOrder, Lease, layout_of
 
 from .layouts import LAYOUTS, MAKERS, SHAPES, Layout, addresses, chunks, hidden
 
@@ -724,8 +724,8 @@ def test_a_format_without_a_byte_order_is_refused(fmt: str | bytes | struct.Stru
 
 def test_a_format_that_is_none_is_struct_s_own_error() -> None:
     with pytest.raises(struct.error):
-        struct_of(">Z")
-    assert struct_of("<H") is struct_of("<H"), "compiled once"
+        layout_of(">Z")
+    assert layout_of("<H") is layout_of("<H"), "compiled once"
 
 
 # -- slices --------------------------------------------------------------------------------------------------

@@ -405,7 +405,7 @@ def test_a_queue_that_never_runs_empty_does_not_grow() -> None:
         stop += 2
         start += 2
         table.drain(start, stop)
-        assert len(table.parts) <= 2 * 10 + 2
+        assert len(table.parts) <= 10 + 16 + 1
     check(table, start, stop)
 
 
