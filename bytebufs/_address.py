@@ -1,7 +1,7 @@
-"""Where a memoryview begins in memory, which memoryview itself does not tell.
+"""Where a memoryview begins in memory, which memoryview itself does not tell, and comparing memory by that.
 
-Interpreted, CPython only, and imported the first time that somebody hands in a view of a piece of
-something: loading ctypes takes longer than loading all of this library.
+Interpreted, CPython only, and imported the first time that somebody hands in a view of a piece of something, or
+compares two things that are not ``bytes``: loading ctypes takes longer than loading all of this library.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["address_of"]
+__all__ = ["address_of", "memcmp"]
 
 _PyBUF_SIMPLE = 0
 
@@ -50,3 +50,8 @@ def address_of(memory: Buffer) -> int:
         return raw.buf or 0
     finally:
         _release_buffer(raw)
+
+
+# Without letting go of the interpreter's lock, as comparing two bytes objects does: that costs as much as 4 KiB.
+memcmp = ctypes.PyDLL(None).memcmp
+memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)

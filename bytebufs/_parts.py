@@ -44,6 +44,7 @@ __all__ = [
     "is_reserved",
     "is_writable",
     "join",
+    "lent_view",
     "make_entry",
     "memory_view",
     "merged",
@@ -64,13 +65,20 @@ class Memory:
     the export keeps alive, whether or not ``view`` covers all of it.
     """
 
-    __slots__ = ("_idle_references", "finder", "holder", "view")
+    __slots__ = ("_address", "_idle_references", "finder", "holder", "view")
 
     def __init__(self, holder: object, view: memoryview, finder: Finder | None) -> None:
         self.holder = holder
         self.view = view
         self.finder = finder
         self._idle_references = 0
+        self._address = -1
+
+    def address(self) -> int:
+        """Return where in memory ``view`` begins, or 0 where the interpreter does not let us know."""
+        if self._address < 0:
+            self._address = _address_of(self.view)
+        return self._address
 
     def reserve(self) -> memoryview:
         """Return a writable view of all of a bytearray, and remember how many references it had without one.
@@ -103,6 +111,10 @@ class LazyOwner:
         self.fd = fd
         self.offset = offset
         self.stable = stable
+
+    def describe(self) -> str:
+        """Return who it is, in a few words for people. Never looks."""
+        return f"{type(self).__name__} of {self.nbytes}"
 
     def look(self) -> Memory:
         """Return all of it as memory, exactly ``nbytes`` long. Called at every look: keep the answer."""
@@ -216,6 +228,12 @@ def memory_view(entry: Entry) -> memoryview:
     return owner_view(entry.owner)[entry.start : entry.stop]
 
 
+def lent_view(entry: Entry) -> memoryview:
+    """Return exactly the bytes of an entry as a memoryview that may be the owner's own: for looking at, not to keep."""
+    view = owner_view(entry if isinstance(entry, bytes) else entry.owner)
+    return view if isinstance(entry, bytes) or len(entry) == len(view) else view[entry.start : entry.stop]
+
+
 def finder_of(owner: Owner) -> Finder | None:
     """Return the object that can search an owner's memory by its own offsets, or None."""
     if isinstance(owner, bytes):
@@ -250,8 +268,8 @@ def byte_view(obj: Buffer) -> memoryview:
         view = memoryview(obj)
     except TypeError:
         raise TypeError(
-            f"a bytes-like object is wanted (bytes, bytearray, memoryview, mmap, array, a buffer), "
-            f"not {type(obj).__name__}: {shown(obj)}"
+            "a bytes-like object is wanted (bytes, bytearray, memoryview, mmap, array, a buffer, a slice of a "
+            f"MappedFile), not {type(obj).__name__}: {shown(obj)}"
         ) from None
     if not view.c_contiguous:
         raise TypeError(
@@ -316,11 +334,17 @@ def _offset(view: memoryview, holder: Finder) -> int:
     """Return the place in ``holder`` where ``view`` begins, or -1 where the interpreter does not let us know."""
     if view.nbytes == len(holder):
         return 0
+    begin = _address_of(holder)
+    return _address_of(view) - begin if begin else -1
+
+
+def _address_of(memory: Buffer) -> int:
+    """Return where memory begins, or 0 if nobody can tell."""
     try:
         from ._address import address_of
     except (ImportError, AttributeError):  # not CPython, or one without ctypes
-        return -1
-    return address_of(view) - address_of(holder)
+        return 0
+    return address_of(memory)
 
 
 # -- copies and numbers --------------------------------------------------------------------------------------

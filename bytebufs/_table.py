@@ -23,7 +23,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final, final
 
-from ._parts import Entry, Owner, clip, make_entry, memory_view, merged
+from ._parts import Entry, Owner, clip, lent_view, make_entry, merged
 
 __all__ = ["Table", "check", "one_run"]
 
@@ -105,8 +105,8 @@ class Table:
         return found
 
     def pieces(self, start: int, stop: int) -> list[bytes | memoryview]:
-        """Return a window as what ``b"".join`` takes: whole bytes objects as they are, else views."""
-        return [e if isinstance(e, bytes) else memory_view(e) for e in self.entries(start, stop)]
+        """Return a window as what ``b"".join`` takes: whole bytes objects as they are, else views, not to be kept."""
+        return [e if isinstance(e, bytes) else lent_view(e) for e in self.entries(start, stop)]
 
     def window(self, start: int, stop: int) -> Table:
         """Return a table of exactly the entries that a non-empty window spans, for a slice to keep."""

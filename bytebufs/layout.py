@@ -26,7 +26,7 @@ def _owner_text(owner: Owner) -> str:
     if isinstance(owner, bytes):
         return f"bytes of {len(owner)}"
     if isinstance(owner, LazyOwner):
-        return f"{type(owner).__name__} of {owner.nbytes}"
+        return owner.describe()
     return _memory_text(owner)
 
 
