@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bytebufs import BaseBuffer, CompositeBuffer, Part, SliceBuffer
+from bytebufs import BaseBuffer, CompositeBuffer, FileRegion, MappedFile, Part, SliceBuffer, allocate
 from bytebufs._parts import LazyOwner, Memory
 
 # -- owners --------------------------------------------------------------------------------------------------
@@ -60,6 +60,27 @@ def unaligned_file_map(data: bytes) -> memoryview:
         file.flush()
         mapped = mmap.mmap(file.fileno(), len(lead + data + tail), access=mmap.ACCESS_READ, offset=offset)
     return memoryview(mapped)[len(lead) : len(lead) + len(data)]
+
+
+def mapped_file(data: bytes) -> SliceBuffer:
+    """Return a writable slice of a mapped file, from a place where no page begins."""
+    lead, tail = b"lead in", b"tail"
+    with tempfile.TemporaryFile() as file:
+        file.write(lead + data + tail)
+        return MappedFile(file, access="copy", offset=3)[len(lead) - 3 : -len(tail)]
+
+
+def file_region(data: bytes, *, offset: int = 0) -> FileRegion:
+    """Return a range of a file that has other bytes on both sides."""
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(offset) + data + b"tail")
+        return FileRegion(file, offset, len(data))
+
+
+def direct(data: bytes) -> SliceBuffer:
+    block = allocate(len(data))
+    block.write_at(0, data)
+    return block
 
 
 def structured_array(data: bytes) -> Any:
@@ -125,6 +146,11 @@ MAKERS: Final[dict[str, Callable[[bytes], Part]]] = {
     "read-only view of a bytearray": lambda data: memoryview(bytearray(data)).toreadonly(),
     "map": anonymous_map,
     "unaligned file map": unaligned_file_map,
+    "mapped file": mapped_file,
+    "file region": file_region,
+    "unaligned file region": lambda data: file_region(data, offset=mmap.ALLOCATIONGRANULARITY + 3),
+    "piece of a file region": lambda data: file_region(b"<" + data + b">\n")[1 : 1 + len(data)],
+    "direct memory": direct,
     "array": lambda data: array("B", data),
     "typed array": lambda data: array("H", data) if len(data) % 2 == 0 else array("b", data),
     "numpy": numpy_array,

@@ -8,22 +8,23 @@ import select
 import socket
 import threading
 import tracemalloc
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from bytebufs import CompositeBuffer, SliceBuffer, Underrun, no_copy
+from bytebufs import CompositeBuffer, FileRegion, SliceBuffer, TruncatedFile, Underrun, no_copy, transfer
 
 from .layouts import addresses, hidden
 
-ROWS = {f"N{i}" for i in (*range(1, 8), 12, 13, 17, 19)} | {
+ROWS = {f"N{i}" for i in (*range(1, 8), 12, 13, 16, 17, 18, 19)} | {
     f"O{i}" for i in chain(range(1, 10), range(11, 20), (21, 22))
 }
-"""The rows that the core answers for; those about framing and files have tests beside what does that."""
+"""The rows that buffers and files answer for; those about framing and flushing have tests beside what does that."""
 
 
-def test_every_row_that_the_core_answers_for_is_cited_at_a_test() -> None:
+def test_every_row_that_is_answered_for_here_is_cited_at_a_test() -> None:
     cited: set[str] = set()
     for path in Path(__file__).parent.rglob("test_*.py"):
         for line in re.findall(r"# defects\.md (.*)", path.read_text(encoding="utf-8")):
@@ -122,6 +123,41 @@ def test_building_a_message_of_20_mib_allocates_none_of_it() -> None:  # defects
         tracemalloc.stop()
     assert (len(b), b.part_count) == (20 * (1 << 20) + 20, 40)
     assert peak < 1 << 16
+
+
+def test_a_range_of_a_file_is_a_component_like_any_other(tmp_path: Path) -> None:  # defects.md N16
+    (tmp_path / "file").write_bytes(b"0123456789\nabcdef")
+    region = FileRegion(tmp_path / "file", 3, 12)
+    b = CompositeBuffer([b"head", region, b"tail"])
+    assert (b.part_count, len(b)) == (3, 20)
+    assert b == b"head" + b"3456789\nabcd" + b"tail"
+    assert b.find(b"dtail") == 15
+    assert b.take_until(b"\n", limit=100) == b"head3456789"
+    b.splice(1, 3, region[:2])
+    assert b == b"a34dtail"
+    assert CompositeBuffer([region[:5], region[5:]]).part_count == 1
+
+
+def test_a_file_that_shrinks_ends_every_loop_over_it(tmp_path: Path) -> None:  # defects.md N18
+    path = tmp_path / "file"
+    path.write_bytes(bytes(100_000))
+    region = FileRegion(path)
+    b = CompositeBuffer([b"head", region])
+    path.write_bytes(bytes(10))
+    left, right = socket.socketpair()
+    loops: list[Callable[[], object]] = [
+        lambda: list(b),
+        lambda: b.split(b"x"),
+        lambda: b.take_until(b"x", limit=10**6),
+        lambda: transfer(path, left, 5, 6),
+        lambda: transfer(region, left),
+    ]
+    with left, right:
+        for loop in loops:
+            with pytest.raises(TruncatedFile):
+                loop()
+        left.shutdown(socket.SHUT_WR)
+        assert right.recv(1) == b""
 
 
 def test_a_read_only_slice_begins_where_its_parts_begin() -> None:  # defects.md N19

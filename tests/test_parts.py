@@ -678,6 +678,7 @@ def test_nobody_looks_at_a_lazy_owner_before_bytes_are_wanted() -> None:
 def test_a_lazy_owner_has_to_say_how_it_is_looked_at() -> None:
     lazy = LazyOwner(5)
     assert len(entry(lazy)) == 5
+    assert lazy.describe() == "LazyOwner of 5"
     with pytest.raises(NotImplementedError):
         lazy.look()
 

@@ -18,6 +18,8 @@ import pytest
 
 import bytebufs
 
+pytestmark = pytest.mark.checkout
+
 ROOT: Final = Path(__file__).parent.parent
 PACKAGE: Final = ROOT / "bytebufs"
 
@@ -32,6 +34,7 @@ ROWS: Final[Sequence[tuple[str, ...]]] = (
     ("base_buffer",),
     ("slice_buffer", "_referrers"),
     ("composite_buffer",),
+    ("_plan",),
     ("flushing",),
     ("files", "pool"),
     ("transferring",),
@@ -49,6 +52,7 @@ COUNTED: Final[Mapping[str, frozenset[str]]] = {
     "base_buffer": frozenset({"BaseBuffer.copy_into", "BaseBuffer.decode", "BaseBuffer.hex"}),
     "composite_buffer": frozenset({"CompositeBuffer._coalesced", "_joined"}),
     "reader": frozenset({"Reader.array", "Reader.text"}),
+    "transferring": frozenset({"_Transfer._copy"}),
 }
 """The functions that call `count_copy`, by module: the only ones that may copy payload."""
 

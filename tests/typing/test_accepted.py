@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import array
 import copy
+import io
 import mmap
 import socket
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, assert_type
@@ -18,20 +20,39 @@ from bytebufs import (
     BytesLike,
     CompositeBuffer,
     CopyAudit,
+    FileRegion,
     FrameError,
     LimitExceeded,
+    MappedFile,
     Part,
     Reader,
     SliceBuffer,
+    Transferred,
     Underrun,
+    allocate,
     copy_audit,
     flush,
     no_copy,
+    transfer,
 )
 
 
 def buffers() -> tuple[CompositeBuffer, SliceBuffer]:
     return CompositeBuffer([b"ab,", b"cd\n"]), SliceBuffer(b"xab,cd\n", 1)
+
+
+def test_ranges_of_files_are_parts_and_give_slices() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"abc")
+        region, mapped = FileRegion(file), MappedFile(file, access="copy")
+        part: Part = region
+        assert_type(region[1:], SliceBuffer)
+        assert_type(mapped[1:], SliceBuffer)
+        assert_type(allocate(3), SliceBuffer)
+        assert CompositeBuffer([part, mapped[:], allocate(1)]) == b"abcabc\0"
+        moved = assert_type(transfer(region, io.BytesIO()), Transferred)
+        assert_type(moved.nbytes, int)
+        assert moved.how == "copy"
 
 
 def test_a_part_is_anything_bytes_like_and_any_buffer() -> None:

@@ -1,0 +1,359 @@
+"""Files as parts of a message: ranges that are sent by reference, and files that are mapped.
+
+               FileRegion                             MappedFile
+holds          a descriptor of its own                a map
+in memory      once somebody looks at its bytes       from the start
+is flushed by  sendfile, by reference                 writev, which copies
+the peer gets  what the file holds when it reads      what the file held when it was sent
+a shrunk file  is an error at every look              is an error where a slice is cut
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from typing import TYPE_CHECKING, Final, Literal, SupportsIndex, TypeAlias, final
+
+from ._mapping import anonymous, map_file, map_searchable, page_start
+from ._opening import open_regular, size_in_file
+from ._parts import LazyOwner, Memory, Owner, size_of
+from ._referrers import count_views, holders
+from .errors import ClosedError, TruncatedFile
+from .slice_buffer import SliceBuffer, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import NoReturn
+
+    from ._opening import File
+
+__all__ = ["Access", "Advice", "FileRegion", "MappedFile", "allocate"]
+
+Access: TypeAlias = Literal["read", "write", "copy"]
+"""What may be done to a MappedFile: look; write to the file; write to memory that starts as the file."""
+
+Advice: TypeAlias = Literal["normal", "random", "sequential", "willneed", "dontneed"]
+"""What the system is told about pages, as in madvise(2)."""
+
+_ACCESS: Final = {"read": mmap.ACCESS_READ, "write": mmap.ACCESS_WRITE, "copy": mmap.ACCESS_COPY}
+_ADVICE: Final = ("normal", "random", "sequential", "willneed", "dontneed")
+
+
+@final
+class FileRegion(LazyOwner):
+    """A range of a regular file as a part of a message: searchable like memory, sent by ``sendfile``.
+
+    It is a part, not a buffer: append it, or slice it, which gives a SliceBuffer. Slices of one region that touch merge
+    when they are put together. Every region has a descriptor of its own: make one for a file and slice that.
+
+    Nothing is read or mapped until somebody looks at bytes; measuring, slicing, ``repr`` and ``layout()`` never do.
+    Then the region is mapped once, read-only. Its bytes are what the file holds: if others write to it, they change.
+    Sent, they are what the file holds when the *peer* reads, so send files that are only appended to, or make it
+    ``stable``. Immutable; several threads may use one at once.
+    """
+
+    def __init__(
+        self,
+        file: File,
+        offset: SupportsIndex = 0,
+        count: SupportsIndex | None = None,
+        *,
+        stable: bool = False,
+    ) -> None:
+        """Take ``count`` bytes from ``offset`` on, or all up to the end as it is now.
+
+        ``file`` is a path, a descriptor open for reading, or a file opened in binary mode. The region keeps its own
+        duplicate: closing yours, or replacing the path, changes nothing. What a file object has buffered is written
+        first. ``stable=True`` sends what the file holds at the time of the call, through a bounded buffer (counted as
+        "stable").
+
+        Raises TruncatedFile if the file ends before the range does, ValueError for a negative bound and for what is no
+        regular file (pipes, devices, directories, files of /proc), TypeError for text files, gzip files and the like.
+        """
+        start = size_of(offset)
+        wanted = None if count is None else size_of(count)
+        fd, self.name = open_regular(file)
+        try:
+            nbytes = size_in_file(fd, self.name, start, wanted)
+        except BaseException:
+            os.close(fd)
+            raise
+        super().__init__(nbytes, fd=fd, offset=start, stable=stable)
+
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        # As a default: at the end of the interpreter the module may be gone before the region.
+        fd = getattr(self, "fd", -1)
+        if fd >= 0:
+            _close(fd)
+
+    def describe(self) -> str:
+        """Return the size and where in which file it lies."""
+        return f"{super().describe()}, from byte {self.offset} of {self.name}"
+
+    def look(self) -> Memory:
+        """Return the bytes as memory, mapped at the first call. For the buffers; write ``region[:].view()``.
+
+        Raises TruncatedFile if the file has shrunk. Complexity: one ``fstat`` a call.
+        """
+        self.assert_whole(self.nbytes)
+        memory: Memory | None = self.__dict__.get("_memory")
+        if memory is None:
+            # Threads may come here together. All get the map of the first one: this is atomic, and needs no lock.
+            made = map_searchable(self.fd, self.name, self.offset, self.nbytes)
+            memory = self.__dict__.setdefault("_memory", made)
+        return memory
+
+    def assert_whole(self, stop: int) -> None:
+        """Raise TruncatedFile if the file now ends before byte ``stop`` of the region."""
+        found = os.fstat(self.fd).st_size
+        if found < self.offset + stop:
+            raise TruncatedFile(self.name, self.offset + stop, found)
+
+    def prefetch(self, offset: SupportsIndex = 0, count: SupportsIndex | None = None) -> None:
+        """Ask the system to read a range of the region ahead, without waiting: sending cold pages blocks.
+
+        Does nothing where the platform has no such call. Raises IndexError for a range beyond the region.
+        """
+        start, stop = _bounds(offset, count, self.nbytes)
+        if stop > start and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.fd, self.offset + start, stop - start, os.POSIX_FADV_WILLNEED)
+
+    def __getitem__(self, key: slice) -> SliceBuffer:
+        """Return a SliceBuffer of a range; slice rules apply. Copies: nothing, and nothing is mapped."""
+        return cut(self, *_clamped(key, self.nbytes, "region"))
+
+    def __len__(self) -> int:
+        """Return the number of bytes."""
+        return self.nbytes
+
+    __iter__ = None
+    """It is a part, not a buffer: iterate over ``region[:]``."""
+
+    def __repr__(self) -> str:
+        """Name the file and the range. Never looks at the bytes."""
+        stop = self.offset + self.nbytes
+        return f"<FileRegion: bytes {self.offset} to {stop} of {self.name}{', stable' if self.stable else ''}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse: its descriptor means nothing elsewhere."""
+        raise TypeError("a FileRegion cannot be pickled, its descriptor is this process's own: pickle bytes(region[:])")
+
+
+@final
+class MappedFile:
+    """A file, or a range of one, mapped into memory. Slicing it gives SliceBuffers; it never resizes the file.
+
+    With ``access="write"`` their ``write_at`` and ``pack_into`` write to the file, with ``"copy"`` to private memory
+    that starts as the file. Used in a ``with`` block it is closed at its end to new slices, and unmapped when the
+    last slice is gone. Flushing a slice sends what the memory holds then, by ``writev``.
+
+    A map of a file that shrinks is memory that is gone: touching it ends the process (SIGBUS). That is checked when a
+    slice is cut, and cannot be known later: where files may shrink, use a FileRegion.
+    """
+
+    __slots__ = ("_idle_references", "_map", "_name", "_nbytes", "_offset", "_slack", "_source", "access")
+
+    def __init__(
+        self,
+        file: File,
+        *,
+        access: Access = "read",
+        offset: SupportsIndex = 0,
+        length: SupportsIndex | None = None,
+    ) -> None:
+        """Map ``length`` bytes from ``offset`` on, or all up to the end as it is now. Any offset; none may be left.
+
+        ``file`` is as for a FileRegion; a descriptor is to be open for writing, too, if ``access`` is "write". Where
+        memory, maps or descriptors have run out, garbage is collected and the call made once more.
+
+        Raises TruncatedFile if the file ends before the range does; else as FileRegion.
+        """
+        if access not in _ACCESS:
+            raise ValueError(f"access is one of {', '.join(map(repr, _ACCESS))}, not {access!r}")
+        self.access: Access = access
+        self._offset = size_of(offset)
+        wanted = None if length is None else size_of(length)
+        fd, self._name = open_regular(file, writable=access == "write")
+        self._map: mmap.mmap | None = None
+        self._slack = 0
+        try:
+            self._nbytes = size_in_file(fd, self._name, self._offset, wanted)
+            if self._nbytes:
+                self._map, self._slack = map_file(fd, self._name, self._offset, self._nbytes, _ACCESS[access])
+        finally:
+            os.close(fd)  # the map has its own
+        self._source: Owner | None = b"" if self._map is None else _memory_of(self._map)
+        self._idle_references = self._references()
+
+    def __getitem__(self, key: slice) -> SliceBuffer:
+        """Return a SliceBuffer of a range; slice rules apply. Copies: nothing.
+
+        Raises ClosedError after closing, TruncatedFile if the file now ends before the range does. Complexity: one
+        ``fstat``.
+        """
+        source, mapped = self._open_source(), self._map
+        start, stop = _clamped(key, self._nbytes, "mapped")
+        if mapped is not None and start < stop:
+            found = mapped.size()
+            if found < self._offset + stop:
+                raise TruncatedFile(self._name, self._offset + stop, found)
+        return cut(source, self._slack + start, self._slack + stop)
+
+    def __len__(self) -> int:
+        """Return the number of bytes, also after closing."""
+        return self._nbytes
+
+    __iter__ = None
+    """It is no buffer: iterate over ``mapped[:]``."""
+
+    def flush(self, offset: SupportsIndex = 0, length: SupportsIndex | None = None) -> None:
+        """Write what was changed in a range back to the disk; once it returns, that is durable.
+
+        Pages are written whole. An error of the system is final: the pages count as written then, so neither try again
+        nor go on with that file. Raises TypeError unless ``access`` is "write", IndexError for a range beyond the map,
+        ClosedError after closing. Sources: msync(2) with MS_SYNC.
+        """
+        if self.access != "write":
+            raise TypeError(f"a MappedFile with access={self.access!r} does not write to its file: nothing to flush")
+        self._over_pages(offset, length, lambda mapped, start, nbytes: mapped.flush(start, nbytes))
+
+    def advise(self, advice: Advice, offset: SupportsIndex = 0, length: SupportsIndex | None = None) -> None:
+        """Tell the system how a range will be used. Does nothing where the platform has no such call.
+
+        Raises ValueError for another word, and for "dontneed" with ``access="copy"``, which would undo what was
+        written; IndexError for a range beyond the map, ClosedError after closing. Sources: madvise(2).
+        """
+        if advice not in _ADVICE:
+            raise ValueError(f"advice is one of {', '.join(map(repr, _ADVICE))}, not {advice!r}")
+        if advice == "dontneed" and self.access == "copy":
+            raise ValueError("'dontneed' would throw away what was written to a MappedFile with access='copy'")
+        option = getattr(mmap, f"MADV_{advice.upper()}", None)
+        if option is None:
+            self._open_source()
+            return
+        self._over_pages(offset, length, lambda mapped, start, nbytes: mapped.madvise(option, start, nbytes))
+
+    def prefetch(self, offset: SupportsIndex = 0, length: SupportsIndex | None = None) -> None:
+        """Ask the system to read a range ahead: touching cold pages blocks. Does not wait. Errors as :meth:`advise`."""
+        self.advise("willneed", offset, length)
+
+    def _over_pages(
+        self,
+        offset: SupportsIndex,
+        length: SupportsIndex | None,
+        call: Callable[[mmap.mmap, int, int], None],
+    ) -> None:
+        """Make a call for the pages of a range, unless that is empty."""
+        self._open_source()
+        mapped = self._map
+        start, stop = _bounds(offset, length, self._nbytes)
+        if mapped is not None and start < stop:
+            first = page_start(self._slack + start)
+            call(mapped, first, self._slack + stop - first)
+
+    def _open_source(self) -> Owner:
+        source = self._source
+        if source is None:
+            raise ClosedError(repr(self))
+        return source
+
+    # -- closing
+
+    @property
+    def closed(self) -> bool:
+        """Whether it gives no slices any more. What was cut before stays mapped."""
+        return self._source is None
+
+    def close(self) -> None:
+        """Unmap the file now; after that nothing can be cut. Closing twice does nothing.
+
+        Raises BufferError while slices or views show the map, saying how many and, as far as can be found out, who
+        holds them; then it stays open. The end of a ``with`` block is more patient.
+        """
+        mapped = self._map
+        if mapped is None:
+            self._source = None
+            return
+        shown = self._references() - self._idle_references
+        if shown > 0:
+            raise BufferError(self._shown_by(f"{shown} slice{'s'[: shown > 1]}"))
+        self._source = None
+        try:
+            mapped.close()
+        except BufferError:
+            views = count_views(mapped)
+            self._source = _memory_of(mapped)
+            raise BufferError(self._shown_by(f"{views} memoryview{'s'[: views != 1]}")) from None
+        self._map = None
+
+    def __enter__(self) -> MappedFile:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it to new slices. Unmapped when the last slice and view are gone, now if there are none."""
+        self._source = None
+        self._map = None
+
+    def _references(self) -> int:
+        """Return how many references the memory has: one more for each slice, and each part of a composite."""
+        return sys.getrefcount(self._source)
+
+    def _shown_by(self, what: str) -> str:
+        source = self._source
+        found = holders(source) if isinstance(source, Memory) else ""
+        return f"{self!r} is shown by {what}{f', held by {found}' if found else ''}: let go of them first"
+
+    def __repr__(self) -> str:
+        """Name the file, the range and the access. Never looks at the bytes."""
+        stop = self._offset + self._nbytes
+        state = ", closed" if self.closed else ""
+        return f"<MappedFile: bytes {self._offset} to {stop} of {self._name}, {self.access}{state}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse: its map means nothing elsewhere."""
+        raise TypeError("a MappedFile cannot be pickled, its map is this process's own: pickle bytes(mapped[:])")
+
+
+def allocate(nbytes: SupportsIndex) -> SliceBuffer:
+    """Return zeroed memory outside the heap, to be received into and written to; private to the process.
+
+    >>> block = allocate(65536)
+    >>> view = block.view()        # writable: sock.recv_into(view), file.readinto(view)
+    >>> view[:5] = b"hello"
+    >>> block[:5] == b"hello"
+    True
+
+    It is given back to the system when nothing shows it any more, and counts as ``mapped_nbytes``. Whole pages are
+    used. A child that is forked has its own copy. Raises MemoryError if there is not so much, ValueError for a
+    negative size. Copies: nothing.
+    """
+    size = size_of(nbytes)
+    return SliceBuffer(anonymous(size)) if size else SliceBuffer(b"")
+
+
+def _memory_of(mapped: mmap.mmap) -> Memory:
+    return Memory(mapped, memoryview(mapped), mapped)
+
+
+def _clamped(key: slice, size: int, name: str) -> tuple[int, int]:
+    """Return the ends of a slice as positions, by the rules of ``bytes``."""
+    if not isinstance(key, slice):
+        raise TypeError(f"it is sliced, not indexed: write {name}[:][{key!r}], or keep {name}[:], which is a buffer")
+    start, stop, step = key.indices(size)
+    if step != 1:
+        raise ValueError(f"a slice of a file has step 1: write bytes({name}[:])[::{step}] for a copy")
+    return start, max(start, stop)
+
+
+def _bounds(offset: SupportsIndex, count: SupportsIndex | None, size: int) -> tuple[int, int]:
+    """Return where a range begins and stops, which must lie within ``size`` bytes."""
+    start = size_of(offset)
+    stop = max(start, size) if count is None else start + size_of(count)
+    if stop > size:
+        raise IndexError(f"[{start}:{stop}] reaches beyond the {size} bytes that are there")
+    return start, stop
