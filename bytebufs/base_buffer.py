@@ -81,6 +81,9 @@ class BaseBuffer(Exporter):
         """A value that differs after any change of the bytes' arrangement; iterators compare it."""
         return None
 
+    def _forget_looks(self) -> None:
+        """Take note that bytes are written to: what was looked for in them may be there now."""
+
     # -- reaching the parts
 
     def _table(self) -> Table:
@@ -696,6 +699,7 @@ class BaseBuffer(Exporter):
         target = self._window(self._start + offset, self._start + offset + size)
         if size and target.readonly:
             raise TypeError(f"bytes {offset} to {offset + size} are not writable in every part")
+        self._forget_looks()
         _fill(target.views(), table.pieces(start, stop))
 
     def pack_into(self, fmt: str | bytes | Struct, at: SupportsIndex, *values: Any) -> None:
@@ -779,8 +783,11 @@ def _window_of(obj: BytesLike) -> Window:
 
 def _operand(obj: Any) -> Window | None:
     """Return the window of what a buffer is compared with, or None where it cannot be compared."""
-    if isinstance(obj, (bytes, BaseBuffer)) or has_buffer(obj):
-        return _window_of(obj)
+    try:
+        if isinstance(obj, (bytes, BaseBuffer)) or has_buffer(obj):
+            return _window_of(obj)
+    except (TypeError, ValueError):  # strided, released or closed: not bytes-like, or not any more
+        pass
     return None
 
 

@@ -114,6 +114,9 @@ class CompositeBuffer(BaseBuffer):
         self._refuse_in_parse()
         self._revoke()
         self._edits += 1
+        self._forget_looks()
+
+    def _forget_looks(self) -> None:
         self._seeker = None
         self._awaited = None
 
@@ -128,8 +131,19 @@ class CompositeBuffer(BaseBuffer):
         if type(part) is bytes and len(part) > self._coalesce_below and not self._parsing:
             self._index.parts.append(part)
             self._stop += len(part)
+        elif isinstance(part, BaseBuffer) and not self._coalesce_below:
+            self._append_buffer(part)
         else:
             self._append_entries(_entries_of(part))
+
+    def _append_buffer(self, buffer: BaseBuffer) -> None:
+        self._refuse_in_parse()
+        entries, size = buffer._entries(), len(buffer)
+        if entries:
+            # In a buffer no entry continues the one before it: only the first may merge. The others cost a list slice.
+            self._index.push(entries[0])
+            self._index.parts.extend(entries[1:])
+            self._stop += size
 
     def _append_entries(self, entries: list[Entry]) -> None:
         self._refuse_in_parse()
@@ -428,9 +442,18 @@ class CompositeBuffer(BaseBuffer):
         wait = awaited.wait
         seeker = wait.seeker
         if seeker is None:
+            if wait.varint_stop and self._stop >= wait.position:
+                self._follow_varint(wait)
             return self._stop >= wait.position or wait.position - self._start > limit
         found = seeker.seek(self._index, wait.position, self._stop, wait.limit)
         return found or seeker.begin - wait.position > wait.limit or seeker.end - self._start > limit
+
+    def _follow_varint(self, wait: Wait) -> None:
+        """Look for the last byte of a varint in what has come; while it is missing, wait for the byte behind that."""
+        position = wait.position
+        while position <= self._stop and position < wait.varint_stop and self._byte(position - 1) > 0x7F:
+            position += 1
+        wait.position = position
 
     # -- the whole
 

@@ -99,13 +99,21 @@ class Framer:
                 self._skipped += 1
 
     def end(self) -> None:
-        """Say that nothing more comes. Raises Underrun if bytes are left; they are kept."""
+        """Say that nothing more comes. Raises Underrun if bytes are left; they are kept.
+
+        FrameError, which closes the framer, if those cannot become a frame: nobody had asked for them yet.
+        """
         self._refuse_closed()
         left = len(self._buffer)
         if left or self._is_skippable():
             # Where bytes are left of more than one frame, or of one that only waits for a longer separator, what is
             # missing is not the end of the first.
-            raise Underrun(max(self._wanted(), left + 1), left)
+            try:
+                wanted = self._wanted()
+            except FrameError:
+                self._closed = True
+                raise
+            raise Underrun(max(wanted, left + 1), left)
 
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the frame whose payload this is: feeding it gives the payload back. Copies: nothing.

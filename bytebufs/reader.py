@@ -99,14 +99,19 @@ class Lease:
 
 @final
 class Wait:
-    """What a failed read waits for: an absolute position, or a separator."""
+    """What a failed read waits for: the bytes in front of an absolute position, or a separator.
 
-    __slots__ = ("limit", "position", "seeker")
+    A varint that is not whole waits for its next byte, but nobody needs to hear of that one if it is not the last:
+    ``varint_stop`` is where the longest that is allowed would end, and 0 for everything else.
+    """
 
-    def __init__(self, position: int, seeker: Seeker | None, limit: int) -> None:
+    __slots__ = ("limit", "position", "seeker", "varint_stop")
+
+    def __init__(self, position: int, seeker: Seeker | None = None, limit: int = 0, *, varint_stop: int = 0) -> None:
         self.position = position
         self.seeker = seeker
         self.limit = limit
+        self.varint_stop = varint_stop
 
 
 @final
@@ -204,12 +209,12 @@ class Reader:
         self._end = 0
         self._shift = position
 
-    def _reach(self, start: int, size: int) -> None:
+    def _reach(self, start: int, size: int, *, varint_stop: int = 0) -> None:
         """Raise what is due if a read of ``size`` bytes from table position ``start`` cannot be had."""
         self._allow(start, size)
         available = self._last() - start
         if size > available:
-            self._underrun(Underrun(size, available), Wait(start + size, None, 0))
+            self._underrun(Underrun(size, available), Wait(start + size, varint_stop=varint_stop))
 
     def _allow(self, start: int, size: int) -> None:
         if self._limit is not None and size > self._base + self._limit - start:
@@ -485,7 +490,7 @@ class Reader:
         start = self._at + self._shift
         value = 0
         for k in range(most):
-            byte = self._varint_byte(start, k)
+            byte = self._varint_byte(start, k, most)
             value |= (byte & 0x7F) << (7 * k)
             if value >= _MAX_VARINT:
                 break
@@ -497,13 +502,13 @@ class Reader:
             self._fail("the varint has more than 64 bits", start)
         return self._fail(f"the varint has more than {most} bytes", start)
 
-    def _varint_byte(self, start: int, k: int) -> int:
+    def _varint_byte(self, start: int, k: int, most: int) -> int:
         """Read byte ``k`` of a number that began at a table position; go back there if it has not come."""
         at = self._at
         if at >= self._end or not self._lease.valid:
             self._lease.refuse()
             try:
-                self._reach(start, k + 1)
+                self._reach(start, k + 1, varint_stop=start + min(most, _MOST_VARINT_BYTES))
                 at = self._fill(1)
             except BaseException:
                 self._move(start)

@@ -1028,3 +1028,15 @@ def test_item_assignment_and_del_are_statements_that_fail(make: Callable[[bytes]
 def test_the_base_is_not_a_buffer_by_itself() -> None:
     with pytest.raises(NotImplementedError):
         BaseBuffer()._window(0, 0)
+
+
+def test_what_cannot_be_looked_at_is_not_equal_and_has_no_order() -> None:
+    released = memoryview(b"abc")
+    released.release()
+    closed = mmap.mmap(-1, 3)
+    closed.close()
+    for other in (released, closed, memoryview(b"aXbXcX")[::2]):
+        for buffer in (SliceBuffer(b"abc"), CompositeBuffer([b"a", b"bc"])):
+            assert buffer != other
+            with pytest.raises(TypeError):
+                buffer < other  # noqa: B015

@@ -1206,3 +1206,16 @@ def test_a_live_reader_sees_what_is_appended_and_fails_after_any_other_change() 
             with pytest.raises(RuntimeError, match="changed under its reader"):
                 reader.u8()
         assert b.reader().u8() == b[0]
+
+
+def test_a_separator_that_is_written_over_bytes_already_searched_is_seen() -> None:
+    writes: list[Callable[[CompositeBuffer], None]] = [
+        lambda b: b.write_at(2, b";"),
+        lambda b: b.pack_into(">B", 2, 59),
+    ]
+    for write in writes:
+        b = CompositeBuffer([bytearray(b"abcdef")])
+        assert b.take_until(b";", limit=99) is None
+        write(b)
+        assert b.take_until(b";", limit=99) == b"ab"
+        assert b == b"def"

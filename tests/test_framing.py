@@ -1086,3 +1086,12 @@ def test_many_frames_in_one_chunk_are_taken_without_moving_the_rest() -> None:  
         assert len(frames) == count
         assert all(other == frames[0] for other in frames[:: count // 50])
         assert framer.pending == 0
+
+
+def test_a_stream_that_ends_in_what_no_frame_begins_with_closes_the_framer() -> None:
+    framer = VarintPrefixed(limit=10)
+    framer.feed(b"\xff" * 10)  # and nobody asks for frames
+    with pytest.raises(FrameError, match="more than 64 bits"):
+        framer.end()
+    with pytest.raises(ClosedError):
+        framer.end()
