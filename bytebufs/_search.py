@@ -61,6 +61,10 @@ BLOCK: Final = 65536
 """The most that is joined at a time: fits the second-level cache, and longer blocks measure no faster."""
 
 
+_RUN: Final = 64
+"""Entries that are compared as one list, if both sides may be cut alike; the next so many are not, if they are not."""
+
+
 def scratch(table: Table, start: int, stop: int) -> bytes:
     """Return a bounded window as bytes that only the caller looks at: not a payload copy, and not counted.
 
@@ -308,7 +312,19 @@ def _unequal_stretch(x: Table, x_at: int, y: Table, y_at: int, size: int, longes
     y_left = y.ends[j] - y_at
     x_skip = x_at - x.begin(i)
     y_skip = y_at - y.begin(j)
+    # Where both sides are cut alike, runs of whole entries are compared as lists, at the speed of C.
+    as_lists_from = 0 if longest == size else size
     while True:
+        if done >= as_lists_from and x_skip == 0 and y_skip == 0 and x_left == y_left:
+            k = _equal_entries(x, i, y, j, x_at + min(size, done + _RUN * x_left) - 1)
+            if k:
+                i += k
+                j += k
+                done = x.begin(i) - x_at
+                x_left = _size(x.parts[i])
+                y_left = _size(y.parts[j])
+            else:
+                as_lists_from = done + _RUN * x_left
         n = x_left if x_left < y_left else y_left
         if n > size - done:
             n = size - done
@@ -333,6 +349,12 @@ def _unequal_stretch(x: Table, x_at: int, y: Table, y_at: int, size: int, longes
             j += 1
             y_left = _size(y.parts[j])
             y_skip = 0
+
+
+def _equal_entries(x: Table, i: int, y: Table, j: int, last: int) -> int:
+    """Return how many entries in front of the one that holds position ``last`` of ``x`` are equal, all or none."""
+    k = x.locate(last) - i
+    return k if k > 0 and x.parts[i : i + k] == y.parts[j : j + k] else 0
 
 
 def _same_entries(x: Entry, x_skip: int, y: Entry, y_skip: int, n: int) -> bool:

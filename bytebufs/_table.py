@@ -202,7 +202,12 @@ class Table:
         head = self.head
         if head == len(self.ends):
             self.ends.append(end)
-        self.drop(head + 1)
+        if head < _SLACK:
+            self.parts[head] = _DEAD
+            self.head = head + 1
+            self.base = end
+        else:
+            self.drop(head + 1)
 
     def _empty(self, base: int) -> None:
         self.parts.clear()

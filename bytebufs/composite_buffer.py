@@ -284,8 +284,11 @@ class CompositeBuffer(BaseBuffer):
 
         Complexity: O(parts spanned), O(1) within one. Copies: nothing.
         """
-        stop = self._front(n)
-        return self._detach(self._start, stop, stop)
+        size = n if isinstance(n, int) and n >= 0 else size_of(n)
+        start = self._start
+        if size > self._stop - start:
+            raise Underrun(size, self._stop - start)
+        return self._detach(start, start + size, start + size)
 
     def _detach(self, begin: int, stop: int, position: int) -> SliceBuffer:
         """Drain everything in front of a position, and return a range of that as a slice."""
