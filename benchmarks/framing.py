@@ -377,12 +377,11 @@ _CUTTERS: Final[dict[str, tuple[str, Cutter]]] = {
 
 
 def _feed_framer(chunks: Sequence[bytes], note: Note) -> int:
-    framer = LengthPrefixed(4, limit=2 * MIB)
-    u32 = _U32
+    feed = LengthPrefixed(4, limit=2 * MIB).feed
     total = 0
     for chunk in chunks:
-        for frame in framer.feed(chunk):
-            total += frame.unpack_from(u32)[0] + note(frame)
+        for frame in feed(chunk):
+            total += frame.reader().u32() + note(frame)
     return total
 
 

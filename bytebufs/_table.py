@@ -23,6 +23,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from ._parts import Entry, Owner, clip, lent_view, make_entry, merged
 
 __all__ = ["Table", "check", "one_run"]
@@ -37,6 +39,7 @@ the room is no more than draining leaves, so that prepending and draining in tur
 
 
 @final
+@mypyc_attr(free_list_len=1)
 class Table:
     """Entries and where they end. A slice's table is complete and never changes, but for ``last``."""
 

@@ -18,6 +18,8 @@ from codecs import getincrementaldecoder
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
 
+from mypy_extensions import mypyc_attr
+
 from ._audit import count_copy
 from ._numbers import COMPILED, uint
 from ._parts import join, size_of
@@ -115,6 +117,7 @@ class Wait:
 
 
 @final
+@mypyc_attr(free_list_len=1)
 class Reader:
     r"""A cursor that decodes numbers, text and slices, in one byte order unless a call fixes its own.
 
