@@ -40,7 +40,5 @@ def uint(data: bytes, at: i64, size: i64, *, little: bool) -> int:
     if not COMPILED:
         return int.from_bytes(data[at : at + size], "little" if little else "big")
     signed = _by_hand(data, at, at + size, little=little)
-    if signed >= 0:
-        return signed
     number: int = signed
-    return number + _TWO_TO_64
+    return number if signed >= 0 else number + _TWO_TO_64

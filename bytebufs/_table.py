@@ -193,12 +193,20 @@ class Table:
             del self.ends[:i]
             self.head = 0
             self.last = 0
-        elif i == head + 1:
-            self.parts[head] = _DEAD
-            self.head = i
         else:
-            self.parts[head:i] = [_DEAD] * (i - head)
+            for dead in range(head, i):
+                self.parts[dead] = _DEAD
             self.head = i
+
+    def drop_behind(self, i: int, position: int, stop: int) -> None:
+        """Let go of what lies in front of a position in entry ``i`` or behind it; ``stop`` is the end of the window."""
+        end = self.ends[i]
+        if position < end:
+            self.drop(i)
+        elif position == end and i + 1 < len(self.parts):
+            self.drop(i + 1)
+        else:
+            self.drain(position, stop)
 
     def drop_first(self, end: int) -> None:
         """Let go of the first entry, which ends at ``end``."""

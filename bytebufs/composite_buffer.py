@@ -28,7 +28,7 @@ from ._table import Table
 from .base_buffer import BaseBuffer, own_separator
 from .errors import FrameError, LimitExceeded, Underrun
 from .reader import Lease, Reader, Wait, layout_of
-from .slice_buffer import SliceBuffer, cut, cut_entry
+from .slice_buffer import SliceBuffer, cut, cut_entry, window_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -139,11 +139,13 @@ class CompositeBuffer(BaseBuffer):
     def _append_buffer(self, buffer: BaseBuffer) -> None:
         self._refuse_in_parse()
         entries, size = buffer._entries(), len(buffer)
-        if entries:
+        if self._start == self._stop:
+            self._index.reset(entries, self._start)
+        elif entries:
             # In a buffer no entry continues the one before it: only the first may merge. The others cost a list slice.
             self._index.push(entries[0])
             self._index.parts.extend(entries[1:])
-            self._stop += size
+        self._stop += size
 
     def _append_entries(self, entries: list[Entry]) -> None:
         self._refuse_in_parse()
@@ -292,20 +294,33 @@ class CompositeBuffer(BaseBuffer):
 
     def _detach(self, begin: int, stop: int, position: int) -> SliceBuffer:
         """Drain everything in front of a position, and return a range of that as a slice."""
-        if begin < stop and self._lent is None and not self._parsing:
-            # Most frames end inside the first part, or with it: nothing needs to be looked up for them.
-            table = self._index
-            entry = table.parts[table.head]
-            base = table.base
-            end = base + (len(entry) if isinstance(entry, bytes) else entry.stop - entry.start)
-            if position <= end:
-                taken = cut_entry(entry, begin - base, stop - base)
-                self._start = position
-                if position == end:
-                    table.drop_first(end)
-                return taken
-        taken = cut(self._index, begin, stop)
-        self._drain(position)
+        if begin == stop or self._lent is not None or self._parsing:
+            taken = cut(self._index, begin, stop)
+            self._drain(position)
+            return taken
+        table = self._index
+        # Most frames end inside the first part, or with it: nothing needs to be looked up for them.
+        entry = table.parts[table.head]
+        base = table.base
+        self._start = position
+        if isinstance(entry, bytes):
+            end = base + len(entry)
+            if position < end:
+                return window_on(entry, begin - base, stop - base)
+        else:
+            end = base + entry.stop - entry.start
+        if position <= end:
+            taken = cut_entry(entry, begin - base, stop - base)
+            if position == end:
+                table.drop_first(end)
+            return taken
+        i = table.locate(stop - 1)
+        first = table.begin(i)
+        if begin >= first:
+            taken = cut_entry(table.parts[i], begin - first, stop - first)
+        else:
+            taken = window_on(table.span(table.head if begin < end else table.locate(begin), i + 1), begin, stop)
+        table.drop_behind(i, position, self._stop)
         return taken
 
     def _peek_uint(self, at: int, size: int, *, little: bool) -> int:

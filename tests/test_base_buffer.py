@@ -28,6 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs import (
+    COMPILED,
     BaseBuffer,
     CompositeBuffer,
     CopyForbidden,
@@ -1040,3 +1041,13 @@ def test_what_cannot_be_looked_at_is_not_equal_and_has_no_order() -> None:
             assert buffer != other
             with pytest.raises(TypeError):
                 buffer < other  # noqa: B015
+
+
+@pytest.mark.skipif(COMPILED, reason="it takes this way by itself")
+def test_single_numbers_that_are_decoded_by_hand_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = bytes(range(200, 220))
+    monkeypatch.setattr("bytebufs.base_buffer.COMPILED", True)
+    for order in "<>!=":
+        for code in "BHILQ":
+            fmt = order + code
+            assert SliceBuffer(raw).unpack_from(fmt, 3) == struct.unpack_from(fmt, raw, 3)

@@ -1219,3 +1219,14 @@ def test_a_separator_that_is_written_over_bytes_already_searched_is_seen() -> No
         write(b)
         assert b.take_until(b";", limit=99) == b"ab"
         assert b == b"def"
+
+
+def test_a_number_behind_the_front_is_peeked_at_wherever_it_lies() -> None:
+    raw = bytes(range(1, 12))
+    for cut in range(len(raw) + 1):
+        for kind in (bytes, bytearray):
+            b = CompositeBuffer([b"xy", kind(raw[:cut]), raw[cut:]])
+            b.skip(2)
+            for at in range(4):
+                assert b._peek_uint(at, 4, little=False) == int.from_bytes(raw[at : at + 4])
+            assert b == raw

@@ -36,6 +36,7 @@ from bytebufs._parts import (
     is_reserved,
     is_writable,
     join,
+    lent_view,
     make_entry,
     memory_view,
     merged,
@@ -833,3 +834,20 @@ def test_what_is_shown_in_a_sentence_is_short(thing: object) -> None:
 
 def test_what_is_short_is_shown_as_it_is() -> None:
     assert shown(b"abc") == "b'abc'"
+
+
+def test_memory_knows_where_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = bytearray(b"abcdef")
+    memory = Memory(owner, memoryview(owner), owner)
+    here = ctypes.addressof(ctypes.c_char.from_buffer(owner))
+    assert (memory.address(), memory.address()) == (here, here)
+    monkeypatch.setitem(sys.modules, "bytebufs._address", None)  # importing it is an ImportError now
+    assert Memory(owner, memoryview(owner), owner).address() == 0
+
+
+def test_a_view_to_look_at_may_be_the_owner_s_own() -> None:
+    owner = bytearray(b"abcdef")
+    memory = Memory(owner, memoryview(owner), owner)
+    assert lent_view(Run(memory, 0, 6)) is memory.view
+    assert bytes(lent_view(Run(memory, 1, 3))) == b"bc"
+    assert bytes(lent_view(b"xy")) == b"xy"

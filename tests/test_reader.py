@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bytebufs import (
+    COMPILED,
     BaseBuffer,
     ClosedError,
     CompositeBuffer,
@@ -1464,3 +1465,35 @@ def test_reads_over_10_000_one_byte_parts_copy_nothing_and_lose_nothing() -> Non
         r = CompositeBuffer([MAKERS[kind](bytes([byte])) for byte in raw]).reader()
         with no_copy(strict=True):
             assert [r.u32() for _ in range(2_500)] == [value for (value,) in struct.iter_unpack(">I", raw)]
+
+
+# -- the ways of the compiled build, which are in the source of both -----------------------------------------
+
+
+@pytest.mark.skipif(COMPILED, reason="it takes these ways by itself")
+@pytest.mark.parametrize("order", ORDERS)
+def test_numbers_that_are_decoded_by_hand_are_the_same(order: ByteOrder, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = bytes(range(200, 246))
+    names = ["u16", "u32", "u64", "u16", "u32", "u64", "u16_le", "i32_be", "u24", "i64"]
+
+    def numbers() -> list[int]:
+        r = CompositeBuffer([raw[:3], raw[3:]]).reader(order)
+        return [getattr(r, name)() for name in names]
+
+    expected = numbers()
+    monkeypatch.setattr("bytebufs.reader.COMPILED", True)
+    assert numbers() == expected
+
+
+def test_a_padded_varint_inside_one_part_is_an_error_only_if_it_must_be_minimal() -> None:
+    r = SliceBuffer(b"\x81\x80\x00!").reader()
+    with pytest.raises(FrameError, match="the varint is padded to 3 bytes"):
+        r.varint(minimal=True)
+    assert r.position == 0
+    assert (r.varint(), r.position) == (1, 3)
+
+
+def test_no_more_than_some_hundred_formats_are_remembered() -> None:
+    for k in range(600):
+        assert layout_of(f">{k}s").size == k
+    assert layout_of("<H") is layout_of("<H")

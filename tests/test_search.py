@@ -540,3 +540,59 @@ def test_comparing_takes_one_step_from_seam_to_seam(n: int) -> None:
     other = table_of([b"." * 5] * (3 * n // 5 + 1))
     assert equal(table, 0, other, 0, 3 * n)
     assert lazy.looks <= 2 * (n + len(other.parts))
+
+
+# -- one byte, and what is cut alike -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_one_byte_is_found_in_whichever_entry_it_is(kind: str, size: int) -> None:
+    pieces = [bytes([65 + k]) * size for k in range(20)]
+    data = b"".join(pieces)
+    table = table_of(pieces, kind, base=-7)
+    for start in range(0, len(data), 3):
+        for stop in range(start, len(data) + 1, 7):
+            for needle in (b"A", b"C", b"M", b"T", b"z"):
+                found = find(table, start - 7, stop - 7, needle)
+                assert found == data[start:stop].find(needle), (start, stop, needle)
+
+
+def test_one_byte_is_not_looked_for_in_what_an_owner_does_not_show() -> None:
+    owner = bytearray(b"x" * 100 + b"abc" + b"x" * 100)
+    first, second = entry_of(memoryview(owner)[100:102]), entry_of(memoryview(owner)[102:103])
+    assert first is not None
+    assert second is not None
+    table = Table([b"1", first, b"2", second], [], 0)
+    assert find(table, 0, 5, b"x") == -1
+    assert find(table, 0, 5, b"c") == 4
+
+
+@pytest.mark.parametrize("differs", [None, 0, 63, 64, 100, 191, 192, 199])
+def test_many_entries_that_are_cut_alike_are_compared_as_lists(differs: int | None) -> None:
+    pieces = [bytes([k]) * 3 for k in range(200)]
+    left = table_of(pieces)
+    others = [bytes(bytearray(piece)) for piece in pieces]
+    if differs is not None:
+        others[differs] = b"\xff\xff\xfe"
+    right = table_of(others, base=50)
+    for start, stop in ((0, 600), (1, 600), (0, 599), (200, 590)):
+        same = differs is None or not start < 3 * differs + 3 <= 3 * differs + 3 or not 3 * differs < stop
+        expected = b"".join(pieces)[start:stop] == b"".join(others)[start:stop]
+        assert equal(left, start, right, start + 50, stop - start) == expected
+        assert same or not expected
+
+
+def test_memory_is_compared_where_nobody_knows_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    left, right, other = (
+        Memory(None, memoryview(array.array("B", content)), None)
+        for content in (b"abc" * 50_000, b"abc" * 50_000, b"abc" * 49_999 + b"abd")
+    )
+    for memory in (left, right, other):
+        assert memory.address() > 0
+        monkeypatch.setattr(memory, "_address", 0)
+    size = 150_000
+    tables = {name: Table([Run(owner, 0, size)], [], 0) for name, owner in (("l", left), ("r", right), ("o", other))}
+    assert equal(tables["l"], 0, tables["r"], 0, size)
+    assert not equal(tables["l"], 0, tables["o"], 0, size)
+    assert equal(tables["l"], 0, tables["o"], 0, size - 1)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bytebufs import CompositeBuffer, CopyForbidden, SliceBuffer, copy_audit, no_copy
+from bytebufs import COMPILED, CompositeBuffer, CopyForbidden, SliceBuffer, copy_audit, no_copy
 from bytebufs._table import Table
 from bytebufs.slice_buffer import cut, show
 
@@ -469,3 +469,10 @@ def test_threads_that_read_different_parts_do_not_disturb_one_another() -> None:
 
     in_threads(8, read)
     shared._check()
+
+
+@pytest.mark.skipif(COMPILED, reason="it takes this way by itself")
+def test_slices_that_are_made_by_the_constructor_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bytebufs.slice_buffer.COMPILED", True)
+    b = CompositeBuffer([b"abc", b"def"])
+    assert [bytes(part) for part in (b[1:3], b[2:5], b.take(4))] == [b"bc", b"cde", b"abcd"]

@@ -563,3 +563,20 @@ def test_check_finds_a_window_over_nothing() -> None:
     check(Table([], [], 3), 3, 3)
     with pytest.raises(AssertionError):
         check(Table([], [], 3), 3, 4)
+
+
+@pytest.mark.parametrize(("i", "position"), [(1, 3), (1, 4), (1, 5), (1, 7), (2, 8), (2, 9)])
+def test_draining_to_a_place_in_an_entry_or_behind_it(i: int, position: int) -> None:
+    table, _, stop = table_of(b"abc", b"de", b"fghi")
+    table.locate(stop - 1)
+    table.drop_behind(i, position, stop)
+    check(table, position, stop)
+    assert b"".join(table.pieces(position, stop)) == b"abcdefghi"[position:]
+
+
+def test_the_first_entry_is_let_go_of_also_when_nobody_knew_where_it_ends() -> None:
+    table, _, stop = table_of(*[bytes([65 + k]) for k in range(50)])
+    for end in range(1, 51):
+        table.drop_first(end)
+        check(table, end, stop)
+    assert table.last_entry() is None
