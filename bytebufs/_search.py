@@ -73,10 +73,15 @@ def scratch(table: Table, start: int, stop: int) -> bytes:
     if start == stop:
         return b""
     i = table.locate(start)
-    if stop > table.ends[i]:
-        return b"".join(table.pieces(start, stop))
     entry = table.parts[i]
     begin = table.begin(i)
+    end = table.ends[i]
+    if stop > end:
+        # Most of what crosses seams crosses one.
+        other = table.parts[i + 1]
+        if isinstance(entry, bytes) and isinstance(other, bytes) and stop - end <= len(other):
+            return entry[start - begin :] + other[: stop - end]
+        return b"".join(table.pieces(start, stop))
     if isinstance(entry, bytes):
         return entry[start - begin : stop - begin]
     return _piece(entry.owner, start + entry.start - begin, stop + entry.start - begin)
@@ -110,8 +115,10 @@ def _size(entry: Entry) -> int:
 
 def _block_stop(table: Table, at: int, stop: int, size: int, m: int) -> int:
     """Return where the block that begins at ``at`` ends; rule 3."""
-    goal = min(stop, at + max(size, 2 * m))
-    least = max(DIRECT, m)
+    goal = at + (size if size > 2 * m else 2 * m)
+    if goal > stop:
+        goal = stop
+    least = DIRECT if m < DIRECT else m
     # By hand, not by locate(): what the table remembers of the last lookup is where the search goes on.
     i = table.locate(at)
     end = table.ends[i]
@@ -120,8 +127,8 @@ def _block_stop(table: Table, at: int, stop: int, size: int, m: int) -> int:
         entry = table.parts[i]
         begin = end
         end += _size(entry)
-        if _direct(entry, min(end, stop) - begin, least) is not None:
-            return min(begin + m - 1, goal)
+        if (end if end < stop else stop) - begin >= least and _direct(entry, least, least) is not None:
+            return begin + m - 1 if begin + m - 1 < goal else goal
     return goal
 
 
@@ -148,13 +155,15 @@ def occurrences(table: Table, start: int, stop: int, needle: Needle) -> Iterator
     while stop - at >= m:
         i = table.locate(at)
         entry = table.parts[i]
-        end = min(table.ends[i], stop)
+        end = table.ends[i]
+        if end > stop:
+            end = stop
         finder = _direct(entry, end - at, least)
         if finder is None:
             end = _block_stop(table, at, stop, size, m)
             finder = scratch(table, at, end)
             shift = -at
-            size = min(2 * size, BLOCK)
+            size = 2 * size if 2 * size < BLOCK else BLOCK
         else:
             shift = _shift(table, i)
         found = finder.find(needle, at + shift, end + shift)
@@ -162,7 +171,8 @@ def occurrences(table: Table, start: int, stop: int, needle: Needle) -> Iterator
             yield found - shift
             at = found - shift + m
             found = finder.find(needle, at + shift, end + shift)
-        at = max(at, end - m + 1)
+        if at <= end - m:
+            at = end - m + 1
 
 
 def find(table: Table, start: int, stop: int, needle: Needle) -> int:
