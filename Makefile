@@ -4,32 +4,45 @@
 #   PYTHON=python3.12   another interpreter (an environment that was made with a different one is made anew)
 #   ARGS='-k take -x'   more arguments for pytest, or for the demo
 #   JOBS=0              pytest in one process; a number or `auto` for that many at a time
+#   BUILD=compiled      what is tested or shown: `compiled` or `pure` (that wheel, built and installed; tests run where
+#                       no source is in the way), or `checkout` (this folder, editable: what tests run on otherwise)
 
 VENV ?= .venv
 JOBS ?= auto
 CAPTURE ?= examples/captures/loopback.pcap
 PY = $(VENV)/bin/python
+WHEELS = $(abspath $(VENV))/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long cover check format bench docs clean
+.PHONY: help demo test long wheels cover check format bench docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: ## show the HTTP messages of a packet capture, put together without a copy
 	@$(call prepare,examples)
-	$(PY) -m examples.http_reassembly $(CAPTURE) $(ARGS)
+	@$(call install,$(or $(BUILD),compiled),or-pure)
+	@set -eu; at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; ln -s "$(CURDIR)/examples" "$$at/examples"; \
+	    echo "$(PY) -m examples.http_reassembly $(CAPTURE) $(ARGS)"; \
+	    PYTHONPATH="$$at$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) -P -m examples.http_reassembly $(CAPTURE) $(ARGS)
 
-test: ## run the whole suite
+test: ## run the whole suite; of a wheel with BUILD=compiled or BUILD=pure
 	@$(call prepare,test)
-	$(PY) -m pytest -n $(JOBS) $(ARGS)
+	@$(call install,$(or $(BUILD),checkout),)
+	@$(call run_tests,$(or $(BUILD),checkout))
 
 long: ## run the suite with hypothesis searching for hours
 	@$(call prepare,test)
-	BYTEBUFS_PROFILE=long $(PY) -m pytest -n $(JOBS) $(ARGS)
+	@$(call install,$(or $(BUILD),checkout),)
+	@BYTEBUFS_PROFILE=long; export BYTEBUFS_PROFILE; $(call run_tests,$(or $(BUILD),checkout))
+
+wheels: ## build both wheels and the source distribution, into VENV/wheels
+	@$(call prepare,test)
+	@$(call build_wheels)
 
 cover: ## demand that each module is covered, branches too, by its own test file
 	@$(call prepare,test)
+	@$(call install,checkout,)
 	$(PY) -m tests.cover_by_module $(ARGS)
 
 check: ## ruff, and mypy --strict over package, tests and examples
@@ -75,6 +88,75 @@ echo "no usable Python >= 3.11 found (on Debian: apt install python3-venv); name
 exit 1
 endef
 
+# $(call build_wheels): the source distribution, and from it the wheel that this machine gives, compiled where a C
+# compiler works, and the pure one. Done again only when something that is built has changed. One line says what was
+# built, and why it is not compiled if it is not: pip would keep that to itself. (The source distribution is unpacked
+# first: pip keeps what it builds of an archive, and does not look again whether the archive has changed.)
+define build_wheels
+set -eu; \
+wanted="$(CURDIR) $$(find bytebufs _build setup.py pyproject.toml README.md -type f ! -name '*.pyc' \
+    | LC_ALL=C sort | xargs cat | cksum)"; \
+if [ "$$(cat $(WHEELS)/stamp 2>/dev/null || true)" != "$$wanted" ]; then \
+    echo "building wheels into $(VENV)/wheels"; \
+    rm -rf $(WHEELS); mkdir -p $(WHEELS); \
+    $(PY) -m pip install -qq --disable-pip-version-check 'setuptools>=77'; \
+    say() { "$$@" >$(WHEELS)/log 2>&1 || { cat $(WHEELS)/log >&2; exit 1; }; }; \
+    say $(PY) -c 'import sys; sys.path.insert(0, "_build"); import backend; backend.build_sdist(sys.argv[1])' $(WHEELS); \
+    tar -xzf $(WHEELS)/bytebufs-*.tar.gz -C $(WHEELS); \
+    for pure in 1 0; do \
+        export BYTEBUFS_PURE=$$pure; \
+        say $(PY) -m pip wheel -v --disable-pip-version-check --no-deps -w $(WHEELS) $(WHEELS)/bytebufs-*/; \
+    done; \
+    sed -n 's/^ *\(bytebufs: .*\)/\1/p' $(WHEELS)/log; \
+    echo "$$wanted" >$(WHEELS)/stamp; \
+fi
+endef
+
+# $(call install,BUILD,or-pure): have that build in VENV, where `prepare` left the checkout. With or-pure the pure wheel
+# will do where there is no compiled one.
+define install
+set -eu; \
+case '$(1)' in checkout|compiled|pure) ;; *) echo "BUILD is checkout, compiled or pure, not $(1)" >&2; exit 1;; esac; \
+if [ '$(1)' = checkout ]; then \
+    wanted=checkout; what="--editable ."; \
+else \
+    $(call build_wheels); \
+    what=$$(ls $(WHEELS)/*-py3-none-any.whl); \
+    if [ '$(1)' = compiled ]; then \
+        compiled=$$(ls $(WHEELS)/*.whl | grep -v -e -py3-none-any.whl || true); \
+        if [ -n "$$compiled" ]; then \
+            what=$$compiled; \
+        elif [ -n '$(2)' ]; then \
+            echo "no compiled wheel could be built here: this is the pure build"; \
+        else \
+            cat $(WHEELS)/log >&2; echo "no compiled wheel could be built here" >&2; exit 1; \
+        fi; \
+    fi; \
+    wanted="$$what $$(cat $(WHEELS)/stamp)"; \
+fi; \
+if [ "$$(cat $(VENV)/.build 2>/dev/null || echo checkout)" != "$$wanted" ]; then \
+    $(PY) -m pip install -qq --disable-pip-version-check --no-deps --force-reinstall $$what; \
+    echo "$$wanted" >$(VENV)/.build; \
+fi
+endef
+
+# $(call run_tests,BUILD): pytest here, or, for a wheel, in a folder that has all but the source of the package.
+define run_tests
+set -eu; \
+BYTEBUFS_WHEELS=$(WHEELS); export BYTEBUFS_WHEELS; \
+if [ '$(1)' = checkout ]; then \
+    $(PY) -m pytest -n $(JOBS) $(ARGS); \
+else \
+    at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; \
+    cp -r tests examples benchmarks docs *.md pyproject.toml "$$at"; \
+    cd "$$at"; \
+    $(abspath $(PY)) -c 'import bytebufs, sys; \
+        print("testing the", "compiled" if bytebufs.COMPILED else "pure", "build in", bytebufs.__file__); \
+        sys.exit(bytebufs.COMPILED != (sys.argv[1] == "compiled"))' '$(1)'; \
+    $(abspath $(PY)) -m pytest -n $(JOBS) -m "not checkout" $(ARGS); \
+fi
+endef
+
 # $(call prepare,EXTRA): an environment in VENV with this project and what its EXTRA needs. A stamp tells that it was
 # done for this folder and this pyproject.toml, so the second time costs nothing.
 define prepare
@@ -93,6 +175,7 @@ wanted="$(CURDIR) $$(cksum < pyproject.toml)"; \
 if [ "$$(cat $$stamp 2>/dev/null || true)" != "$$wanted" ]; then \
     echo "installing what $(1) needs into $(VENV)"; \
     $(PY) -m pip install -qq --disable-pip-version-check --editable '.[$(1)]'; \
+    rm -f $(VENV)/.build; \
     echo "$$wanted" > $$stamp; \
 fi
 endef

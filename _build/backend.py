@@ -1,13 +1,14 @@
 """The PEP 517 backend: setuptools', with mypyc asked for only where it will be used.
 
-The package is compiled when a C compiler works here and nobody said otherwise; else it is installed as it is, which
-one line of the build's output tells. ``BYTEBUFS_PURE=1`` asks for that. Editable installs are always pure: a compiled
-module beside its source would shadow it.
+The package is compiled when a C compiler works here and nobody said otherwise; else, and when compiling fails, it is
+installed as it is, which one line of the build's output tells. ``BYTEBUFS_PURE=1`` asks for that. Editable installs are
+always pure: a compiled module beside its source would shadow it.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -40,18 +41,26 @@ prepare_metadata_for_build_wheel = build_meta.prepare_metadata_for_build_wheel
 build_sdist = build_meta.build_sdist
 
 
+_decided: str | None = None
+"""Why this process builds a pure wheel, once something other than the machine has decided that."""
+
+
 def why_pure() -> str | None:
     """Return why the package will not be compiled here, or None if it will be."""
+    if _decided:
+        return _decided
     if os.environ.get("BYTEBUFS_PURE", "0") not in ("", "0"):
         return "BYTEBUFS_PURE is set"
     if sys.implementation.name != "cpython":
         return f"{sys.implementation.name} has no mypyc"
-    compiler = (sysconfig.get_config_var("CC") or "cc").split()
+    # The same compiler and flags that setuptools will take.
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    flags = shlex.split(os.environ.get("CFLAGS", ""))
     include = sysconfig.get_paths()["include"]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text("#include <Python.h>\n", encoding="ascii")
-        command = [*compiler, "-c", str(source), "-o", str(source.with_suffix(".o")), f"-I{include}"]
+        command = [*compiler, *flags, "-c", str(source), "-o", str(source.with_suffix(".o")), f"-I{include}"]
         try:
             done = subprocess.run(command, capture_output=True, timeout=60, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -68,7 +77,12 @@ def get_requires_for_build_wheel(config_settings: Mapping[str, Any] | None = Non
 def build_wheel(
     wheel_directory: str, config_settings: Mapping[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
-    """Build a wheel, compiled where that is possible."""
+    """Build a wheel, compiled where that is possible, and pure where it turns out not to be."""
+    if why_pure() is None:
+        try:
+            return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # pure Python is better than no package
+            _stay_pure(f"compiling failed: {type(error).__name__}: {error}")
     return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
 
 
@@ -76,5 +90,10 @@ def build_editable(
     wheel_directory: str, config_settings: Mapping[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
     """Build an editable wheel, which is never compiled."""
-    os.environ["BYTEBUFS_PURE"] = "1"
+    _stay_pure("an editable install stays so")
     return build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
+
+
+def _stay_pure(reason: str) -> None:
+    global _decided  # noqa: PLW0603  # setup.py asks this module, and is run by it
+    _decided = " ".join(reason.split())

@@ -20,7 +20,7 @@ from .errors import CopyForbidden
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ASKED", "HIDDEN", "CopyAudit", "copy_audit", "count_copy", "no_copy"]
+__all__ = ["ASKED", "HIDDEN", "CopyAudit", "copy_audit", "count_copy", "is_audited", "no_copy"]
 
 ASKED: Final = frozenset(["bytes", "tobytes", "take_bytes", "text", "decode", "hex", "copy_into", "array"])
 """Copies that the caller asked for by name."""
@@ -33,6 +33,8 @@ HIDDEN: Final = frozenset(
 
 class CopyAudit:
     """What was copied while a :func:`copy_audit` block was open. Read it during the block or after it."""
+
+    __slots__ = ("_open", "by_reason", "count", "nbytes")
 
     def __init__(self) -> None:
         self.nbytes = 0
@@ -59,6 +61,8 @@ class CopyAudit:
 
 class _NoCopy(CopyAudit):
     """A block that refuses: hidden copies, or every copy if strict."""
+
+    __slots__ = ("_strict",)
 
     def __init__(self, *, strict: bool) -> None:
         super().__init__()
@@ -98,6 +102,14 @@ def no_copy(*, strict: bool = False) -> AbstractContextManager[CopyAudit]:
     ``strict=True`` forbids the copies that the caller asks for by name (``bytes(b)``, ``decode()``) as well.
     """
     return _entered(_NoCopy(strict=strict))
+
+
+def is_audited() -> bool:
+    """Whether a block is open, so that copies have to be counted exactly before they are made."""
+    for block in _blocks.get():  # noqa: SIM110  # any() over a generator costs five times as much
+        if block._open:
+            return True
+    return False
 
 
 def count_copy(reason: str, nbytes: int) -> None:

@@ -6,6 +6,8 @@ one stays interpreted; its stub calls it ``object``, so that the compiler gives 
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 __all__ = ["Exporter"]
 
 
@@ -13,6 +15,14 @@ class Exporter:
     """A base that fills the buffer slot (PEP 688). The heirs define ``__buffer__`` themselves."""
 
     __slots__ = ()
+
+    # For numpy a buffer in several parts, and any before 3.12, would be a sequence of numbers in one build and an odd
+    # object in the other. So its operators are ours instead, and a conversion says what to write.
+    __array_ufunc__ = None
+
+    def __array__(self, *args: object, **kwargs: object) -> NoReturn:
+        name = type(self).__name__
+        raise TypeError(f"numpy takes no {name} here: write numpy.frombuffer(b.contiguous(), numpy.uint8)")
 
     def __buffer__(self, flags: int) -> memoryview:
         raise NotImplementedError

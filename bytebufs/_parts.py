@@ -264,13 +264,13 @@ def byte_view(obj: Buffer) -> memoryview:
     """
     if isinstance(obj, str):
         raise TypeError(f"a str is not bytes: encode it first ({shown(obj)}.encode())")
-    try:
-        view = memoryview(obj)
-    except TypeError:
+    view = _exported(obj)
+    if view is None:
+        # Not in an except block: mypyc knows no `from None`.
         raise TypeError(
             "a bytes-like object is wanted (bytes, bytearray, memoryview, mmap, array, a buffer, a slice of a "
             f"MappedFile), not {type(obj).__name__}: {shown(obj)}"
-        ) from None
+        )
     if not view.c_contiguous:
         raise TypeError(
             f"the memory of {shown(obj)} is strided: write view.tobytes() or numpy.ascontiguousarray(a) first"
@@ -284,11 +284,15 @@ def byte_view(obj: Buffer) -> memoryview:
 
 def has_buffer(obj: object) -> bool:
     """Whether an object exports a buffer, contiguous or not."""
+    return _exported(obj) is not None
+
+
+def _exported(obj: object) -> memoryview | None:
+    """Return what an object exports, or None if it has no buffer."""
     try:
-        memoryview(obj)  # type: ignore[arg-type]  # that is the question
+        return memoryview(obj)  # type: ignore[arg-type]  # that is the question
     except TypeError:
-        return False
-    return True
+        return None
 
 
 def entry_of(obj: Buffer | LazyOwner) -> Entry | None:

@@ -83,7 +83,7 @@ def scratch(table: Table, start: int, stop: int) -> bytes:
             return entry[start - begin :] + other[: stop - end]
         return b"".join(table.pieces(start, stop))
     if isinstance(entry, bytes):
-        return entry[start - begin : stop - begin]
+        return entry if stop - start == len(entry) else entry[start - begin : stop - begin]
     return _piece(entry.owner, start + entry.start - begin, stop + entry.start - begin)
 
 

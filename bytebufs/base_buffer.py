@@ -55,6 +55,9 @@ Part: TypeAlias = Union["Buffer", "BaseBuffer", LazyOwner]
 
 _WHITESPACE: Final = b" \t\n\r\x0b\x0c"
 _EMPTY: Final = memoryview(b"")
+_INT_MAX: Final = 0x7FFFFFFF
+"""The largest C int, which bytes.hex wants: beyond it is an OverflowError, and no separator is as far as that."""
+
 _UNCHANGING: Final = Lease()
 _BYTES: Final = [bytes([value]) for value in range(256)]
 
@@ -681,7 +684,9 @@ class BaseBuffer(Exporter):
         """Return the bytes as hexadecimal digits. As ``bytes.hex``. Copies: everything ("hex")."""
         count_copy("hex", len(self))
         data = b"".join(self._pieces())
-        return data.hex() if sep is None else data.hex(sep, index(bytes_per_sep))
+        if sep is None:
+            return data.hex()
+        return data.hex(sep, max(-_INT_MAX, min(index(bytes_per_sep), _INT_MAX)))
 
     # -- writing through to memory
 

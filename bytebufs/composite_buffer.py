@@ -76,7 +76,7 @@ class CompositeBuffer(BaseBuffer):
         self._index = table
         self._start = 0
         self._stop = 0
-        self._coalesce_below = size_of(coalesce_below)
+        self._coalesce_below = min(size_of(coalesce_below), _UNHEARD_OF // 4)
         self._block: Block | None = None
         # Counts the changes other than appending and draining, which show in _stop and _start alone.
         self._edits = 0

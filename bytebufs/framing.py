@@ -14,7 +14,7 @@ Rules for every format:
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Final, Literal, SupportsIndex, TypeAlias, final
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
 
 from ._parts import shown, size_of
 from ._seeker import Seeker
@@ -46,6 +46,8 @@ class Framer:
     After a FrameError or LimitExceeded a framer is closed, unless ``on_error="skip"``: then the bad frame is thrown
     away as its bytes come in, counted in ``skipped``, and the next one is looked for. Belongs to one thread at a time.
     """
+
+    __slots__ = ("_buffer", "_closed", "_discard", "_due", "_on_error", "_skipped")
 
     def __init__(self, on_error: OnError) -> None:
         if on_error not in ("raise", "skip"):
@@ -126,6 +128,10 @@ class Framer:
         if self._closed:
             raise ClosedError(f"the {type(self).__name__} framer, after an error,")
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse: two framers would share what came in."""
+        raise TypeError(f"a {type(self).__name__} framer is not copied or pickled: make another one")
+
     # -- what a format defines
 
     def _next(self) -> SliceBuffer | None:
@@ -158,6 +164,8 @@ class FixedLength(Framer):
     b'ab'
     b'cd'
     """
+
+    __slots__ = ("_size",)
 
     def __init__(self, n: SupportsIndex) -> None:
         super().__init__("raise")
@@ -194,6 +202,8 @@ class Delimited(Framer):
     longer one may still match. ``limit`` counts the bytes before the separator. With ``keepends`` a frame has its
     separator. Skipping goes on behind the next separator.
     """
+
+    __slots__ = ("_keepends", "_limit", "_overlong", "_seeker", "_separators")
 
     def __init__(
         self, *seps: BytesLike, limit: SupportsIndex, keepends: bool = False, on_error: OnError = "raise"
@@ -263,6 +273,8 @@ class Lines(Delimited):
     ``limit`` counts the bytes of a line without its end.
     """
 
+    __slots__ = ()
+
     def __init__(self, limit: SupportsIndex, *, keepends: bool = False, on_error: OnError = "raise") -> None:
         super().__init__(b"\n", b"\r\n", limit=limit, keepends=keepends, on_error=on_error)
 
@@ -284,6 +296,8 @@ class LengthPrefixed(Framer):
     Skipping goes on behind the bad frame; a frame shorter than its header closes the framer even so: nobody knows
     where the next one begins.
     """
+
+    __slots__ = ("_byteorder", "_extra", "_header", "_limit", "_little", "_offset", "_size", "_strip")
 
     def __init__(
         self,
@@ -375,6 +389,8 @@ class VarintPrefixed(Framer):
     ``limit`` counts the bytes of a frame without its length. A length of more than 10 bytes or 64 bits is a FrameError
     that closes the framer even when skipping.
     """
+
+    __slots__ = ("_limit",)
 
     def __init__(self, limit: SupportsIndex, *, on_error: OnError = "raise") -> None:
         super().__init__(on_error)

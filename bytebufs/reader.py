@@ -176,6 +176,10 @@ class Reader:
             table = self._known_table = self._buffer._table()
         return table
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse: a reader belongs to its buffer."""
+        raise TypeError("a Reader is not copied or pickled: make another with buffer.reader()")
+
     # -- where it is
 
     @property

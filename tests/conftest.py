@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import unittest
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -24,6 +25,8 @@ settings.register_profile("ci", _COMMON, max_examples=150)
 settings.register_profile("long", _COMMON, max_examples=100_000)
 
 PROFILE: Final = os.environ.get("BYTEBUFS_PROFILE", "short")
+
+_SOURCE: Final = Path(__file__).parent.parent / "bytebufs"
 
 # Where Debian keeps what only root has on its path: nginx, tcpdump.
 _PATH: Final = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -43,7 +46,10 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every state machine its number of runs, whatever else its settings say."""
+    """Give every state machine its number of runs, whatever else its settings say; mark doctests of the source."""
+    for item in items:
+        if _SOURCE in item.path.parents:
+            item.add_marker(pytest.mark.checkout)
     machines = {item.cls for item in items if isinstance(item, pytest.Function) and item.cls is not None}
     for machine in machines:
         if issubclass(machine, unittest.TestCase) and isinstance(getattr(machine, "settings", None), settings):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bytebufs
-from bytebufs._audit import ASKED, HIDDEN, CopyAudit, _blocks, copy_audit, count_copy, no_copy
+from bytebufs._audit import ASKED, HIDDEN, CopyAudit, _blocks, copy_audit, count_copy, is_audited, no_copy
 from bytebufs.errors import CopyForbidden
 
 
@@ -334,3 +334,18 @@ def test_blocks_that_end_in_any_order_count_exactly_while_they_are_open(data: st
     with copy_audit() as last:
         count_copy("hex", 1)
     assert last.nbytes == 1
+
+
+def test_whether_anybody_counts() -> None:
+    assert not is_audited()
+    with copy_audit():
+        steps = counting_generator("hex")
+        next(steps)
+        assert is_audited()
+    steps.close()  # type: ignore[attr-defined]
+    assert not is_audited()
+    context = contextvars.Context()
+    with copy_audit():
+        assert not context.run(is_audited)
+        heir = contextvars.copy_context()
+    assert not heir.run(is_audited)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bytebufs._exporter import Exporter
@@ -43,3 +44,11 @@ def test_it_has_the_slot_and_an_heir_fills_it() -> None:
     exporter: Any = Exporter()
     with pytest.raises(NotImplementedError):
         memoryview(exporter)
+
+
+def test_numpy_is_told_what_to_write() -> None:
+    exporter: Any = Exporter()
+    with pytest.raises(TypeError, match=r"numpy takes no Exporter here: write numpy\.frombuffer"):
+        np.array(exporter)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        np.arange(3) - exporter

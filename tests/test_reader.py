@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
+import pickle
 import struct
 import sys
 import weakref
@@ -1497,3 +1498,9 @@ def test_no_more_than_some_hundred_formats_are_remembered() -> None:
     for k in range(600):
         assert layout_of(f">{k}s").size == k
     assert layout_of("<H") is layout_of("<H")
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
+def test_a_reader_is_not_copied(again: Callable[[Reader], object]) -> None:
+    with pytest.raises(TypeError, match="a Reader is not copied or pickled"):
+        again(SliceBuffer(b"abc").reader())

@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -30,6 +30,10 @@ SIZES = (10_000, 100_000, 1_000_000)
 # -- draining ------------------------------------------------------------------------------------------------
 
 
+SLACK: Final = 16
+"""Dead entries that a short table keeps."""
+
+
 def moved_while(b: CompositeBuffer, step: Callable[[], object]) -> int:
     """Empty a buffer step by step and return how many entries of its table were moved or overwritten for that."""
     table = b._index
@@ -39,7 +43,7 @@ def moved_while(b: CompositeBuffer, step: Callable[[], object]) -> int:
         step()
         cut = held - len(table.parts)
         moved += len(table.parts) if cut else table.head - head
-        assert table.head <= len(table.parts) - table.head + 8  # the dead never outweigh the living
+        assert table.head <= max(SLACK, len(table.parts) - table.head)  # the dead do not outweigh the living
     return moved
 
 
@@ -54,7 +58,7 @@ def test_draining_one_byte_parts_one_by_one_is_linear(count: int) -> None:  # de
     drained = time.perf_counter()
     sys.stdout.write(f"{count:>9} appends {appended - began:.3f} s, drained one by one {drained - appended:.3f} s\n")
     assert moved <= 2 * count
-    assert len(b._index.parts) == 0
+    assert len(b._index.parts) <= SLACK
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,18 @@ def strict_is_named(b: CompositeBuffer) -> None:
     no_copy(True)  # type: ignore[call-arg]
 
 
+@rejected
+def a_slice_has_no_heirs(_: CompositeBuffer) -> None:
+    class Heir(SliceBuffer):  # type: ignore[misc]
+        pass
+
+
+@rejected
+def a_composite_has_no_heirs(_: CompositeBuffer) -> None:
+    class Heir(CompositeBuffer):  # type: ignore[misc]
+        pass
+
+
 # -- refused by type checkers alone: an interpreted class cannot say so when it is run
 
 
@@ -275,14 +287,6 @@ def a_buffer_is_not_bytes(s: SliceBuffer, b: CompositeBuffer) -> None:
 def an_answer_that_may_not_be_there_yet_is_asked_for_first(b: CompositeBuffer) -> None:
     b.take_until(b"\n", limit=10).tobytes()  # type: ignore[union-attr]
     b.parse(Reader.u8, limit=10) + 1  # type: ignore[operator]
-
-
-class NoHeirOfSlice(SliceBuffer):  # type: ignore[misc]
-    pass
-
-
-class NoHeirOfComposite(CompositeBuffer):  # type: ignore[misc]
-    pass
 
 
 def a_base_buffer_neither_grows_nor_shrinks(b: BaseBuffer) -> None:

@@ -1,0 +1,257 @@
+"""The compiled build does what the pure one does: both answer the same probes, and what differs is documented.
+
+The wheels of both builds come from the folder that BYTEBUFS_WHEELS names (`make wheels`; `make test BUILD=...` sets
+it). Each is unpacked and asked in processes of its own, so the comparison is the same whichever build runs this.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pytest
+
+import bytebufs
+from bytebufs import COMPILED, Framer
+
+from . import build_probes
+
+PROBES: Final = Path(build_probes.__file__)
+PAGE: Final = Path(__file__).parent.parent / "docs" / "howto" / "installing.md"
+
+Outcome: TypeAlias = list[Any]
+
+
+# -- the two builds
+
+
+def _wheels() -> dict[str, Path]:
+    """Return the wheels that this interpreter can use, by build."""
+    folder = Path(os.environ.get("BYTEBUFS_WHEELS", os.devnull))
+    found = sorted(folder.glob("bytebufs-*.whl")) if folder.is_dir() else []
+    ours = f"-cp{sys.version_info.major}{sys.version_info.minor}-"
+    return {
+        "pure" if path.name.endswith("-py3-none-any.whl") else "compiled": path
+        for path in found
+        if path.name.endswith("-py3-none-any.whl") or ours in path.name
+    }
+
+
+def _ask(wheel: Path, folder: Path) -> Mapping[str, Any]:
+    """Unpack a wheel and have a new process of this interpreter answer the probes with it."""
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(folder)
+    run = subprocess.run(
+        [sys.executable, "-P", "-W", "error", str(PROBES), str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    answers: dict[str, Any] = json.loads(run.stdout)
+    return answers
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Any]]:
+    """What each build answers."""
+    wheels = _wheels()
+    missing = sorted({"compiled", "pure"} - wheels.keys())
+    if missing:
+        reason = f"no {' and no '.join(missing)} wheel in BYTEBUFS_WHEELS: run `make test BUILD=compiled`"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason} (under CI=true both builds have to be there)", pytrace=False)
+        pytest.skip(reason)
+    return {build: _ask(wheel, tmp_path_factory.mktemp(build)) for build, wheel in wheels.items()}
+
+
+# -- what differs
+
+_ARGUMENTS: Final = re.compile(
+    r"missing required|takes (at most|exactly|at least|no) |is an invalid keyword argument"
+    r"|argument for .* given by name|keywords must be strings"
+)
+_EXACT: Final = re.compile(r" object expected; got ")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One line of the page's list: the words that it begins with, and what it covers."""
+
+    words: str
+    covers: Callable[[str, Outcome, Outcome], bool]
+
+
+def _both_raise(pure: Outcome, compiled: Outcome, kind: str) -> bool:
+    return pure[:2] == compiled[:2] == ["raised", kind]
+
+
+def _raises(outcome: Outcome, kind: str) -> bool:
+    return outcome[:2] == ["raised", kind]
+
+
+def _numbered(outcome: Outcome) -> Outcome:
+    """Say 1 and 0 for the True and False of a sentence."""
+    sentence = re.sub(r"\bTrue\b", "1", re.sub(r"\bFalse\b", "0", outcome[2]))
+    return [*outcome[:2], sentence, *outcome[3:]]
+
+
+DIFFERENCES: Final = (
+    Difference(
+        "Wrong calls",
+        lambda name, pure, compiled: _both_raise(pure, compiled, "TypeError") and bool(_ARGUMENTS.search(compiled[2])),
+    ),
+    Difference(
+        "Flags, names and formats",
+        lambda name, pure, compiled: _raises(compiled, "TypeError") and bool(_EXACT.search(compiled[2])),
+    ),
+    Difference(
+        "True and False as sizes",
+        lambda name, pure, compiled: pure[0] == "raised" and pure != _numbered(pure) == compiled,
+    ),
+    Difference(
+        "Methods called on another type",
+        lambda name, pure, compiled: name.endswith(" of another") and _raises(compiled, "TypeError"),
+    ),
+    Difference(
+        "Setting a property",
+        lambda name, pure, compiled: (
+            bool(re.search(r"^del | = 1$", name)) and _both_raise(pure, compiled, "AttributeError")
+        ),
+    ),
+    Difference(
+        "Documentation at run time",
+        lambda name, pure, compiled: bool(re.search(r" (has a docstring|is annotated|is a function)$", name)),
+    ),
+    Difference(
+        "Iterators",
+        lambda name, pure, compiled: name.startswith("isgenerator"),
+    ),
+    Difference(
+        "Bare objects",
+        lambda name, pure, compiled: name.endswith((".__new__", ".__init__ again")),
+    ),
+)
+
+
+def _differing(answers: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Outcome, Outcome]]:
+    pure, compiled = answers["pure"]["outcomes"], answers["compiled"]["outcomes"]
+    for name in pure:
+        if pure[name] != compiled[name]:
+            yield name, pure[name], compiled[name]
+
+
+def test_each_wheel_is_the_build_that_it_says(answers: Mapping[str, Mapping[str, Any]]) -> None:
+    assert {build: answer["compiled"] for build, answer in answers.items()} == {"compiled": True, "pure": False}
+
+
+def test_both_builds_are_asked_the_same(answers: Mapping[str, Mapping[str, Any]]) -> None:
+    asked = {build: set(answer["outcomes"]) for build, answer in answers.items()}
+    assert asked["pure"] == asked["compiled"]
+    assert len(asked["pure"]) > 20_000
+
+
+def test_whatever_differs_is_documented(answers: Mapping[str, Mapping[str, Any]]) -> None:
+    unknown = [
+        f"{name}\n    pure:     {pure}\n    compiled: {compiled}"
+        for name, pure, compiled in _differing(answers)
+        if not any(difference.covers(name, pure, compiled) for difference in DIFFERENCES)
+    ]
+    assert not unknown, f"{len(unknown)} differences, such as\n" + "\n".join(unknown[:10])
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda difference: difference.words)
+def test_what_is_documented_differs(answers: Mapping[str, Mapping[str, Any]], difference: Difference) -> None:
+    assert any(difference.covers(*found) for found in _differing(answers))
+
+
+def test_what_must_never_be_raised_is_not(answers: Mapping[str, Mapping[str, Any]]) -> None:
+    never = {"OverflowError", "SystemError", "AssertionError", "RecursionError", "NotImplementedError"}
+    raised = [
+        (build, name, outcome)
+        for build, answer in answers.items()
+        for name, outcome in answer["outcomes"].items()
+        if (outcome[0] == "raised" and outcome[1] in never) or "broken" in str(outcome[-1])
+    ]
+    assert raised == []
+
+
+@pytest.mark.parametrize("build", ["compiled", "pure"])
+def test_threads_that_read_one_slice_get_the_answers_of_one(
+    answers: Mapping[str, Mapping[str, Any]], build: str
+) -> None:
+    kind, (_, _digest, all_equal, _some), _subject = answers[build]["outcomes"]["eight threads"]
+    assert (kind, all_equal) == ("returned", "True")
+
+
+@pytest.mark.parametrize("build", ["compiled", "pure"])
+@pytest.mark.parametrize("name", ["SliceBuffer", "CompositeBuffer", "Reader", "Lines", "BaseBuffer", "Framer"])
+def test_nobody_derives_from_a_final_class(answers: Mapping[str, Mapping[str, Any]], build: str, name: str) -> None:
+    outcome = answers[build]["outcomes"][f"subclass {name}"]
+    assert outcome[:3] == ["raised", "TypeError", f"{name} is final: hold one, do not derive from it"]
+
+
+@pytest.mark.parametrize("build", ["compiled", "pure"])
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="memoryview() asks for __buffer__ from 3.12 on")
+@pytest.mark.parametrize(
+    "protocol", ["memoryview", "join", "sha256", "crc32", "compress", "frombuffer", "sendall", "os.write", "BytesIO"]
+)
+def test_one_part_goes_where_bytes_go(answers: Mapping[str, Mapping[str, Any]], build: str, protocol: str) -> None:
+    outcomes = answers[build]["outcomes"]
+    assert outcomes[f"one part: {protocol}"][0] == "returned"
+    # b"".join says in its own words that this is no bytes-like object.
+    assert outcomes[f"many parts: {protocol}"][1] == ("TypeError" if protocol == "join" else "Fragmented")
+
+
+# -- the probes themselves
+
+_MARKS: Final = {"KEYWORD_ONLY": "*", "VAR_POSITIONAL": "+"}
+
+
+def _public(subject: object) -> set[str]:
+    return {name for name in dir(subject) if not name.startswith("_") and callable(getattr(subject, name))}
+
+
+@pytest.mark.parametrize("kind", build_probes.SUBJECTS)
+def test_every_public_method_is_probed(kind: str) -> None:
+    if kind != "writable":
+        assert set(build_probes.METHODS[kind]) == _public(build_probes.SUBJECTS[kind]())
+
+
+@pytest.mark.skipif(COMPILED, reason="signatures are those of the source")
+@pytest.mark.parametrize("kind", build_probes.SUBJECTS)
+def test_every_parameter_is_probed(kind: str) -> None:
+    subject = build_probes.SUBJECTS[kind]()
+    for method, wanted in build_probes.METHODS[kind].items():
+        parameters = inspect.signature(getattr(subject, method)).parameters.values()
+        named = [_MARKS.get(parameter.kind.name, "") + parameter.name for parameter in parameters]
+        assert [name for name in wanted if name != "+more"] == named, f"{kind}.{method}"
+
+
+def test_every_class_is_probed() -> None:
+    classes = {
+        value
+        for name in bytebufs.__all__
+        if isinstance(value := getattr(bytebufs, name), type) and not issubclass(value, Exception)
+    }
+    compiled = {cls.__module__ for cls in build_probes.CLASSES}
+    assert {cls for cls in classes if cls.__module__ in compiled} == set(build_probes.CLASSES)
+    made = {type(make()) for make in build_probes.SUBJECTS.values()}
+    assert {cls for cls in classes if issubclass(cls, Framer) and cls is not Framer} <= made
+
+
+def test_the_page_lists_what_differs() -> None:
+    section = PAGE.read_text(encoding="utf-8").partition("## Where the two builds differ")[2].partition("\n## ")[0]
+    assert re.findall(r"^- \*\*(.+?)\.?\*\*", section, re.MULTILINE) == [each.words for each in DIFFERENCES]

@@ -1,0 +1,245 @@
+"""What is built where: compiled with a C compiler, pure without, and never a failure for want of one.
+
+The build backend is run as pip runs it, in processes of their own and in a copy made from the sdist, but with this
+environment's setuptools and mypy. One module stands for all that are compiled: the whole package takes a minute,
+and the gate does that, and what needs a network: pip in an environment without a compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+pytestmark = pytest.mark.checkout
+
+ROOT: Final = Path(__file__).parent.parent
+INTO_AN_SDIST: Final = ("_build", "bytebufs", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+CALL: Final = """
+import sys
+sys.path.insert(0, "_build")
+import backend
+print(getattr(backend, sys.argv[1])(*sys.argv[2:]))
+"""
+PURE: Final = "bytebufs-{version}-py3-none-any.whl"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a hook of the backend answered, and what it said meanwhile."""
+
+    answer: str
+    said: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that are about this package."""
+        return [line for line in self.said.splitlines() if line.startswith("bytebufs:")]
+
+
+def call(folder: Path, hook: str, *arguments: str, environ: Mapping[str, str] | None = None) -> Run:
+    """Call a hook in a folder as pip does: in a process of its own."""
+    clean = {key: value for key, value in os.environ.items() if key not in {"BYTEBUFS_PURE", "CC", "CFLAGS"}}
+    run = subprocess.run(
+        [sys.executable, "-c", CALL, hook, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+        cwd=folder,
+        env={**clean, **(environ or {})},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return Run(run.stdout.splitlines()[-1], run.stdout + run.stderr)
+
+
+def members(wheel: Path) -> set[str]:
+    """Return what a wheel holds, its own papers left out."""
+    with zipfile.ZipFile(wheel) as packed:
+        return {name for name in packed.namelist() if ".dist-info/" not in name}
+
+
+def shared_objects(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix in {".so", ".pyd", ".c", ".o"} or path.name == "build"]
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, made from a copy of the tree."""
+    folder = tmp_path_factory.mktemp("tree")
+    for name in INTO_AN_SDIST:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    out = tmp_path_factory.mktemp("sdist")
+    made = out / call(folder, "build_sdist", str(out)).answer
+    assert shared_objects(folder) == []
+    return made
+
+
+@pytest.fixture
+def source(sdist: Path, tmp_path: Path) -> Path:
+    """The unpacked source distribution, with one module left to compile."""
+    with tarfile.open(sdist) as packed:
+        packed.extractall(tmp_path / "source", filter="data")
+    [folder] = (tmp_path / "source").iterdir()
+    setup = folder / "setup.py"
+    whole = setup.read_text(encoding="utf-8")
+    first = re.search(r'COMPILED = \[\s*("\w+")', whole)
+    assert first
+    setup.write_text(re.sub(r"COMPILED = \[.*?\]", f"COMPILED = [{first[1]}]", whole, flags=re.DOTALL))
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def pure_name(sdist: Path) -> str:
+    return PURE.format(version=sdist.name.removeprefix("bytebufs-").removesuffix(".tar.gz"))
+
+
+def wants_mypy(run: Run) -> bool:
+    return "mypy" in run.answer
+
+
+def assert_builds_pure(source: Path, sdist: Path, out: Path, environ: Mapping[str, str], why: str) -> None:
+    """Demand a pure wheel, nothing left behind, and one line that says why."""
+    run = call(source, "build_wheel", str(out), environ=environ)
+    assert run.answer == pure_name(sdist)
+    assert [path.name for path in out.iterdir()] == [run.answer]
+    [line] = [line for line in run.lines if "pure" in line]
+    assert line.startswith("bytebufs: building pure Python, ")
+    assert why in line
+    assert shared_objects(source) == []
+    assert members(out / run.answer) == package_files(source)
+
+
+def package_files(folder: Path) -> set[str]:
+    return {
+        str(path.relative_to(folder))
+        for path in (folder / "bytebufs").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+# -- without a compiler
+
+
+def test_without_a_compiler_it_is_pure_and_says_so(source: Path, sdist: Path, out: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    environ = {"PATH": str(empty)}
+    assert not wants_mypy(call(source, "get_requires_for_build_wheel", environ=environ))
+    assert_builds_pure(source, sdist, out, environ, "does not run")
+
+
+def test_pure_is_what_one_gets_who_asks_for_it(source: Path, sdist: Path, out: Path) -> None:
+    environ = {"BYTEBUFS_PURE": "1"}
+    assert not wants_mypy(call(source, "get_requires_for_build_wheel", environ=environ))
+    assert_builds_pure(source, sdist, out, environ, "BYTEBUFS_PURE is set")
+
+
+@pytest.mark.parametrize("environ", [{"CFLAGS": "--no-such-flag"}, {"CC": "false"}], ids=["CFLAGS", "CC"])
+def test_a_compiler_that_fails_is_none(source: Path, sdist: Path, out: Path, environ: dict[str, str]) -> None:
+    assert not wants_mypy(call(source, "get_requires_for_build_wheel", environ=environ))
+    assert_builds_pure(source, sdist, out, environ, "cannot compile against Python.h")
+
+
+@pytest.mark.needs("cc")
+def test_a_compiler_that_fails_only_at_work_is_none(source: Path, sdist: Path, out: Path, tmp_path: Path) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text('#!/bin/sh\ncase "$*" in *probe.c*) exec cc "$@";; esac\necho "no space left" >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    environ = {"CC": str(compiler)}
+    assert wants_mypy(call(source, "get_requires_for_build_wheel", environ=environ))
+    assert_builds_pure(source, sdist, out, environ, "compiling failed: ")
+
+
+@pytest.mark.needs("cc")
+def test_without_mypyc_it_is_pure(source: Path, sdist: Path, out: Path, tmp_path: Path) -> None:
+    """Where requirements are not installed for the build (`--no-build-isolation`)."""
+    (tmp_path / "mypyc.py").write_text('raise ImportError("no mypyc here")\n')
+    assert_builds_pure(source, sdist, out, {"PYTHONPATH": str(tmp_path)}, "no mypyc here")
+
+
+@pytest.mark.needs("cc")
+def test_what_mypyc_refuses_is_pure(source: Path, sdist: Path, out: Path) -> None:
+    for module in (source / "bytebufs").glob("*.py"):
+        if f'"{module.stem}"' in (source / "setup.py").read_text(encoding="utf-8"):
+            module.write_text(module.read_text(encoding="utf-8") + "\n_wrong: int = 'text'\n", encoding="utf-8")
+    assert_builds_pure(source, sdist, out, {}, "compiling failed: SystemExit")
+
+
+# -- with one
+
+
+@pytest.mark.needs("cc")
+def test_with_a_compiler_it_is_compiled(source: Path, out: Path) -> None:
+    assert wants_mypy(call(source, "get_requires_for_build_wheel"))
+    run = call(source, "build_wheel", str(out))
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    platform = re.sub(r"[-.]", "_", sysconfig.get_platform())
+    assert run.answer.endswith(f"-{tag}-{tag}-{platform}.whl")
+    assert run.lines == ["bytebufs: compiling 1 modules"]
+    held = members(out / run.answer)
+    assert package_files(source) < held
+    assert all(name.endswith((".so", ".pyd")) for name in held - package_files(source))
+    assert shared_objects(source) == []
+
+
+# -- whatever there is
+
+
+@pytest.mark.parametrize("hook", ["get_requires_for_build_editable", "get_requires_for_build_sdist"])
+def test_only_a_wheel_wants_mypy(source: Path, hook: str) -> None:
+    assert not wants_mypy(call(source, hook))
+
+
+def test_an_editable_install_is_pure(source: Path, out: Path) -> None:
+    run = call(source, "build_editable", str(out))
+    assert run.lines == ["bytebufs: building pure Python, an editable install stays so"]
+    assert not [name for name in members(out / run.answer) if name.endswith((".so", ".pyd"))]
+    assert shared_objects(source) == []
+
+
+def test_an_sdist_has_all_that_building_takes(sdist: Path) -> None:
+    with tarfile.open(sdist) as packed:
+        held = {name.partition("/")[2] for name in packed.getnames()}
+    assert {"setup.py", "_build/backend.py", "pyproject.toml", "LICENSE", "README.md"} <= held
+    assert package_files(ROOT) <= held
+    assert not [name for name in held if name.endswith((".so", ".pyd", ".c"))]
+
+
+def test_the_pure_wheel_works_by_itself(sdist: Path, source: Path, out: Path) -> None:
+    name = call(source, "build_wheel", str(out), environ={"BYTEBUFS_PURE": "1"}).answer
+    assert name == pure_name(sdist)
+    with zipfile.ZipFile(out / name) as packed:
+        packed.extractall(out)
+    program = "import bytebufs; print(bytebufs.__file__, bytebufs.COMPILED, bytebufs.SliceBuffer(b'abc')[1:])"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(out)},
+    )
+    where = out / "bytebufs" / "__init__.py"
+    assert run.stdout.strip() == f"{where} False <SliceBuffer: 2 bytes in 1 part: b'bc'>"
