@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-__all__ = ["read_socket", "scratch_file"]
+__all__ = ["MEMORY", "connect_reader", "read_socket", "scratch_file"]
 
 _READER: Final = """
 import socket, sys
@@ -22,12 +22,17 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
         pass
 """
 
-_MEMORY: Final = Path("/dev/shm")
+MEMORY: Final = Path("/dev/shm")
 """A file system in memory, where there is one: a disk's noise is not what is measured."""
 
 
 @cache
 def read_socket() -> socket.socket:
+    """Return such a connection, the same for all."""
+    return connect_reader()
+
+
+def connect_reader() -> socket.socket:
     """Return a blocking TCP connection within this machine; a process of its own reads it until it is closed."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         reader = subprocess.Popen([sys.executable, "-ISc", _READER, str(server.getsockname()[1])])
@@ -40,5 +45,5 @@ def read_socket() -> socket.socket:
 @cache
 def scratch_file() -> int:
     """Return a descriptor of a file that nobody else sees, open for as long as this process lives."""
-    with tempfile.TemporaryFile(dir=_MEMORY if _MEMORY.is_dir() else None) as file:
+    with tempfile.TemporaryFile(dir=MEMORY if MEMORY.is_dir() else None) as file:
         return os.dup(file.fileno())

@@ -1,7 +1,8 @@
 """Send a message that lies in parts to a socket and to a file.
 
-All start from the parts and leave them as they are; nobody pays for having made the list or the buffer. The file is
-written over again and again, so that its pages are there.
+All start from the parts and leave them as they are; nobody pays for having made the list or the buffer. The Outbox is
+given the whole buffer each time, and sends it turn by turn. The file is written over again and again, so that its pages
+are there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from functools import lru_cache, partial
 from itertools import product
 from typing import Final
 
-from bytebufs import CompositeBuffer, flush
+from bytebufs import CompositeBuffer, Outbox, flush
+from bytebufs.flushing import Sink
 
 from . import _layouts, _sinks
 from ._harness import MIB, OURS, Action, Cell, Contender, cost_of, size_name
@@ -26,8 +28,12 @@ IOV_MAX: Final = 1024
 MOST_CALLS: Final = 1 << 14
 """A call for each part takes seconds beyond these many parts, and everybody knows how it ends."""
 
+COALESCE_BELOW: Final = 2 << 10
+"""Between 1 KiB, where joining is the cheaper way, and 4 KiB, where an entry for each part is."""
+
 FLUSH: Final = "flush"
-JOINED_FLUSH: Final = "flush, joined first"
+COALESCED: Final = "flush, coalescing"
+OUTBOX: Final = "Outbox"
 WRITEV: Final = "os.writev"
 JOIN: Final = "join and write"
 REFERENCE: Final = "reference"
@@ -50,7 +56,8 @@ def _cell(sink: str, part: int, total: int) -> Cell:
         contenders,
         [
             cost_of(FLUSH, WRITEV, 1.05 if part >= 4096 else 2),
-            cost_of(JOINED_FLUSH, JOIN, 1.05),
+            cost_of(COALESCED, JOIN, 1.05),
+            cost_of(OUTBOX, FLUSH, 1.05),
         ],
     )
 
@@ -63,16 +70,26 @@ def _message(part: int, total: int) -> tuple[list[bytes], CompositeBuffer]:
 
 def _to_socket(parts: list[bytes], buffer: CompositeBuffer) -> list[Contender]:
     sink = _sinks.read_socket()
+    outbox = Outbox()
     batches = _batched(parts)
     contenders: dict[str, tuple[str, Action]] = {
         FLUSH: (OURS, lambda: flush(buffer, sink)),
-        JOINED_FLUSH: (OURS, lambda: flush(buffer.contiguous(), sink)),
+        COALESCED: (OURS, lambda: flush(buffer, sink, coalesce_below=COALESCE_BELOW)),
+        OUTBOX: (OURS, lambda: _through(outbox, buffer, sink)),
         WRITEV: ("rival", lambda: _writev(sink.fileno(), batches)),
         JOIN: ("rival", lambda: _sendall(sink.sendall, b"".join(parts))),
     }
     if len(parts) <= MOST_CALLS:
         contenders["sendall each"] = (REFERENCE, lambda: sum([_sendall(sink.sendall, part) for part in parts]))
     return _made(contenders)
+
+
+def _through(outbox: Outbox, buffer: CompositeBuffer, sink: Sink) -> int:
+    outbox.put(buffer)
+    total = outbox.flush(sink)
+    while outbox.pending:
+        total += outbox.flush(sink)
+    return total
 
 
 def _sendall(sendall: Callable[[bytes], None], data: bytes) -> int:
@@ -82,6 +99,7 @@ def _sendall(sendall: Callable[[bytes], None], data: bytes) -> int:
 
 def _to_file(parts: list[bytes], buffer: CompositeBuffer) -> list[Contender]:
     fd = _sinks.scratch_file()
+    outbox = Outbox()
     batches = _batched(parts)
 
     def again(send: Callable[[], int]) -> Callable[[], int]:
@@ -93,7 +111,8 @@ def _to_file(parts: list[bytes], buffer: CompositeBuffer) -> list[Contender]:
 
     contenders: dict[str, tuple[str, Action]] = {
         FLUSH: (OURS, again(lambda: flush(buffer, fd))),
-        JOINED_FLUSH: (OURS, again(lambda: flush(buffer.contiguous(), fd))),
+        COALESCED: (OURS, again(lambda: flush(buffer, fd, coalesce_below=COALESCE_BELOW))),
+        OUTBOX: (OURS, again(lambda: _through(outbox, buffer, fd))),
         WRITEV: ("rival", again(lambda: _writev(fd, batches))),
         JOIN: ("rival", again(lambda: _write(fd, b"".join(parts)))),
     }

@@ -2,8 +2,8 @@
 
 Two kinds of rivals. *Buffers* are classes that somebody else wrote and that offer "append" and "take" by whatever name.
 *Loops* are written out where the stream is read, around what the language has, with no call of a method in Python.
-Each hands on what its users get: ``bytes``, a ``bytearray`` if it is cut from one, a SliceBuffer here. All are driven as
-who wants speed would: methods are looked up once, and what is at hand is counted, not asked for.
+Each hands on what its users get: ``bytes``, a ``bytearray`` if it is cut from one, a SliceBuffer here. All are driven
+as who wants speed would: methods are looked up once, and what is at hand is counted, not asked for.
 """
 
 from __future__ import annotations

@@ -19,8 +19,20 @@ from .errors import (
 from .files import FileRegion, MappedFile, allocate
 from .flushing import flush
 from .framing import Delimited, FixedLength, Framer, LengthPrefixed, Lines, VarintPrefixed
+from .outbox import Outbox
 from .reader import Reader
 from .slice_buffer import SliceBuffer
+from .transferring import Transferred, transfer
+
+
+def _refuse_heirs(cls: type) -> None:
+    raise TypeError(f"{cls.__mro__[1].__name__} is final: hold one, do not derive from it")
+
+
+# Nobody can derive from these in the compiled build, so nobody may in the other. `@final` tells only type checkers.
+for _final in (BaseBuffer, CopyAudit, Framer, Reader):
+    _final.__init_subclass__ = classmethod(_refuse_heirs)  # type: ignore[assignment]
+del _final
 
 __all__ = [
     "COMPILED",
@@ -43,9 +55,11 @@ __all__ = [
     "LimitExceeded",
     "Lines",
     "MappedFile",
+    "Outbox",
     "Part",
     "Reader",
     "SliceBuffer",
+    "Transferred",
     "TruncatedFile",
     "Underrun",
     "VarintPrefixed",
@@ -53,4 +67,5 @@ __all__ = [
     "copy_audit",
     "flush",
     "no_copy",
+    "transfer",
 ]

@@ -1,14 +1,17 @@
 """Handing a message to a sink: a descriptor, a file, a socket, or anything with ``send`` or ``write``.
 
-Two halves. :class:`Plan` is pure: it knows which bytes come next and nothing of descriptors. The rest
-makes the calls, by these rules:
+:class:`Plan` in ``_plan.py`` knows which bytes come next. This module makes the calls, by these rules:
 
-1. Peek, call, advance by what the sink took. ``gather`` changes nothing, so a call that was refused
-   is made again with the same bytes.
-2. A kind of sink has a ladder of calls, the gathering one first. A rung that the platform lacks, or that
-   refuses before any byte went out, gives way to the next; after a byte it never does.
-3. "Not now" is waited for on the sink's descriptor, any other error is raised as it came, with the number
+1. Each kind of sink is a Channel, with a gathering call and, if it can, one that sends a range of a file. One that the
+   platform lacks, or that is refused before it has ever been accepted, gives way to a simpler one; later it never does.
+2. "Not now" is waited for on the sink's descriptor, any other error is raised as it came, with the number
    of bytes that went before it.
+3. A file is asked whether it is whole before memory is sent that may announce it. One that ends too early all the same
+   is TruncatedFile: nothing is padded, and nothing is tried again.
+4. On TCP what stands before a file is held back for it (MSG_MORE), and if something follows the file, everything is
+   (TCP_CORK). Whatever happens, it is let go at the end: held back, it would wait for 200 ms.
+
+Sources: sendmsg(2), writev(2), sendfile(2), tcp(7).
 """
 
 from __future__ import annotations
@@ -20,32 +23,45 @@ import selectors
 import socket
 import sys
 import time
-from bisect import bisect_right
-from itertools import accumulate, islice
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, SupportsIndex, TypeAlias, cast, final
 
-from ._parts import byte_view
-from .base_buffer import BaseBuffer, BytesLike
-from .errors import BrokenSink
+from mypy_extensions import mypyc_attr
+
+from ._audit import count_copy
+from ._parts import LazyOwner, Run, memory_view, size_of
+from ._plan import CALL_MAX, IOV_MAX, Plan, in_one_batch
+from .base_buffer import BaseBuffer, Part
+from .errors import BrokenSink, BytebufsError, TruncatedFile
+from .slice_buffer import SliceBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
-__all__ = ["CALL_MAX", "IOV_MAX", "Piece", "Plan", "Sender", "Sink", "Writer", "flush"]
+    from ._plan import Piece
 
-IOV_MAX: Final = 1024
-"""Entries a call: UIO_MAXIOV of Linux, IOV_MAX of macOS and the BSDs. One more is EINVAL or EMSGSIZE."""
+__all__ = ["Channel", "Sender", "Sink", "Writer", "channel_to", "flush", "offer", "send_some"]
 
-CALL_MAX: Final = 1 << 30
-"""Bytes a call. Linux silently takes no more than 0x7ffff000, macOS and the BSDs refuse more than INT_MAX."""
+# The answers of a call that is not there, cannot take this kind of descriptor, or takes fewer entries (16 on some
+# systems): a simpler one will do. sendfile(2) says to fall back on EINVAL and ENOSYS.
+_REFUSED: Final = frozenset([errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EMSGSIZE, errno.ENOTSOCK])
 
-# The answers of a call that is not there, or takes fewer entries (16 on some systems): a simpler one will do.
-_REFUSED: Final = frozenset([errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EMSGSIZE])
+_CHUNK: Final = 1 << 16
+"""Bytes of a file read at a time where it cannot be sent from where it lies (Python's own sendfile reads 8 KiB)."""
+
+_NOSIGNAL: Final[int] = getattr(socket, "MSG_NOSIGNAL", 0)
+_MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
+_CORK: Final[int] = getattr(socket, "TCP_CORK", -1)
+
+# The number itself: socket.type makes an enum of it, which costs more than all else here.
+_TYPE_OF: Final = socket.SocketType.__dict__["type"].__get__
+_STREAM: Final = int(socket.SOCK_STREAM)
+
+_FILES: Final = (io.FileIO, io.BufferedWriter, io.BufferedRandom)
+
+_NOTHING: Final = memoryview(b"")
 
 # poll where there is one: select takes no descriptor above 1 023. (subprocess chooses alike.)
 _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
-
-_T = TypeVar("_T")
 
 
 class Writer(Protocol):
@@ -64,65 +80,8 @@ class Sender(Protocol):
 
 Sink: TypeAlias = "int | Writer | Sender"
 
-# Whole bytes objects go to the kernel as they are: making a view of one costs several times its iovec entry.
-Piece: TypeAlias = "bytes | memoryview"
 
-# One rung of a ladder: offered a batch, it says how many bytes of its front were taken.
-_Call: TypeAlias = "Callable[[list[Piece]], int]"
-
-
-class Plan:
-    """Which bytes of a message go next: at most ``iov_max`` pieces and ``call_max`` bytes a call.
-
-    Pieces are taken from the iterable as they are needed, empty ones left out, and let go of once they went:
-
-        pieces   |abc|defgh|ij|...        position 4: "abcd" went
-        window       |defgh|ij|           at most iov_max pieces
-        bounds       3     8  10          where they begin, and where the last one ends
-        gather()      |efgh|ij|           clipped at both ends, no gaps
-
-    A sink that takes a few bytes a call must not cost a whole batch each time. So a call offers at most
-    twice the pieces that the last one finished, and ``SLACK``: those offered in all are at most twice the
-    pieces there are, plus ``iov_max``, plus ``SLACK`` a call.
-    """
-
-    SLACK: Final = 8
-
-    def __init__(self, pieces: Iterable[Piece], *, iov_max: int = IOV_MAX, call_max: int = CALL_MAX) -> None:
-        self.position = 0  # bytes that went
-        self._iov_max = iov_max
-        self._call_max = call_max
-        self._width = iov_max
-        self._coming: Iterator[Piece] = filter(None, pieces)
-        self._window: list[Piece] = []
-        self._bounds = [0]
-
-    def gather(self) -> list[Piece]:
-        """Return the pieces to offer next, none at the end; the same ones until ``advance`` is called."""
-        self._fill()
-        width = min(self._width, len(self._window))
-        stop = bisect_right(self._bounds, self.position + self._call_max, 1, width + 1) - 1
-        batch = self._window[: stop or 1]  # a first piece that is too long for a call is cut below
-        if batch:
-            start = self.position - self._bounds[0]
-            batch[0] = memoryview(batch[0])[start : start + self._call_max]
-        return batch
-
-    def advance(self, taken: int) -> None:
-        """Move past the first ``taken`` bytes of what ``gather`` returned: any number of them."""
-        self.position += taken
-        gone = bisect_right(self._bounds, self.position) - 1
-        del self._window[:gone], self._bounds[:gone]
-        self._width = min(self._iov_max, 2 * gone + self.SLACK)
-
-    def _fill(self) -> None:
-        fresh = list(islice(self._coming, max(0, self._width - len(self._window))))
-        if fresh:
-            self._window += fresh
-            self._bounds += accumulate(map(len, fresh), initial=self._bounds.pop())
-
-
-def flush(buffer: BytesLike, sink: Sink) -> int:
+def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int:
     """Send all of ``buffer`` to ``sink``, blocking, and return its length in bytes. Consumes nothing.
 
     ``sink`` is one of
@@ -133,6 +92,14 @@ def flush(buffer: BytesLike, sink: Sink) -> int:
     - anything else with ``send`` or ``write``, such as TLS sockets and gzip files: a call for each part, over
       TLS a record for each. What such a sink buffers stays with it until its own ``flush``.
 
+    A FileRegion goes by ``sendfile``, so that its bytes never enter the process; into TLS and other objects, and where
+    the system refuses (files opened for appending), it is read 64 KiB at a time (counted as "fallback"), and if it is
+    ``stable`` everywhere (counted as "stable"). Over TCP what stands before and behind a file shares its segments. A
+    descriptor is written to without such care: where it is a socket's, give the socket.
+
+    ``coalesce_below`` joins neighbours that are smaller on the average into blocks of at most 64 KiB before they go
+    (counted as "coalesce"): where parts have a few hundred bytes, one copy costs less than an entry for each.
+
     A sink in non-blocking mode is waited for. A call takes at most 1 024 parts and 1 GiB; the message may
     have any number of parts, of any size. An empty buffer makes no call at all.
 
@@ -141,128 +108,110 @@ def flush(buffer: BytesLike, sink: Sink) -> int:
     set: so many bytes from the front went. Send ``buffer[error.bytes_flushed:]`` to go on. Where an exception
     cuts a call short (KeyboardInterrupt, or any error over TLS) it is the least that went: the position of
     the sink is then unknown. BrokenSink if a sink says that it took nothing, or more than it was given.
+    TruncatedFile if a file has shrunk: before the memory in front of it is sent, else where it ends.
+    RuntimeError if the buffer is changed meanwhile.
 
     A broken connection ends the process if SIGPIPE is at its default action, which Python changes at its
-    start; not so on the sockets that go by ``sendmsg``.
+    start; what goes by ``sendmsg`` never does.
 
-    Complexity: linear in parts and calls, however little a call takes. Copies: nothing.
-    Sources: writev(2), sendmsg(2), PEP 475.
+    Complexity: linear in parts and calls, however little a call takes. Copies: nothing but what is said above.
+    Sources: writev(2), sendmsg(2), sendfile(2), tcp(7), PEP 475.
     """
-    send_by = _kind_of(sink)
-    pieces = buffer._pieces() if isinstance(buffer, BaseBuffer) else [byte_view(buffer)]
-    plan = Plan(pieces)
+    channel = channel_to(sink)
+    source = buffer if isinstance(buffer, BaseBuffer) else SliceBuffer(buffer)
+    below = size_of(coalesce_below)
+    size = source._stop - source._start
+    if not size:
+        return 0
+    batch = in_one_batch(source, below)
+    taken = offer(batch, channel) if batch else 0
+    if taken == size:
+        return size
+    plan = Plan(source, iov_max=channel.iov_max, coalesce_below=below)
     try:
-        if any(pieces):
-            send_by(plan)
+        if taken:
+            plan.resume(batch, taken)
+        _send_all(plan, channel)
     except BaseException as error:
-        error.bytes_flushed = plan.position  # type: ignore[attr-defined]  # the documented way to resume
+        error.bytes_flushed = max(plan.position, taken)  # type: ignore[attr-defined]  # the documented way to resume
         raise
-    return plan.position
+    return size
 
 
-def _kind_of(sink: Sink) -> Callable[[Plan], None]:
-    """Choose how ``sink`` takes bytes, without calling it. A subclass that changes the calls gets its own."""
-    if isinstance(sink, int):
-        return lambda plan: _to_descriptor(sink, plan)
-    if type(sink) is io.FileIO:
-        return lambda plan: _to_descriptor(sink.fileno(), plan)
-    if isinstance(sink, io.BufferedWriter | io.BufferedRandom) and _is_plain_file(sink):
-        return lambda plan: _to_buffered_file(sink, plan)
-    if isinstance(sink, io.TextIOBase):
-        raise TypeError(f"flush sends bytes, and {sink!r} takes text: open it in binary mode, or give its .buffer")
-    if isinstance(sink, socket.socket):
-        if sink.type != socket.SOCK_STREAM:
-            raise TypeError(
-                f"flush wants a stream socket, not {sink!r}: send it a message with sock.sendmsg(buffer.views())"
-            )
-        if _is_plain_socket(sink):
-            return lambda plan: _to_socket(sink, plan)
-    call = getattr(sink, "send", None) or getattr(sink, "write", None)
-    if call is None:
-        raise TypeError(
-            "flush wants a descriptor, a binary file, a stream socket or an object with send or write, "
-            f"not {type(sink).__name__}"
-        )
-    return lambda plan: _to_object(sink, call, plan)
-
-
-def _is_plain_file(file: io.BufferedWriter | io.BufferedRandom) -> bool:
-    return type(file) in {io.BufferedWriter, io.BufferedRandom} and type(file.raw) is io.FileIO
-
-
-def _is_plain_socket(sock: socket.socket) -> bool:
-    """Whether the system's own calls are behind it: TLS sockets and others override them."""
-    return all(getattr(type(sock), name, None) is getattr(socket.socket, name, None) for name in ("send", "sendmsg"))
-
-
-def _to_descriptor(fd: int, plan: Plan) -> None:
-    ladder: list[_Call] = [lambda batch: os.write(fd, batch[0])]
-    if hasattr(os, "writev"):
-        ladder.insert(0, lambda batch: os.writev(fd, batch))
-    _send_all(plan, fd, ladder)
-
-
-def _to_buffered_file(file: io.BufferedWriter | io.BufferedRandom, plan: Plan) -> None:
-    # Emptied, such a file asks the descriptor where it stands before it goes on: what comes now does no harm.
-    _patiently(file, file.flush)
-    _to_descriptor(file.fileno(), plan)
-
-
-def _to_socket(sock: socket.socket, plan: Plan) -> None:
-    flags = getattr(socket, "MSG_NOSIGNAL", 0)
-    ladder: list[_Call] = [lambda batch: sock.send(batch[0], flags)]
-    if hasattr(sock, "sendmsg"):
-        ladder.insert(0, lambda batch: sock.sendmsg(batch, (), flags))
-    _send_all(plan, sock, ladder, timeout=sock.gettimeout())
-
-
-def _to_object(sink: object, call: Callable[[memoryview], object], plan: Plan) -> None:
-    timeout = sink.gettimeout() if isinstance(sink, socket.socket) else None
-    _send_all(plan, sink, [lambda batch: _offer(sink, call, memoryview(batch[0]))], timeout=timeout)
-
-
-def _offer(sink: object, call: Callable[[memoryview], object], view: memoryview) -> int:
-    """Give ``view`` to a sink that may be written by anyone; return how many bytes it took, at least 1."""
+def offer(batch: list[Piece], channel: Channel) -> int:
+    """Make the one call that most messages take, where it needs no more than that. Return how many bytes were taken."""
+    if not isinstance(channel, _SystemChannel):
+        return 0
     try:
-        taken: object = call(view)
-    except BlockingIOError as error:
-        # A buffered file took what found room in its buffer. Others set nothing, and took nothing.
-        taken = getattr(error, "characters_written", 0)
-        if taken == 0:
-            raise
-    if taken is None:
-        if isinstance(sink, io.RawIOBase):  # its None is EAGAIN; from others it is a write without an answer
-            raise BlockingIOError(errno.EAGAIN, "the sink is not ready")
-        return len(view)
-    if type(taken) is not int or not 0 < taken <= len(view):
-        raise BrokenSink(f"a {type(sink).__name__} says that it took {taken!r} of {len(view)} bytes")
-    return taken
+        if channel.open():
+            return 0  # all that follows needs to know how long that takes
+        return channel.write(batch, more=False)
+    except BlockingIOError:
+        return 0
+    except BaseException as error:
+        error.bytes_flushed = 0  # type: ignore[attr-defined]
+        raise
 
 
-def _send_all(plan: Plan, sink: object, ladder: list[_Call], *, timeout: float | None = None) -> None:
+# -- the loops -----------------------------------------------------------------------------------------------
+
+
+def _send_all(plan: Plan, channel: Channel) -> None:
+    timeout = _open(channel)
     deadline = time.monotonic() + timeout if timeout else None  # 0 is non-blocking, None blocks for ever
-    while batch := plan.gather():
-        if deadline is not None and plan.position:
-            _wait(sink, selectors.EVENT_WRITE, deadline)  # the call by itself waits a whole timeout anew
-        try:
-            taken = _patiently(sink, ladder[0], batch)
-        except OSError as error:
-            if plan.position or len(ladder) == 1 or error.errno not in _REFUSED:
-                raise
-            del ladder[0]
-        else:
-            plan.advance(taken)
+    try:
+        while True:
+            try:
+                _step(plan, channel, CALL_MAX)
+            except OSError as error:
+                event = _event_wanted(error)
+                if not event or not _wait(channel.sink, event, deadline):
+                    raise
+            if not plan.left:
+                return
+            if deadline is not None and plan.position:
+                _wait(channel.sink, selectors.EVENT_WRITE, deadline)  # the call itself waits a whole timeout anew
+    finally:
+        channel.let_go()
 
 
-def _patiently(sink: object, call: Callable[..., _T], *args: object) -> _T:
-    """Return ``call(*args)``. While that says "not now", wait until ``sink`` is ready and call again."""
+def _open(channel: Channel) -> float | None:
     while True:
         try:
-            return call(*args)
-        except OSError as error:
-            event = _event_wanted(error)
-            if not event or not _wait(sink, event):
+            return channel.open()
+        except BlockingIOError:
+            if not _wait(channel.sink, selectors.EVENT_WRITE, None):
                 raise
+
+
+def send_some(plan: Plan, channel: Channel, most: int) -> None:
+    """Send what a sink takes without blocking, and not much more than ``most`` bytes: of files no more than that.
+
+    Returns at the first "not now". What raises ssl.SSLWantReadError waits for the other side. As for all errors,
+    ``plan.position`` says how far it came.
+    """
+    try:
+        channel.open()
+        while plan.left and plan.position < most:
+            _step(plan, channel, most - plan.position)
+    except OSError as error:
+        if _event_wanted(error) != selectors.EVENT_WRITE:
+            raise
+    finally:
+        channel.let_go()
+
+
+def _step(plan: Plan, channel: Channel, most: int) -> None:
+    """Make one call, and move the plan by what it took."""
+    batch = plan.gather()
+    file = plan.file
+    if batch:
+        if file is not None:
+            _lazy(file).assert_whole(file.stop)
+        plan.advance(channel.write(batch, more=file is not None))
+    else:
+        assert file is not None
+        plan.advance(channel.send_file(file, most, more=plan.left > len(file)))
 
 
 def _event_wanted(error: OSError) -> int:
@@ -279,7 +228,7 @@ def _event_wanted(error: OSError) -> int:
     return 0
 
 
-def _wait(sink: object, event: int, deadline: float | None = None) -> bool:
+def _wait(sink: object, event: int, deadline: float | None) -> bool:
     """Wait until ``sink`` is ready or has failed, which the next call will tell.
 
     TimeoutError once ``deadline`` has passed, even if it is ready. False at once where waiting makes no
@@ -304,3 +253,314 @@ def _descriptor(sink: object) -> int | None:
     except (AttributeError, io.UnsupportedOperation):
         return None
     return fd
+
+
+# -- the calls -----------------------------------------------------------------------------------------------
+
+
+class Channel:
+    """The calls by which a sink takes bytes, and what is known of them."""
+
+    # Most sinks need nothing but themselves, and are asked once: what begins alike for all is not set for each.
+    iov_max: int = IOV_MAX
+    # What was read of a file and has not gone. A sink may keep what it was given: this memory is not used again.
+    _chunk: memoryview = _NOTHING
+    _chunk_owner: LazyOwner | None = None
+    _chunk_start: int = 0
+
+    def __init__(self, sink: object) -> None:
+        self.sink = sink
+
+    def open(self) -> float | None:
+        """Prepare for the first byte. Return the seconds that all may take, None for ever, 0 for non-blocking."""
+        return None
+
+    def let_go(self) -> None:
+        """Hold nothing back any more."""
+
+    def write(self, batch: list[Piece], *, more: bool) -> int:
+        """Send from the front of ``batch`` and return how many bytes were taken. ``more``: a file comes next."""
+        raise NotImplementedError
+
+    def send_file(self, file: Run, most: int, *, more: bool) -> int:
+        """Send up to ``most`` bytes of a file from where ``file`` starts, and return how many were taken.
+
+        Copies: what is sent, 64 KiB at a time ("fallback", or "stable").
+        """
+        owner = _lazy(file)
+        if not self._chunk or owner is not self._chunk_owner or file.start != self._chunk_start:
+            self._chunk = _read(file, most)
+            self._chunk_owner = owner
+        chunk = self._chunk
+        taken = self.write([chunk], more=more or len(chunk) < len(file))
+        self._chunk = chunk[taken:]
+        self._chunk_start = file.start + taken
+        return taken
+
+    def is_exact_after(self, error: BaseException) -> bool:
+        """Whether the plan still says how many bytes went, now that a call has raised ``error``."""
+        # The system's errors have a number. Others come from signal handlers, in the middle of a call.
+        return isinstance(error, BytebufsError) or (isinstance(error, OSError) and error.errno is not None)
+
+
+class _SystemChannel(Channel):
+    """What the system itself writes to. A call that is refused before it was ever accepted is not made again."""
+
+    _gathers: bool = True
+    _has_gathered: bool = False
+    _sends_files: bool = True
+    _has_sent_file: bool = False
+
+    def _fileno(self) -> int:
+        raise NotImplementedError
+
+    def send_file(self, file: Run, most: int, *, more: bool) -> int:
+        """Send up to ``most`` bytes of a file by reference, or as its base does where that is refused.
+
+        Copies: nothing, else as its base.
+        """
+        owner = _lazy(file)
+        if self._sends_files and not owner.stable:
+            try:
+                # Always with a place: the position of a descriptor is shared with whoever else has the open file.
+                taken: int = os.sendfile(self._fileno(), owner.fd, owner.offset + file.start, min(most, len(file)))
+            except (OSError, AttributeError) as error:
+                if self._has_sent_file or not _is_refused(error, os, "sendfile"):
+                    raise
+                self._sends_files = False
+            else:
+                if not taken:
+                    raise _truncated(file)
+                self._has_sent_file = True
+                return taken
+        return super().send_file(file, most, more=more)
+
+
+@mypyc_attr(free_list_len=1)
+class _DescriptorChannel(_SystemChannel):
+    def __init__(self, sink: object, fd: int) -> None:
+        self.sink = sink
+        self._fd = fd
+
+    def _fileno(self) -> int:
+        return self._fd
+
+    def write(self, batch: list[Piece], *, more: bool) -> int:
+        if self._gathers and len(batch) > 1:
+            try:
+                taken: int = os.writev(self._fd, batch)
+            except (OSError, AttributeError) as error:
+                if self._has_gathered or not _is_refused(error, os, "writev"):
+                    raise
+                self._gathers = False
+            else:
+                self._has_gathered = True
+                return taken
+        return os.write(self._fd, batch[0])
+
+
+@final
+class _FileChannel(_DescriptorChannel):
+    def __init__(self, file: io.FileIO | io.BufferedWriter | io.BufferedRandom) -> None:
+        super().__init__(file, -1)
+        self._file = file
+
+    def open(self) -> float | None:
+        # Emptied, such a file asks the descriptor where it stands before it goes on: what comes now does no harm.
+        self._file.flush()
+        self._fd = self._file.fileno()
+        return None
+
+
+@final
+@mypyc_attr(free_list_len=1)
+class _SocketChannel(_SystemChannel):
+    _is_held: bool = False  # something waits for a file
+    _is_corked: bool = False  # by us
+    _may_cork: bool = True
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sink = sock
+        self._sock = sock
+
+    def _fileno(self) -> int:
+        return self._sock.fileno()
+
+    def open(self) -> float | None:
+        return self._sock.gettimeout()
+
+    def write(self, batch: list[Piece], *, more: bool) -> int:
+        flags = _NOSIGNAL
+        if more:
+            flags = _NOSIGNAL | _MORE
+            self._is_held = True
+        taken = self._send(batch, flags)
+        if not more:
+            self._is_held = False
+        return taken
+
+    def _send(self, batch: list[Piece], flags: int) -> int:
+        if self._gathers and (len(batch) > 1 or flags != _NOSIGNAL):
+            try:
+                taken: int = self._sock.sendmsg(batch, (), flags)
+            except (OSError, AttributeError) as error:
+                if self._has_gathered or not _is_refused(error, self._sock, "sendmsg"):
+                    raise
+                self._gathers = False
+            else:
+                self._has_gathered = True
+                return taken
+        return self._sock.send(batch[0], flags)
+
+    def send_file(self, file: Run, most: int, *, more: bool) -> int:
+        if more and self._may_cork:
+            self._cork()
+        self._is_held = True  # older kernels hold back the end of a file that was too short
+        taken = super().send_file(file, most, more=more)
+        self._is_held = False
+        return taken
+
+    def is_exact_after(self, error: BaseException) -> bool:
+        # That a socket's own timeout has passed is found before a call, and has no number.
+        return super().is_exact_after(error) or (isinstance(error, TimeoutError) and bool(self._sock.gettimeout()))
+
+    def _cork(self) -> None:
+        self._may_cork = False
+        try:
+            if not self._sock.getsockopt(socket.IPPROTO_TCP, _CORK):  # else it is the caller's, who will take it out
+                self._sock.setsockopt(socket.IPPROTO_TCP, _CORK, 1)
+                self._is_corked = True
+        except OSError:
+            pass  # not TCP
+
+    def let_go(self) -> None:
+        if self._is_held or self._is_corked:
+            try:
+                # To take out the cork pushes what MSG_MORE held, too; sending nothing does not.
+                if self._is_corked or not self._sock.getsockopt(socket.IPPROTO_TCP, _CORK):
+                    self._sock.setsockopt(socket.IPPROTO_TCP, _CORK, 0)
+            except OSError:
+                pass  # not TCP, or closed
+
+
+@final
+class _ObjectChannel(Channel):
+    """Anything with ``send`` or ``write``: it takes one piece at a time, and says what it likes."""
+
+    iov_max: int = 1
+    _is_in_call: bool = False
+
+    def __init__(self, sink: object, call: Callable[[memoryview], object]) -> None:
+        self.sink = sink
+        self._call = call
+
+    def open(self) -> float | None:
+        return self.sink.gettimeout() if isinstance(self.sink, socket.socket) else None
+
+    def write(self, batch: list[Piece], *, more: bool) -> int:
+        view = memoryview(batch[0])
+        self._is_in_call = True
+        taken = self._offer(view)
+        self._is_in_call = False
+        return taken
+
+    def _offer(self, view: memoryview) -> int:
+        try:
+            taken = self._call(view)
+        except BlockingIOError as error:
+            # A buffered file took what found room in its buffer. Others set nothing, and took nothing.
+            taken = getattr(error, "characters_written", 0)
+            if taken == 0:
+                raise
+        if taken is None:
+            if isinstance(self.sink, io.RawIOBase):  # its None is EAGAIN; from others it is a write without an answer
+                raise BlockingIOError(errno.EAGAIN, "the sink is not ready")
+            return len(view)
+        if type(taken) is not int or not 0 < taken <= len(view):
+            raise BrokenSink(f"a {type(self.sink).__name__} says that it took {taken!r} of {len(view)} bytes")
+        return taken
+
+    def is_exact_after(self, error: BaseException) -> bool:
+        if isinstance(error, OSError) and _event_wanted(error):
+            return True
+        return not self._is_in_call and super().is_exact_after(error)
+
+
+def channel_to(sink: Sink) -> Channel:
+    """Choose how ``sink`` takes bytes, without calling it. A subclass that changes the calls gets its own.
+
+    Raises TypeError for a text file, for a socket that is not a stream, and for what is no sink.
+    """
+    kind = type(sink)
+    if kind is int:
+        return _DescriptorChannel(sink, cast("int", sink))
+    if isinstance(sink, socket.socket):
+        if _TYPE_OF(sink) != _STREAM:
+            raise TypeError(
+                f"flush wants a stream socket, not {sink!r}: send it a message with sock.sendmsg(buffer.views())"
+            )
+        if kind is socket.socket or _is_plain_socket(sink):
+            return _SocketChannel(sink)
+    return _other_channel_to(sink)
+
+
+def _other_channel_to(sink: Sink) -> Channel:
+    if isinstance(sink, int):
+        return _DescriptorChannel(sink, sink)
+    if isinstance(sink, io.FileIO | io.BufferedWriter | io.BufferedRandom) and _is_plain_file(sink):
+        return _FileChannel(sink)
+    if isinstance(sink, io.TextIOBase):
+        raise TypeError(f"flush sends bytes, and {sink!r} takes text: open it in binary mode, or give its .buffer")
+    call = getattr(sink, "send", None) or getattr(sink, "write", None)
+    if call is None:
+        raise TypeError(
+            "flush wants a descriptor, a binary file, a stream socket or an object with send or write, "
+            f"not {type(sink).__name__}"
+        )
+    return _ObjectChannel(sink, call)
+
+
+def _is_plain_file(file: io.FileIO | io.BufferedWriter | io.BufferedRandom) -> bool:
+    """Whether the system's own calls are behind it, and nothing that changes what is written."""
+    raw = file if isinstance(file, io.FileIO) else file.raw
+    return type(file) in _FILES and type(raw) is io.FileIO
+
+
+def _is_plain_socket(sock: socket.socket) -> bool:
+    """Whether the system's own calls are behind it: TLS sockets and others override them."""
+    return all(getattr(type(sock), name, None) is getattr(socket.socket, name, None) for name in ("send", "sendmsg"))
+
+
+def _is_refused(error: Exception, place: object, name: str) -> bool:
+    """Whether a call is not there, or will not do what it was asked: then it has sent nothing."""
+    return error.errno in _REFUSED if isinstance(error, OSError) else not hasattr(place, name)
+
+
+# -- files ---------------------------------------------------------------------------------------------------
+
+
+def _lazy(file: Run) -> LazyOwner:
+    owner = file.owner
+    assert isinstance(owner, LazyOwner)
+    return owner
+
+
+def _read(file: Run, most: int) -> memoryview:
+    """Return bytes from the front of a range of a file, at least one, at most 64 KiB and ``most``."""
+    owner = _lazy(file)
+    size = min(len(file), _CHUNK, most)
+    if not hasattr(os, "pread"):  # Windows
+        return memory_view(Run(owner, file.start, file.start + size))
+    count_copy("stable" if owner.stable else "fallback", size)
+    data = os.pread(owner.fd, size, owner.offset + file.start)
+    if not data:
+        raise _truncated(file)
+    return memoryview(data)
+
+
+def _truncated(file: Run) -> TruncatedFile:
+    """Return the error of a file that has no bytes where ``file`` starts. Raises it if the owner knows better."""
+    owner = _lazy(file)
+    owner.assert_whole(file.stop)
+    # It has grown again, but not before somebody read past its end: what it holds now is something else.
+    return TruncatedFile(owner, owner.offset + file.stop, owner.offset + file.start)

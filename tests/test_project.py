@@ -49,8 +49,10 @@ counts as one module. The rows may name modules that are still to be written."""
 
 COUNTED: Final[Mapping[str, frozenset[str]]] = {
     "_parts": frozenset({"join"}),
+    "_plan": frozenset({"_join", "in_one_batch"}),
     "base_buffer": frozenset({"BaseBuffer.copy_into", "BaseBuffer.decode", "BaseBuffer.hex"}),
     "composite_buffer": frozenset({"CompositeBuffer._coalesced", "_joined"}),
+    "flushing": frozenset({"_read"}),
     "reader": frozenset({"Reader.array", "Reader.text"}),
     "transferring": frozenset({"_Transfer._copy"}),
 }
@@ -62,7 +64,8 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "_search": {
         "scratch": "a bounded window that only a search or a decoder looks at",
-        "_same_memory": "windows of at most 64 KiB, between owners that cannot compare by themselves",
+        "_piece": "a bounded window, as of scratch",
+        "_same_stretches": "windows of at most 64 KiB, where nobody knows where in memory they lie",
     },
     "base_buffer": {
         "<module>": "the 256 needles of one byte",
@@ -76,6 +79,7 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
         "LengthPrefixed.encode": "the header of a frame",
     },
     "reader": {
+        "Reader._uint": "the bytes of one number",
         "_decoded": "text that Reader.text has counted",
     },
 }
