@@ -10,6 +10,7 @@ reading      read numbers
 growth       what an operation costs as parts become many
 search       find and compare
 flushing     send a message
+serving      send a file behind a header
 memory       how much memory a message takes
 _report      a run as JSON, and as tables on the terminal
 _page        docs/performance.md and its plots, from the results that are kept

@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import flushing, framing, growth, memory, reading, search
+from . import flushing, framing, growth, memory, reading, search, serving
 from ._harness import Cell, Effort, measure
 from ._report import Outcome, Run, describe_run, show
 
@@ -24,6 +24,7 @@ BENCHMARKS: Final = {
     "growth": growth.plan,
     "search": search.plan,
     "flushing": flushing.plan,
+    "serving": serving.plan,
     "memory": memory.plan,
 }
 

@@ -55,7 +55,7 @@ Each is written as somebody who knows it well would write it, and hands on what 
 - *Loops*, written out around what the language has: a `bytearray` with slice and `del`, or with an offset and a rare
   `del`, or with views of it; `io.BytesIO`; a list of chunks that are joined; a `deque` of bytes.
 - `struct.unpack_from`, `bytes.find` and `bytes ==` on bytes that lie flat in memory already.
-- `os.writev`, `socket.sendall`, and joining first.
+- `os.writev`, `socket.sendall`, and joining first; `os.sendfile`, `socket.sendfile`, reading and mapping for files.
 - Netty's `CompositeByteBuf`, where Java is, for reference: what the same design does in a language that is compiled.
 
 Left out, and why:
@@ -93,8 +93,25 @@ The needle stands at the very end, or nowhere. The rival has bytes that were joi
 Two messages of the same content that share no memory. The rival has bytes that were joined before.""",
     "flush": """\
 All of a message, to a TCP connection within the machine or to a file in memory. Goals: the cost of `os.writev` in
-batches that were made before; and, for what is joined first by `contiguous()`, that of `b"".join` and one write. The
-ratios are of costs: less is better.""",
+batches that were made before; where `coalesce_below=2048` joins small parts, that of `b"".join` and one write; and for
+an Outbox, into which the message is put and which sends it in turns of 2 MiB, that of `flush`. The ratios are of costs:
+less is better.""",
+    "serve": """\
+A header of 200 bytes and a file, to a TCP connection within the machine. The file is open and in memory; who maps, maps
+for each serving. The receiver has a processor of its own, as a client has. Goals: the cost of reading 64 KiB at a time,
+and that of a loop over `os.sendfile` behind a header that was sent with `MSG_MORE`; and for show what an Outbox adds,
+which sends 2 MiB a turn.
+
+What no goal says: on a loopback the receiver's half of TCP is charged to the sender, and nothing is gained by leaving
+bytes where they are but the copy. By `sendfile` the receiver then copies pages that no cache has seen lately, so that
+*in time* it may lose against reading or mapping. Over a network card that fetches the bytes itself that is not so.""",
+    "serve, wall": """\
+The time that passed in the rounds above, waiting for the receiver included.""",
+    "serve, calls": """\
+The calls that Python made for one serving. Ours asks whether the file is whole (`fstat`) before its length is sent.""",
+    "serve, copied": """\
+Bytes of the file that were read into the process, and bytes that the system copied out of it: twice the file by
+reading, once by a map, none by `sendfile`.""",
     "memory": """\
 The peak of resident memory, above what the process had. All of it comes in by 64 KiB, and is sent to a socket. Goals:
 the peak against the payload, and the bytes that sending alone needs.""",
@@ -175,9 +192,28 @@ def _section(measure: str, runs: Sequence[Run], drawn: Mapping[str, Sequence[str
     yield ""
     rows = [[*place, *(_field(outcomes.get(place)) for outcomes in by_place)] for place in places]
     yield from _rows([*example.at, *(run.name for run in runs)], rows)
+    if measure == "serve":
+        yield from _servings(runs)
     for name in drawn.get(measure, ()):
         yield f"![{MEASURES[measure]}, {name}]({PLOTS}/{measure}-{name}.svg)"
         yield ""
+
+
+def _servings(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield a table for each run: all that is known of each way to serve a file."""
+    for run in runs:
+        by_measure = [_outcomes(run, measure) for measure in MEASURES if measure.startswith("serve")]
+        names = dict.fromkeys(sample.name for outcome in by_measure[0] for sample in outcome.samples)
+        if names:
+            yield f"All of them, {run.name}: processor time · time that passed · system calls · bytes copied."
+            yield ""
+            rows = [[name, *(_serving(name, place) for place in zip(*by_measure, strict=True))] for name in names]
+            yield from _rows(["", *(outcome.at["size"] for outcome in by_measure[0])], rows)
+
+
+def _serving(name: str, place: Sequence[Outcome]) -> str:
+    medians = [(s.median, outcome.unit) for outcome in place for s in outcome.samples if s.name == name]
+    return " · ".join(amount(median, unit) for median, unit in medians)
 
 
 def _field(outcome: Outcome | None) -> str:

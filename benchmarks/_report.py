@@ -33,6 +33,10 @@ MEASURES: Final = {
     "find": "Find in 64 MiB",
     "compare": "Compare 64 MiB",
     "flush": "Send a message in parts",
+    "serve": "Serve a file: processor time",
+    "serve, wall": "Serve a file: time that passed",
+    "serve, calls": "Serve a file: system calls",
+    "serve, copied": "Serve a file: bytes copied",
     "memory": "Memory for a message of 1 GiB",
 }
 """The measures, in the order in which they are told."""
@@ -162,7 +166,9 @@ def _line_of(file: str, key: str) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """Write a time or a size with three digits."""
+    """Write a time or a size with three digits; what is counted, with all of them."""
+    if unit == "calls":
+        return f"{value:,.0f} {unit}"
     steps = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)) if unit == "bytes" else (("ms", 1e6), ("µs", 1e3))
     for name, size in steps:
         if value >= size:

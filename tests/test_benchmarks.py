@@ -30,6 +30,11 @@ from benchmarks._harness import (
 )
 from benchmarks._report import MEASURES, Outcome, Run, amount, count_goals, show, told
 
+WAYS_TO_SERVE: Final = {
+    "FileRegion", "FileRegion, Outbox", "MappedFile", "stable region", "read 64 KiB, send", "mmap, send",
+    "mmap, writev", "sendfile", "sendfile with gather", "socket.sendfile",
+}  # fmt: skip
+
 CONTENDERS: Final = {
     "cut": {
         "CompositeBuffer", "tornado _StreamBuffer", "urllib3 BytesQueueBuffer", "h11 ReceiveBuffer",
@@ -44,7 +49,8 @@ CONTENDERS: Final = {
     "growth": {"10 parts", "100 parts"},
     "find": {"CompositeBuffer.find", "bytes.find"},
     "compare": {"CompositeBuffer", "bytes"},
-    "flush": {"flush", "flush, joined first", "os.writev", "join and write"},
+    "flush": {"flush", "flush, coalescing", "Outbox", "os.writev", "join and write"},
+    **dict.fromkeys(("serve", "serve, wall", "serve, calls", "serve, copied"), WAYS_TO_SERVE),
     "memory": {
         "CompositeBuffer", "list and os.writev", "list, joined", "bytearray", "io.BytesIO", "tornado _StreamBuffer",
     },
@@ -94,6 +100,21 @@ def test_results_survive_json(name: str) -> None:
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_the_full_size_has_the_grid_of_the_toy_size_or_more(name: str) -> None:
     assert len(BENCHMARKS[name](quick=False)) >= len(BENCHMARKS[name](quick=True))
+
+
+def test_files_that_are_served_by_reference_are_not_copied() -> None:
+    """What is told beside the times is counted, so it can be known beforehand."""
+    told = {(o.measure, o.at["size"]): {s.name: s.median for s in o.samples} for o in quick_run("serving").outcomes}
+    copied, calls = told["serve, copied", "256 Ki"], told["serve, calls", "256 Ki"]
+    size = 256 << 10
+    twice = ["stable region", "read 8 KiB, send", "read 64 KiB, send"]
+    once = ["MappedFile", "mmap, send", "mmap, writev"]
+    never = ["FileRegion", "FileRegion, Outbox", "sendfile", "sendfile with gather", "socket.sendfile"]
+    assert copied == {**dict.fromkeys(twice, 2 * size), **dict.fromkeys(once, size), **dict.fromkeys(never, 0)}
+    assert calls["sendfile with gather"] == 2
+    assert calls["FileRegion"] == 3
+    assert calls["read 64 KiB, send"] == 1 + 2 * 4
+    assert all(wall > 0 for wall in told["serve, wall", "256 Ki"].values())
 
 
 def test_every_measure_has_a_title_and_words() -> None:
@@ -289,7 +310,8 @@ def test_an_action_of_more_weight_is_charged_less() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [(12.345, "ns", "12.3 ns"), (1234, "ns", "1.23 µs"), (5e6, "ns", "5 ms"), (0, "bytes", "0 bytes"),
-     (1 << 30, "bytes", "1 GiB"), (1023 << 10, "bytes", "1023 KiB"), (200, "bytes", "200 bytes")],
+     (12345, "calls", "12,345 calls"), (1 << 30, "bytes", "1 GiB"), (1023 << 10, "bytes", "1023 KiB"),
+     (200, "bytes", "200 bytes")],
 )  # fmt: skip
 def test_numbers_have_three_digits_and_a_unit(value: float, unit: str, text: str) -> None:
     assert amount(value, unit) == text
