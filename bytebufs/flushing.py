@@ -48,9 +48,10 @@ _REFUSED: Final = frozenset([errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno
 _CHUNK: Final = 1 << 16
 """Bytes of a file read at a time where it cannot be sent from where it lies (Python's own sendfile reads 8 KiB)."""
 
-_NOSIGNAL: Final[int] = getattr(socket, "MSG_NOSIGNAL", 0)
-_MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
-_CORK: Final[int] = getattr(socket, "TCP_CORK", -1)
+# As numbers: joining the members of an enum costs a microsecond.
+_NOSIGNAL: Final = int(getattr(socket, "MSG_NOSIGNAL", 0))
+_MORE: Final = int(getattr(socket, "MSG_MORE", 0))
+_CORK: Final = int(getattr(socket, "TCP_CORK", -1))
 
 # The number itself: socket.type makes an enum of it, which costs more than all else here.
 _TYPE_OF: Final = socket.SocketType.__dict__["type"].__get__
