@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ._harness import OURS, Verdict
 from ._report import MEASURES, Outcome, Run, amount, count_goals, mark
 
-__all__ = ["main", "plot", "write"]
+__all__ = ["headlines", "main", "plot", "set_headlines", "write"]
 
 ROOT: Final = Path(__file__).parent.parent
 PLOTS: Final = "performance"
@@ -128,6 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not runs:
         parser.error(f"there are no results in {options.results}: run python -m benchmarks --json {options.results}")
     write(runs, options.docs)
+    readme = options.docs.parent / "README.md"
+    if readme.exists() and any(run.build == "compiled" for run in runs):
+        readme.write_text(set_headlines(readme.read_text(encoding="utf-8"), headlines(runs)), encoding="utf-8")
 
 
 def write(runs: Sequence[Run], docs: Path) -> None:
@@ -139,6 +142,47 @@ def write(runs: Sequence[Run], docs: Path) -> None:
     drawn = plot(runs, plots)
     text = "\n".join([_INTRODUCTION, *_overview(runs), *(line for m in MEASURES for line in _section(m, runs, drawn))])
     (docs / "performance.md").write_text(text, encoding="utf-8")
+
+
+_MARKS: Final = ("<!-- measured: `make bench` writes this -->\n", "<!-- end of measured -->\n")
+
+_HEADLINES: Final[Sequence[tuple[str, Mapping[str, str], str]]] = (
+    ("cut", {"chunk": "64 Ki", "frame": "4 Ki"}, "take a frame of 4 KiB out of chunks of 64 KiB"),
+    ("feed", {"chunk": "16 Ki", "frame": "256"}, "the next length-prefixed frame of 256 bytes, a u32 read in it"),
+    ("read", {"kind": "u32", "memory": "bytes", "layout": "1 part"}, "read a u32"),
+    ("find", {"memory": "bytes", "part": "64 Ki", "needle": "CRLF"}, "find across parts of 64 KiB, a MiB"),
+    ("flush", {"sink": "file", "total": "1 Mi", "part": "4 Ki"}, "write a part of 4 KiB to a file"),
+)
+
+
+def headlines(runs: Sequence[Run]) -> str:
+    """Return the few numbers that a reader wants first: of the last compiled run, with the rivals' names."""
+    run = [run for run in runs if run.build == "compiled"][-1]
+    lines = [
+        f"What it costs, compiled, on Python {run.python} ({run.host['processor']}; medians of processor time):",
+        "",
+    ]
+    rows = []
+    for measure, at, text in _HEADLINES:
+        outcome = next(o for o in _outcomes(run, measure) if dict(o.at) == at)
+        costs = {sample.name: sample.median for sample in outcome.samples}
+        ours = amount(outcome.ours.median / outcome.count, outcome.unit)
+        rivals = dict.fromkeys(verdict.against for verdict in outcome.verdicts if verdict.against in costs)
+        theirs = ", ".join(f"{name} {amount(costs[name] / outcome.count, outcome.unit)}" for name in rivals)
+        rows.append([text, ours, theirs])
+    lines.extend(_rows(["", "bytebufs", "the best others"], rows))
+    lines.append("`make bench` reproduces it; the [whole grid](docs/performance.md) has the lost places, too.")
+    return "\n".join(lines) + "\n"
+
+
+def set_headlines(readme: str, text: str) -> str:
+    """Return a README with the numbers between its marks replaced."""
+    begin, end = _MARKS
+    before, _, rest = readme.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"no place for what was measured: {begin!r} and {end!r} are wanted")
+    return before + begin + text + end + after
 
 
 # -- text ----------------------------------------------------------------------------------------------------

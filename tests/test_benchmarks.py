@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -325,3 +326,31 @@ def test_a_ratio_stands_beside_its_goal() -> None:
     assert told(Verdict("speed", "at least", 2, "x", 1.234, is_amount=False)) == "1.23 ≥ 2 ✗"
     assert told(Verdict("cost", "at most", None, "x", 1.234, is_amount=False)) == "1.23 ·"
     assert told(Verdict("bytes", "at most", 2048, "x", 1024, is_amount=True)) == "1 KiB ≤ 2 KiB ✓"
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_frozen() -> Iterator[None]:
+    """What is frozen, gc.get_referrers() does not find: other tests of this process need it."""
+    yield
+    gc.unfreeze()
+
+
+KEPT: Final = Path(__file__).parent.parent / "benchmarks" / "results"
+
+
+@pytest.mark.checkout
+def test_what_is_published_is_what_was_measured(tmp_path: Path) -> None:
+    """The page and the README's numbers are those of the results that are kept, and nobody has edited them."""
+    runs = [Run.from_json(path.read_text(encoding="utf-8")) for path in sorted(KEPT.glob("*.json"))]
+    assert {run.build for run in runs} == {"compiled", "pure"}
+    assert not any(run.quick for run in runs)
+    _page.write(runs, tmp_path)
+    published = KEPT.parent.parent / "docs" / "performance.md"
+    assert published.read_text(encoding="utf-8") == (tmp_path / "performance.md").read_text(encoding="utf-8")
+    readme = (KEPT.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert readme == _page.set_headlines(readme, _page.headlines(runs))
+
+
+def test_numbers_without_a_place_are_refused() -> None:
+    with pytest.raises(ValueError, match="no place for what was measured"):
+        _page.set_headlines("# bytebufs\n", "fast\n")

@@ -104,7 +104,7 @@ def test_a_plan_is_a_gapless_prefix_whatever_is_taken(
         buffer.truncate(stop)
         buffer.skip(start)
     if data.draw(st.booleans(), label="known ends"):
-        assert buffer.count(b"no such bytes") == 0
+        assert buffer.part_count <= len(sizes)
     message = message[start:stop]
     plan = Plan(buffer, iov_max=iov_max, call_max=call_max, coalesce_below=below)
     while plan.left:
