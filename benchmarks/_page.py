@@ -149,7 +149,7 @@ _MARKS: Final = ("<!-- measured: `make bench` writes this -->\n", "<!-- end of m
 _HEADLINES: Final[Sequence[tuple[str, Mapping[str, str], str]]] = (
     ("cut", {"chunk": "64 Ki", "frame": "4 Ki"}, "take a frame of 4 KiB out of chunks of 64 KiB"),
     ("feed", {"chunk": "16 Ki", "frame": "256"}, "the next length-prefixed frame of 256 bytes, a u32 read in it"),
-    ("read", {"kind": "u32", "memory": "bytes", "layout": "1 part"}, "read a u32"),
+    ("read", {"number": "u32", "memory": "bytes", "layout": "1 part"}, "read a u32"),
     ("find", {"memory": "bytes", "part": "64 Ki", "needle": "CRLF"}, "find across parts of 64 KiB, a MiB"),
     ("flush", {"sink": "file", "total": "1 Mi", "part": "4 Ki"}, "write a part of 4 KiB to a file"),
 )
@@ -165,7 +165,7 @@ def headlines(runs: Sequence[Run]) -> str:
     rows = []
     for measure, at, text in _HEADLINES:
         outcome = next(o for o in _outcomes(run, measure) if dict(o.at) == at)
-        costs = {sample.name: sample.median for sample in outcome.samples}
+        costs = {sample.name: sample.median for sample in outcome.samples if sample.group != OURS}
         ours = amount(outcome.ours.median / outcome.count, outcome.unit)
         rivals = dict.fromkeys(verdict.against for verdict in outcome.verdicts if verdict.against in costs)
         theirs = ", ".join(f"{name} {amount(costs[name] / outcome.count, outcome.unit)}" for name in rivals)
