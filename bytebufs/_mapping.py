@@ -9,10 +9,10 @@ import sys
 from typing import Any, Final, TypeVar
 
 from ._opening import retried
-from ._parts import Memory
+from ._parts import Guard, Memory
 from .errors import TruncatedFile
 
-__all__ = ["anonymous", "map_file", "map_searchable", "page_start"]
+__all__ = ["anonymous", "guard_of", "map_file", "map_searchable", "page_start"]
 
 # A map has a descriptor of its own. Whoever keeps one anyway can do without, where the interpreter lets him.
 _WITHOUT_DESCRIPTOR: Final[dict[str, Any]] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
@@ -71,6 +71,20 @@ def map_searchable(fd: int, name: str, start: int, nbytes: int) -> Memory:
     shifted, slack = _map(_ShiftedMap, fd, name, start, nbytes, options)
     shifted.shift = slack
     return Memory(shifted, memoryview(shifted)[slack:], shifted)
+
+
+def guard_of(mapped: mmap.mmap, name: str, first: int) -> Guard:
+    """Return what raises TruncatedFile if the file of a map, which shows it from byte ``first`` on, ends before a byte.
+
+    The byte is counted in the map. Complexity: one ``fstat``.
+    """
+
+    def assert_whole(stop: int) -> None:
+        found = mapped.size()
+        if found < first + stop:
+            raise TruncatedFile(name, first + stop, found)
+
+    return assert_whole
 
 
 def _map(kind: type[_Map], fd: int, name: str, start: int, nbytes: int, options: dict[str, Any]) -> tuple[_Map, int]:

@@ -24,7 +24,7 @@ from mypy_extensions import mypyc_attr
 from ._audit import count_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Buffer
 
@@ -32,6 +32,7 @@ __all__ = [
     "Block",
     "Entry",
     "Finder",
+    "Guard",
     "LazyOwner",
     "Memory",
     "Owner",
@@ -56,18 +57,22 @@ __all__ = [
 Finder: TypeAlias = "bytes | bytearray | mmap.mmap"
 """What searches its own memory at C speed: it has ``find`` and ``rfind``."""
 
+Guard: TypeAlias = "Callable[[int], None]"
+"""What raises TruncatedFile if the file below some memory now ends before that many of its bytes."""
+
 
 @final
 class Memory:
     """The export that pins a non-bytes owner, and the object that can search it, if any.
 
     ``view`` is one-dimensional and of format "B". Byte i of ``view`` is byte i of ``finder``. ``holder`` is what
-    the export keeps alive, whether or not ``view`` covers all of it.
+    the export keeps alive, whether or not ``view`` covers all of it. A map of a file may have a ``guard``.
     """
 
-    __slots__ = ("_address", "_idle_references", "finder", "holder", "view")
+    __slots__ = ("_address", "_idle_references", "finder", "guard", "holder", "view")
 
-    def __init__(self, holder: object, view: memoryview, finder: Finder | None) -> None:
+    def __init__(self, holder: object, view: memoryview, finder: Finder | None, guard: Guard | None = None) -> None:
+        self.guard = guard
         self.holder = holder
         self.view = view
         self.finder = finder

@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast, final
 from mypy_extensions import mypyc_attr
 
 from ._audit import count_copy, is_audited
-from ._parts import Entry, LazyOwner, Run, clip, join, make_entry, memory_view
+from ._parts import Entry, Guard, LazyOwner, Memory, Run, clip, join, make_entry, memory_view
 from ._table import Table
 
 if TYPE_CHECKING:
     from .base_buffer import BaseBuffer
 
-__all__ = ["CALL_MAX", "IOV_MAX", "VIEWS_MAX", "Piece", "Plan", "in_one_batch"]
+__all__ = ["CALL_MAX", "IOV_MAX", "VIEWS_MAX", "Piece", "Plan", "assert_whole", "in_one_batch"]
 
 IOV_MAX: Final = 1024
 """Entries a call: UIO_MAXIOV of Linux, IOV_MAX of macOS and the BSDs. One more is EINVAL or EMSGSIZE."""
@@ -60,14 +60,15 @@ class Plan:
     """Which bytes of a buffer go next. ``position`` is how many went, ``left`` how many have not.
 
     ``file`` is the range of a file that :meth:`gather` found behind what it returned, or None. Where it returned
-    nothing, that range is what goes next.
+    nothing, that range is what goes next. ``mapped`` says who knows of what it returned whether it is whole, and up to
+    where he is to be asked.
     """
 
     SLACK: Final = 8
 
     __slots__ = (
         "_at", "_buffer", "_call_max", "_changes", "_coalescer", "_ends", "_i", "_iov_max", "_is_memory", "_near",
-        "_offered", "_over", "_parts", "_start", "_whole", "file", "left", "position", "width",
+        "_offered", "_over", "_parts", "_start", "_whole", "file", "left", "mapped", "position", "width",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +80,7 @@ class Plan:
         self.position = 0
         self.left = stop - start
         self.file: Run | None = None
+        self.mapped: dict[Guard, int] = {}
         self.width = iov_max
         self._iov_max = iov_max
         self._call_max = call_max
@@ -112,10 +114,12 @@ class Plan:
     def gather(self) -> list[Piece]:
         """Return the memory to offer next, none where a file is next or nothing is left. Sets ``file``.
 
-        RuntimeError if the buffer has changed since the first time.
+        RuntimeError if the buffer has changed since the plan was made.
         """
-        if self._offered and self._changes is not None and self._changes != self._buffer._changes():
+        if self._changes is not None and self._changes != self._buffer._changes():
             raise RuntimeError(_CHANGED)
+        if self.mapped:
+            self.mapped = {}
         if not self._near:
             if not self.left:
                 self.file = None
@@ -153,8 +157,9 @@ class Plan:
         else:
             gone = 0
             at = self._at + taken
-            while at >= len(self._parts[i + gone]):
-                at -= len(self._parts[i + gone])
+            parts = self._parts
+            while i + gone < len(parts) and at >= len(parts[i + gone]):  # fewer if the buffer changed: gather() tells
+                at -= len(parts[i + gone])
                 gone += 1
             self._at = at
         self._i = i + gone
@@ -199,11 +204,14 @@ class Plan:
         at = self._at
         views = 0
         is_cut = False
+        mapped = self.mapped
         for entry in entries:
             if not isinstance(entry, bytes) and _is_file(entry):
                 break
             size = min(room, len(entry) - at)
             is_cut = at + size < len(entry)
+            if not isinstance(entry, bytes):
+                _note_if_mapped(entry, entry.start + at + size, mapped)
             if isinstance(entry, bytes) and not at and not is_cut:
                 batch.append(entry)
             else:
@@ -286,6 +294,19 @@ def _is_file(entry: Run) -> bool:
     return isinstance(owner, LazyOwner) and owner.fd >= 0
 
 
+def _note_if_mapped(entry: Run, stop: int, mapped: dict[Guard, int]) -> None:
+    """Note that a run is shown up to ``stop`` of its owner, if that is memory which ends with a file."""
+    owner = entry.owner
+    if isinstance(owner, Memory) and owner.guard is not None:
+        mapped[owner.guard] = max(stop, mapped.get(owner.guard, 0))
+
+
+def assert_whole(mapped: dict[Guard, int]) -> None:
+    """Raise TruncatedFile if one of these files now ends before what is shown of it. Complexity: an ``fstat`` each."""
+    for guard, stop in mapped.items():
+        guard(stop)
+
+
 @final
 class _Coalescer:
     """Joins stretches of small parts, a window of entries at a time.
@@ -361,6 +382,11 @@ def _join(stretch: list[Entry], size: int, entries: list[Entry]) -> None:
 
 def _join_run(run: list[Entry], entries: list[Entry]) -> None:
     if len(run) > 1:
+        mapped: dict[Guard, int] = {}
+        for entry in run:
+            if not isinstance(entry, bytes):
+                _note_if_mapped(entry, entry.stop, mapped)
+        assert_whole(mapped)
         entries.append(join("coalesce", [e if isinstance(e, bytes) else memory_view(e) for e in run]))
     else:
         entries += run

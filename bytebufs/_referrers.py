@@ -55,9 +55,9 @@ def _text(referrer: object, buffers: list[object]) -> str:
     """Name what refers to a buffer. Runs no code of others: a repr might."""
     if isinstance(referrer, dict):
         wanted = {id(buffer) for buffer in buffers}
-        # A copy at one go: another thread may change the dict meanwhile.
-        keys = [key for key, value in list(referrer.items()) if id(value) in wanted and type(key) is str]
-        module = referrer.get("__name__")
+        # A copy at one go: another thread may change the dict meanwhile. A subclass has methods of its own.
+        keys = [key for key, value in list(dict.items(referrer)) if id(value) in wanted and type(key) is str]
+        module = dict.get(referrer, "__name__")
         owner = f"{module}." if type(module) is str else ""
         return ", ".join(f"{owner}{key}" for key in keys) or "a dict"
     return f"a {type(referrer).__name__}"

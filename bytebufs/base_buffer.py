@@ -58,6 +58,9 @@ _EMPTY: Final = memoryview(b"")
 _INT_MAX: Final = 0x7FFFFFFF
 """The largest C int, which bytes.hex wants: beyond it is an OverflowError, and no separator is as far as that."""
 
+_LOOK: Final = 4096
+"""Bytes of a file that an iterator looks at at once: a page, beside which asking for the file's size costs little."""
+
 _UNCHANGING: Final = Lease()
 _BYTES: Final = [bytes([value]) for value in range(256)]
 
@@ -194,8 +197,8 @@ class BaseBuffer(Exporter):
         self._assert_unchanged(changes)
         position = self._start
         while position < self._stop:
-            view, _, position = self._part_at(position)
-            for value in view:
+            block, _, position = self._block_at(position)
+            for value in block:
                 yield value
                 if changes is not None:
                     self._assert_unchanged(changes)
@@ -208,8 +211,8 @@ class BaseBuffer(Exporter):
         self._assert_unchanged(changes)
         position = self._stop
         while position > self._start:
-            view, position, _ = self._part_at(position - 1)
-            for value in reversed(view):
+            block, position, _ = self._block_at(position - 1)
+            for value in reversed(block):
                 yield value
                 if changes is not None:
                     self._assert_unchanged(changes)
@@ -219,13 +222,22 @@ class BaseBuffer(Exporter):
         if changes is not None and changes != self._changes():
             raise RuntimeError("the buffer changed while it was iterated over")
 
-    def _part_at(self, position: int) -> tuple[memoryview, int, int]:
-        """Return the part that holds a position, clipped to the window, and where it begins and ends."""
+    def _block_at(self, position: int) -> tuple[bytes | memoryview, int, int]:
+        """Return the part that holds a position, clipped to the window, and where it begins and ends.
+
+        Of a part that has to be looked at, such as a file, a few KiB, as they are now: it may shrink while somebody
+        iterates.
+        """
         table = self._table()
         i = table.locate(position)
         begin = table.begin(i)
         start, stop = max(begin, self._start), min(table.ends[i], self._stop)
-        return memory_view(clip(table.parts[i], start - begin, stop - begin)), start, stop
+        entry = table.parts[i]
+        if isinstance(entry, bytes) or not isinstance(entry.owner, LazyOwner):
+            return memory_view(clip(entry, start - begin, stop - begin)), start, stop
+        first = position - position % _LOOK
+        start, stop = max(start, first), min(stop, first + _LOOK)
+        return scratch(table, start, stop), start, stop
 
     def __contains__(self, item: BytesLike | SupportsIndex) -> bool:
         """Whether a byte, given as an int, or a run of bytes occurs. Complexity: linear."""

@@ -5,7 +5,7 @@ holds          a descriptor of its own                a map
 in memory      once somebody looks at its bytes       from the start
 is flushed by  sendfile, by reference                 writev, which copies
 the peer gets  what the file holds when it reads      what the file held when it was sent
-a shrunk file  is an error at every look              is an error where a slice is cut
+a shrunk file  is an error at every look              is an error where a slice is cut or flushed
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, Literal, SupportsIndex, TypeAlias, final
 
-from ._mapping import anonymous, map_file, map_searchable, page_start
+from ._mapping import anonymous, guard_of, map_file, map_searchable, page_start
 from ._opening import open_regular, size_in_file
 from ._parts import LazyOwner, Memory, Owner, size_of
 from ._referrers import count_views, holders
@@ -71,16 +71,18 @@ class FileRegion(LazyOwner):
 
         Raises TruncatedFile if the file ends before the range does, ValueError for a negative bound and for what is no
         regular file (pipes, devices, directories, files of /proc), TypeError for text files, gzip files and the like.
+        Files of /sys say that they are longer than they are, so that sending one is TruncatedFile: read them.
         """
         start = size_of(offset)
         wanted = None if count is None else size_of(count)
-        fd, self.name = open_regular(file)
+        self.fd, self.name = open_regular(file)  # from now on it is closed with the region, whatever interrupts this
         try:
-            nbytes = size_in_file(fd, self.name, start, wanted)
+            nbytes = size_in_file(self.fd, self.name, start, wanted)
         except BaseException:
-            os.close(fd)
+            fd, self.fd = self.fd, -1
+            os.close(fd)  # now: a traceback may keep the region for long
             raise
-        super().__init__(nbytes, fd=fd, offset=start, stable=stable)
+        super().__init__(nbytes, fd=self.fd, offset=start, stable=stable)
 
     def __del__(self, _close: Callable[[int], None] = os.close) -> None:
         # As a default: at the end of the interpreter the module may be gone before the region.
@@ -149,11 +151,12 @@ class MappedFile:
     that starts as the file. Used in a ``with`` block it is closed at its end to new slices, and unmapped when the
     last slice is gone. Flushing a slice sends what the memory holds then, by ``writev``.
 
-    A map of a file that shrinks is memory that is gone: touching it ends the process (SIGBUS). That is checked when a
-    slice is cut, and cannot be known later: where files may shrink, use a FileRegion.
+    A map of a file that shrinks is memory that is gone: touching it ends the process (SIGBUS). The file's size is
+    checked when a slice is cut, and again when one is flushed; between those nobody asks. Where files may shrink, use
+    a FileRegion.
     """
 
-    __slots__ = ("_idle_references", "_map", "_name", "_nbytes", "_offset", "_slack", "_source", "access")
+    __slots__ = ("_guard", "_idle_references", "_map", "_name", "_nbytes", "_offset", "_slack", "_source", "access")
 
     def __init__(
         self,
@@ -184,7 +187,8 @@ class MappedFile:
                 self._map, self._slack = map_file(fd, self._name, self._offset, self._nbytes, _ACCESS[access])
         finally:
             os.close(fd)  # the map has its own
-        self._source: Owner | None = b"" if self._map is None else _memory_of(self._map)
+        self._guard = None if self._map is None else guard_of(self._map, self._name, self._offset - self._slack)
+        self._source: Owner | None = b"" if self._map is None else self._memory_of(self._map)
         self._idle_references = self._references()
 
     def __getitem__(self, key: slice) -> SliceBuffer:
@@ -193,12 +197,10 @@ class MappedFile:
         Raises ClosedError after closing, TruncatedFile if the file now ends before the range does. Complexity: one
         ``fstat``.
         """
-        source, mapped = self._open_source(), self._map
+        source = self._open_source()
         start, stop = _clamped(key, self._nbytes, "mapped")
-        if mapped is not None and start < stop:
-            found = mapped.size()
-            if found < self._offset + stop:
-                raise TruncatedFile(self._name, self._offset + stop, found)
+        if self._guard is not None and start < stop:
+            self._guard(self._slack + stop)
         return cut(source, self._slack + start, self._slack + stop)
 
     def __len__(self) -> int:
@@ -267,7 +269,7 @@ class MappedFile:
         return self._source is None
 
     def close(self) -> None:
-        """Unmap the file now; after that nothing can be cut. Closing twice does nothing.
+        """Unmap the file now; after that nothing can be cut. Closing twice does nothing, nor does it after a ``with``.
 
         Raises BufferError while slices or views show the map, saying how many and, as far as can be found out, who
         holds them; then it stays open. The end of a ``with`` block is more patient.
@@ -284,9 +286,9 @@ class MappedFile:
             mapped.close()
         except BufferError:
             views = count_views(mapped)
-            self._source = _memory_of(mapped)
+            self._source = self._memory_of(mapped)
             raise BufferError(self._shown_by(f"{views} memoryview{'s'[: views != 1]}")) from None
-        self._map = None
+        self._map = self._guard = None
 
     def __enter__(self) -> MappedFile:
         """Return itself."""
@@ -297,7 +299,10 @@ class MappedFile:
     ) -> None:
         """Close it to new slices. Unmapped when the last slice and view are gone, now if there are none."""
         self._source = None
-        self._map = None
+        self._map = self._guard = None
+
+    def _memory_of(self, mapped: mmap.mmap) -> Memory:
+        return Memory(mapped, memoryview(mapped), mapped, self._guard)
 
     def _references(self) -> int:
         """Return how many references the memory has: one more for each slice, and each part of a composite."""
@@ -334,10 +339,6 @@ def allocate(nbytes: SupportsIndex) -> SliceBuffer:
     """
     size = size_of(nbytes)
     return SliceBuffer(anonymous(size)) if size else SliceBuffer(b"")
-
-
-def _memory_of(mapped: mmap.mmap) -> Memory:
-    return Memory(mapped, memoryview(mapped), mapped)
 
 
 def _clamped(key: slice, size: int, name: str) -> tuple[int, int]:

@@ -23,13 +23,15 @@ import selectors
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, SupportsIndex, TypeAlias, cast, final
 
 from mypy_extensions import mypyc_attr
 
 from ._audit import count_copy
+from ._opening import name_of
 from ._parts import LazyOwner, Run, memory_view, size_of
-from ._plan import CALL_MAX, IOV_MAX, Plan, in_one_batch
+from ._plan import CALL_MAX, IOV_MAX, Plan, assert_whole, in_one_batch
 from .base_buffer import BaseBuffer, Part
 from .errors import BrokenSink, BytebufsError, TruncatedFile
 from .slice_buffer import SliceBuffer
@@ -39,7 +41,19 @@ if TYPE_CHECKING:
 
     from ._plan import Piece
 
-__all__ = ["Channel", "Sender", "Sink", "Writer", "channel_to", "flush", "offer", "send_some"]
+__all__ = [
+    "Ahead",
+    "Channel",
+    "Sender",
+    "Sink",
+    "Writer",
+    "channel_to",
+    "flush",
+    "is_plain_socket",
+    "offer",
+    "send_some",
+    "tell_flushed",
+]
 
 # The answers of a call that is not there, cannot take this kind of descriptor, or takes fewer entries (16 on some
 # systems): a simpler one will do. sendfile(2) says to fall back on EINVAL and ENOSYS.
@@ -58,8 +72,6 @@ _TYPE_OF: Final = socket.SocketType.__dict__["type"].__get__
 _STREAM: Final = int(socket.SOCK_STREAM)
 
 _FILES: Final = (io.FileIO, io.BufferedWriter, io.BufferedRandom)
-
-_NOTHING: Final = memoryview(b"")
 
 # poll where there is one: select takes no descriptor above 1 023. (subprocess chooses alike.)
 _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -106,11 +118,12 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
 
     Raises TypeError for a text file, for a socket that is not a stream, and for what is no sink. Errors of
     the system and of the sink (TimeoutError, BrokenPipeError, ...) pass as they come, with ``bytes_flushed``
-    set: so many bytes from the front went. Send ``buffer[error.bytes_flushed:]`` to go on. Where an exception
-    cuts a call short (KeyboardInterrupt, or any error over TLS) it is the least that went: the position of
-    the sink is then unknown. BrokenSink if a sink says that it took nothing, or more than it was given.
-    TruncatedFile if a file has shrunk: before the memory in front of it is sent, else where it ends.
-    RuntimeError if the buffer is changed meanwhile.
+    set, unless they take no attributes: so many bytes from the front went. Send ``buffer[error.bytes_flushed:]``
+    to go on. Where an exception cuts a call short (KeyboardInterrupt, or any error over TLS) it is the least that
+    went: the position of the sink is then unknown. BrokenSink if a sink says that it took nothing, or more than it
+    was given. TruncatedFile if a file has shrunk: before the memory in front of it is sent, as far as that goes in
+    the same call (1 024 parts, of them 512 that are not whole ``bytes``), else where it ends. A mapped file is asked
+    before each call that sends of it. RuntimeError if the buffer is changed meanwhile.
 
     A broken connection ends the process if SIGPIPE is at its default action, which Python changes at its
     start; what goes by ``sendmsg`` never does.
@@ -134,9 +147,15 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
             plan.resume(batch, taken)
         _send_all(plan, channel)
     except BaseException as error:
-        error.bytes_flushed = max(plan.position, taken)  # type: ignore[attr-defined]  # the documented way to resume
+        tell_flushed(error, max(plan.position, taken))
         raise
-    return size
+    return plan.position
+
+
+def tell_flushed(error: BaseException, nbytes: int) -> None:
+    """Set ``bytes_flushed`` on an exception. One that takes no attributes stays as it is: it is what is to be seen."""
+    with suppress(Exception):
+        error.bytes_flushed = nbytes  # type: ignore[attr-defined]  # the documented way to resume
 
 
 def offer(batch: list[Piece], channel: Channel) -> int:
@@ -150,7 +169,7 @@ def offer(batch: list[Piece], channel: Channel) -> int:
     except BlockingIOError:
         return 0
     except BaseException as error:
-        error.bytes_flushed = 0  # type: ignore[attr-defined]
+        tell_flushed(error, 0)
         raise
 
 
@@ -207,6 +226,8 @@ def _step(plan: Plan, channel: Channel, most: int) -> None:
     batch = plan.gather()
     file = plan.file
     if batch:
+        if plan.mapped:
+            assert_whole(plan.mapped)
         if file is not None:
             _lazy(file).assert_whole(file.stop)
         plan.advance(channel.write(batch, more=file is not None))
@@ -259,15 +280,27 @@ def _descriptor(sink: object) -> int | None:
 # -- the calls -----------------------------------------------------------------------------------------------
 
 
+@final
+class Ahead:
+    """What was read of a file and has not gone.
+
+    It is offered again as it was: TLS insists on that. A sink may keep what it was given: it is not written to again.
+    """
+
+    __slots__ = ("data", "owner", "start")
+
+    def __init__(self, owner: LazyOwner, start: int, data: memoryview) -> None:
+        self.owner = owner
+        self.start = start
+        self.data = data
+
+
 class Channel:
     """The calls by which a sink takes bytes, and what is known of them."""
 
     # Most sinks need nothing but themselves, and are asked once: what begins alike for all is not set for each.
     iov_max: int = IOV_MAX
-    # What was read of a file and has not gone. A sink may keep what it was given: this memory is not used again.
-    _chunk: memoryview = _NOTHING
-    _chunk_owner: LazyOwner | None = None
-    _chunk_start: int = 0
+    ahead: Ahead | None = None
 
     def __init__(self, sink: object) -> None:
         self.sink = sink
@@ -289,13 +322,12 @@ class Channel:
         Copies: what is sent, 64 KiB at a time ("fallback", or "stable").
         """
         owner = _lazy(file)
-        if not self._chunk or owner is not self._chunk_owner or file.start != self._chunk_start:
-            self._chunk = _read(file, most)
-            self._chunk_owner = owner
-        chunk = self._chunk
-        taken = self.write([chunk], more=more or len(chunk) < len(file))
-        self._chunk = chunk[taken:]
-        self._chunk_start = file.start + taken
+        ahead = self.ahead
+        if ahead is None or ahead.owner is not owner or ahead.start != file.start:
+            ahead = self.ahead = Ahead(owner, file.start, _read(file, most))
+        data = ahead.data
+        taken = self.write([data], more=more or len(data) < len(file))
+        self.ahead = Ahead(owner, file.start + taken, data[taken:]) if taken < len(data) else None
         return taken
 
     def is_exact_after(self, error: BaseException) -> bool:
@@ -310,7 +342,8 @@ class _SystemChannel(Channel):
     _gathers: bool = True
     _has_gathered: bool = False
     _sends_files: bool = True
-    _has_sent_file: bool = False
+    _sent_of: LazyOwner | None = None  # what was sent by reference last
+    _refused_of: LazyOwner | None = None  # what was refused last, though the sink took others
 
     def _fileno(self) -> int:
         raise NotImplementedError
@@ -321,18 +354,21 @@ class _SystemChannel(Channel):
         Copies: nothing, else as its base.
         """
         owner = _lazy(file)
-        if self._sends_files and not owner.stable:
+        if self._sends_files and not owner.stable and owner is not self._refused_of:
             try:
                 # Always with a place: the position of a descriptor is shared with whoever else has the open file.
                 taken: int = os.sendfile(self._fileno(), owner.fd, owner.offset + file.start, min(most, len(file)))
             except (OSError, AttributeError) as error:
-                if self._has_sent_file or not _is_refused(error, os, "sendfile"):
+                if owner is self._sent_of or not _is_refused(error, os, "sendfile"):
                     raise
-                self._sends_files = False
+                # Not every file system can send. One that cannot says nothing of files on others.
+                self._refused_of = owner
+                self._sends_files = self._sent_of is not None
             else:
                 if not taken:
                     raise _truncated(file)
-                self._has_sent_file = True
+                self._sent_of = owner
+                self.ahead = None
                 return taken
         return super().send_file(file, most, more=more)
 
@@ -422,17 +458,19 @@ class _SocketChannel(_SystemChannel):
         return taken
 
     def is_exact_after(self, error: BaseException) -> bool:
-        # That a socket's own timeout has passed is found before a call, and has no number.
-        return super().is_exact_after(error) or (isinstance(error, TimeoutError) and bool(self._sock.gettimeout()))
+        # That a socket's own timeout has passed is found before a call, and has no number. An alarm's has other words.
+        if isinstance(error, TimeoutError) and error.args == ("timed out",):
+            return bool(self._sock.gettimeout())
+        return super().is_exact_after(error)
 
     def _cork(self) -> None:
         self._may_cork = False
         try:
             if not self._sock.getsockopt(socket.IPPROTO_TCP, _CORK):  # else it is the caller's, who will take it out
+                self._is_corked = True  # before the call: a signal handler may raise at its end
                 self._sock.setsockopt(socket.IPPROTO_TCP, _CORK, 1)
-                self._is_corked = True
         except OSError:
-            pass  # not TCP
+            self._is_corked = False  # not TCP
 
     def let_go(self) -> None:
         if self._is_held or self._is_corked:
@@ -500,13 +538,13 @@ def channel_to(sink: Sink) -> Channel:
             raise TypeError(
                 f"flush wants a stream socket, not {sink!r}: send it a message with sock.sendmsg(buffer.views())"
             )
-        if kind is socket.socket or _is_plain_socket(sink):
+        if kind is socket.socket or is_plain_socket(sink):
             return _SocketChannel(sink)
     return _other_channel_to(sink)
 
 
 def _other_channel_to(sink: Sink) -> Channel:
-    if isinstance(sink, int):
+    if isinstance(sink, int) and not isinstance(sink, bool):
         return _DescriptorChannel(sink, sink)
     if isinstance(sink, io.FileIO | io.BufferedWriter | io.BufferedRandom) and _is_plain_file(sink):
         return _FileChannel(sink)
@@ -527,7 +565,7 @@ def _is_plain_file(file: io.FileIO | io.BufferedWriter | io.BufferedRandom) -> b
     return type(file) in _FILES and type(raw) is io.FileIO
 
 
-def _is_plain_socket(sock: socket.socket) -> bool:
+def is_plain_socket(sock: socket.socket) -> bool:
     """Whether the system's own calls are behind it: TLS sockets and others override them."""
     return all(getattr(type(sock), name, None) is getattr(socket.socket, name, None) for name in ("send", "sendmsg"))
 
@@ -564,4 +602,4 @@ def _truncated(file: Run) -> TruncatedFile:
     owner = _lazy(file)
     owner.assert_whole(file.stop)
     # It has grown again, but not before somebody read past its end: what it holds now is something else.
-    return TruncatedFile(owner, owner.offset + file.stop, owner.offset + file.start)
+    return TruncatedFile(name_of(owner), owner.offset + file.stop, owner.offset + file.start)

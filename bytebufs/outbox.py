@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self, SupportsIndex, final
 
 from ._parts import size_of
-from ._plan import IOV_MAX, Piece, Plan, in_one_batch
+from ._plan import IOV_MAX, Plan, in_one_batch
 from .composite_buffer import CompositeBuffer
 from .errors import BrokenSink, Busy, ClosedError, TruncatedFile
-from .flushing import Channel, Sink, channel_to, offer, send_some
+from .flushing import Ahead, Channel, Sink, channel_to, offer, send_some, tell_flushed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,9 @@ __all__ = ["TURN", "Outbox"]
 TURN: Final = 2 << 20
 """Bytes a turn. Pages of a file that are not in memory block whoever sends them, and all connections of his loop:
 2 MiB is what nginx sends at a time (sendfile_max_chunk), and what a disk gives in some milliseconds."""
+
+
+_CUT: Final = "an exception ended what was sent"
 
 
 def _nothing() -> None:
@@ -48,8 +52,8 @@ class Outbox:
     """
 
     __slots__ = (
-        "_broken", "_callbacks", "_high", "_is_busy", "_is_closed", "_late", "_low", "_on_pause", "_on_resume",
-        "_queue", "_sent", "_total", "_width", "paused",
+        "_ahead", "_broken", "_callbacks", "_high", "_is_busy", "_is_closed", "_is_cut", "_late", "_low", "_on_pause",
+        "_on_resume", "_queue", "_sent", "_went", "_width", "paused",
     )  # fmt: skip
 
     def __init__(
@@ -73,22 +77,24 @@ class Outbox:
         self.paused = False
         self._queue = CompositeBuffer()
         self._late = CompositeBuffer()  # put in while the queue was being sent
+        self._ahead: Ahead | None = None  # what was read of a file, and not taken
         self._sent = 0  # bytes, since the beginning
-        self._total = 0  # bytes put in, since the beginning
+        self._went = 0  # bytes of the queue that it still holds
         self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()  # with what has to be sent before
         self._width = IOV_MAX  # entries that the sink can be offered
         self._is_busy = False
         self._is_closed = False
+        self._is_cut = False  # the fields are about to disagree: an exception in between leaves it set, and breaks us
         self._broken = ""  # why nothing may be sent any more
 
     @property
     def pending(self) -> int:
         """Bytes that were put in and have not been sent."""
-        return self._total - self._sent
+        return len(self._queue) + len(self._late)
 
     def __repr__(self) -> str:
         """Say how many bytes wait."""
-        state = "closed, " if self._is_closed else "broken, " if self._broken else "paused, " if self.paused else ""
+        state = "closed, " if self._is_closed else "broken, " if self._reason() else "paused, " if self.paused else ""
         return f"<Outbox: {state}{self.pending} bytes pending>"
 
     def __enter__(self) -> Self:
@@ -105,18 +111,17 @@ class Outbox:
         """Add a part: bytes-like, a buffer as it is now, or a FileRegion. Never sends anything.
 
         ``on_sent`` is called by the ``flush`` that hands the last of its bytes to the sink; for an empty part by the
-        first one that has sent all that was put in before. It is not called if that never comes.
+        first one that has sent all that was put in before. It is not called if that never comes: the outbox lets go
+        of it, as of the part, when it is closed.
 
         Raises TypeError for what is no part, ClosedError once closed, BrokenSink once the sink is broken; then nothing
         was added. Complexity: O(parts of the part). Copies: nothing.
         """
         self._assert_usable()
-        target = self._late if self._is_busy else self._queue
-        before = len(target)
+        target = self._late if self._is_busy or self._late else self._queue
         target.append(part)
-        self._total += len(target) - before
         if on_sent is not None:
-            self._callbacks.append((self._total, on_sent))
+            self._callbacks.append((self._sent + self.pending, on_sent))
         if not self.paused and self.pending > self._high:
             self.paused = True
             self._on_pause()
@@ -128,26 +133,38 @@ class Outbox:
         that blocks does so here. While ``pending`` is not 0, wait until the sink can be written to and call again, be
         it that it is full or that the turn is over. Goes on at any byte.
 
-        Errors come as they are, with ``bytes_flushed`` set: what went is no longer pending, and calling again goes on
-        behind it. But it raises BrokenSink for ever after if it is not known how much went (an error of a TLS socket or
-        of an object with ``write``; a signal handler that raised in a call), and after TruncatedFile, since bytes that
-        announce the file may be out. ssl.SSLWantReadError says to wait until the sink can be *read*. An error of a
-        callback leaves the other callbacks to the next call.
+        Errors of the system and of the sink come as they are, with ``bytes_flushed`` set: what went is no longer
+        pending, and calling again goes on behind it. But it raises BrokenSink for ever after if it is not known how
+        much went (an error of a TLS socket or of an object with ``write``; a signal handler that raised while it sent),
+        and after TruncatedFile, since bytes that announce the file may be out. ssl.SSLWantReadError says to wait until
+        the sink can be *read*. Where bytes of a file were read and not taken, TruncatedFile may come a call later.
 
-        Raises Busy if called while it runs: by a callback, the sink or another thread; ClosedError once closed.
+        An error of a callback comes as it is, too, and leaves the other callbacks to the next call. But if sending
+        failed, all are called whose bytes went, and that error is raised; what theirs were is noted on it. Once broken,
+        it is not ``paused`` and calls no ``on_resume``, for nothing may be put in.
+
+        Raises TypeError for what is no sink, Busy if called while it runs: by a callback, the sink or another thread;
+        ClosedError once closed. Then nothing was sent.
         """
         self._assert_usable()
         if self._is_busy:
             raise Busy("the outbox")
         self._is_busy = True
         try:
-            return self._send(sink) if self._queue else 0
+            if self._late:
+                self._take_late()
+            sent = self._send(sink) if self._queue else 0
+        except BaseException as error:
+            self._tell_after(error)
+            raise
+        else:
+            self._tell()
+            return sent
         finally:
             try:
-                self._tell()
+                self._tidy()
             finally:
                 self._is_busy = False
-                self._tidy()
 
     def close(self) -> None:
         """Let go of all that is pending, without a call of ``on_sent``. Again: nothing. Sinks are not closed.
@@ -161,51 +178,74 @@ class Outbox:
     def _assert_usable(self) -> None:
         if self._is_closed:
             raise ClosedError("the outbox")
-        if self._broken:
-            raise BrokenSink(self._broken)
+        if reason := self._reason():
+            raise BrokenSink(reason)
+
+    def _reason(self) -> str:
+        """Return why nothing may be sent any more, or "" if it may."""
+        return self._broken or (_CUT if self._is_cut and not self._is_busy else "")
 
     def _send(self, sink: Sink) -> int:
         channel = channel_to(sink)
-        size = len(self._queue)
-        batch = in_one_batch(self._queue, 0) if self._width == IOV_MAX and size <= TURN else []
-        taken = 0
+        channel.ahead = self._ahead
+        self._went = 0
+        self._is_cut = True
         try:
-            taken = offer(batch, channel) if batch else 0
-            if taken < size:
-                taken = self._send_more(channel, batch, taken)
+            try:
+                self._send_turn(channel)
+            finally:
+                went = self._went
+                self._queue.skip(went)
+                self._sent += went
+                self._ahead = channel.ahead
         except BaseException as error:
-            taken = error.bytes_flushed  # type: ignore[attr-defined]  # as of flush()
             if isinstance(error, TruncatedFile) or not channel.is_exact_after(error):
                 self._broken = f"{type(error).__name__} ended what was sent: {error}"
+            else:
+                self._is_cut = False
+            tell_flushed(error, self._went)
             raise
-        finally:
-            self._queue.skip(taken)
-            self._sent += taken
-        return taken
+        self._is_cut = False
+        return went
 
-    def _send_more(self, channel: Channel, batch: list[Piece], taken: int) -> int:
-        """Go on behind a first call that took so many bytes of a batch, and return how many went in all."""
+    def _send_turn(self, channel: Channel) -> None:
+        """Send from the front of the queue. How many bytes went is in ``_went``, whatever happens."""
+        size = len(self._queue)
+        batch = in_one_batch(self._queue, 0) if self._width == IOV_MAX and size <= TURN else []
+        taken = offer(batch, channel) if batch else 0
+        self._went = taken
+        if taken == size:
+            return
         plan = Plan(self._queue, iov_max=channel.iov_max, call_max=TURN)
         plan.width = min(self._width, channel.iov_max)
         try:
             if taken:
                 plan.resume(batch, taken)
             send_some(plan, channel, TURN)
-        except BaseException as error:
-            error.bytes_flushed = max(plan.position, taken)  # type: ignore[attr-defined]
-            raise
         finally:
+            self._went = max(plan.position, taken)
             self._width = plan.width
-        return plan.position
 
     def _tell(self) -> None:
         """Call whoever waits for what has been sent."""
         callbacks = self._callbacks
         while callbacks and callbacks[0][0] <= self._sent:
             callbacks.popleft()[1]()
-        if self.paused and self.pending <= self._low and not self._is_closed:
+        if self.paused and not self._is_closed and (self._is_cut or self.pending <= self._low):
             self.paused = False
-            self._on_resume()
+            if not self._is_cut:
+                self._on_resume()
+
+    def _tell_after(self, error: BaseException) -> None:
+        """Call everybody who waits, though sending failed: there may be no other call. What they raise is noted."""
+        while True:
+            try:
+                self._tell()
+            except Exception as other:  # noqa: BLE001  # whatever it is, another error is under way
+                with suppress(Exception):  # one that takes no notes
+                    error.add_note(f"a callback of the outbox raised {other!r}")
+            else:
+                return
 
     def _tidy(self) -> None:
         """Do what could not be done while the queue was being sent."""
@@ -213,8 +253,14 @@ class Outbox:
             self._queue.clear()
             self._late.clear()
             self._callbacks.clear()
-            self._sent = self._total
+            self._ahead = None
             self.paused = False
-        elif self._late:
-            self._queue.append(self._late)
-            self._late.clear()
+        elif self._late and not self._is_cut:
+            self._take_late()
+
+    def _take_late(self) -> None:
+        self._is_cut = True
+        late = self._late
+        self._late = CompositeBuffer()
+        self._queue.append(late)
+        self._is_cut = False

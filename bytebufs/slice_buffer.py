@@ -139,5 +139,5 @@ def _whole(obj: Part) -> BaseBuffer:
 def _sealed(entry: Entry) -> Entry:
     if isinstance(entry, Run) and isinstance(entry.owner, Memory):
         owner = entry.owner
-        return Run(Memory(owner.holder, owner.view.toreadonly(), owner.finder), entry.start, entry.stop)
+        return Run(Memory(owner.holder, owner.view.toreadonly(), owner.finder, owner.guard), entry.start, entry.stop)
     return entry

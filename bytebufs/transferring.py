@@ -19,7 +19,6 @@ import selectors
 import socket
 import stat
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, SupportsIndex, TypeAlias, TypeVar, cast
 
 from ._audit import count_copy
@@ -27,10 +26,10 @@ from ._opening import descriptor_of, is_plain_file, kind_of, name_of, read_at, r
 from ._parts import size_of
 from .errors import TruncatedFile
 from .files import FileRegion
-from .flushing import flush
+from .flushing import flush, is_plain_socket, tell_flushed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ._opening import BinaryFile, File
     from .flushing import Sink
@@ -77,14 +76,18 @@ def transfer(
 
     Raises TruncatedFile if the source ends before ``count`` bytes: at once where its size tells, else when it is
     found out. ValueError for an offset into a pipe, IndexError for a range beyond a region, TypeError for what is no
-    source or sink. Any error has ``bytes_flushed`` set: so many bytes went. If copying from a pipe fails, up to 64 KiB
-    more were taken from it. Copies: nothing, but by ``copy`` everything ("fallback", or "stable" of a region).
-    Sources: sendfile(2), copy_file_range(2), splice(2).
+    source or sink, FileNotFoundError and its like for what cannot be opened. An error that comes later has
+    ``bytes_flushed`` set as that of :func:`flush`: so many bytes went. If copying from a pipe fails, up to 64 KiB more
+    were taken from it. Without a count a file of /sys ends where its bytes do, though it says that it is longer.
+
+    Copies: nothing, but by ``copy`` everything ("fallback", or "stable" of a region). Sources: sendfile(2),
+    copy_file_range(2), splice(2).
     """
     start = size_of(offset)
     wanted = None if count is None else size_of(count)
     flush(b"", dst)  # refuses what is no sink, in its own words
-    with _opened(src) as (fd, name):
+    fd, name, is_ours = _opened(src)
+    try:  # no context manager of contextlib's: those set attributes on errors, and not all errors take them
         job = _Transfer(fd, name, dst)
         try:
             if isinstance(src, FileRegion):
@@ -93,26 +96,22 @@ def transfer(
                 job.measure(start, wanted)
             how = job.run()
         except BaseException as error:
-            error.bytes_flushed = job.moved  # type: ignore[attr-defined]  # as of flush()
+            tell_flushed(error, job.moved)
             raise
+    finally:
+        if is_ours:
+            os.close(fd)
     return Transferred(job.moved, how)
 
 
-@contextmanager
-def _opened(src: File | FileRegion) -> Iterator[tuple[int, str]]:
-    """Give the descriptor to read from, and what to call it. Opens and closes paths; leaves open what others opened."""
+def _opened(src: File | FileRegion) -> tuple[int, str, bool]:
+    """Return the descriptor to read from, what to call it, and whether it is ours to close, being a path's."""
     if isinstance(src, FileRegion):
-        yield src.fd, src.name
-        return
+        return src.fd, src.name, False
     name = name_of(src)
     if not isinstance(src, (str, bytes, os.PathLike)):
-        yield _stream_or_file(src, name), name
-        return
-    fd = retried(lambda: os.open(src, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
-    try:
-        yield fd, name
-    finally:
-        os.close(fd)
+        return _stream_or_file(src, name), name, False
+    return retried(lambda: os.open(src, os.O_RDONLY | getattr(os, "O_BINARY", 0))), name, True
 
 
 def _stream_or_file(src: object, name: str) -> int:
@@ -136,6 +135,7 @@ class _Transfer:
         self._reason = "fallback"
         self._start = 0
         self._count: int | None = None
+        self._to_the_end = False
         timeout = sink.gettimeout() if isinstance(sink, socket.socket) else None
         self._deadline = time.monotonic() + timeout if timeout else None  # 0 is non-blocking, None blocks for ever
 
@@ -166,6 +166,7 @@ class _Transfer:
         if expected > status.st_size:
             raise TruncatedFile(self._name, expected, status.st_size)
         self._count = status.st_size - start if wanted is None else wanted
+        self._to_the_end = wanted is None
 
     def _left(self, most: int) -> int:
         return most if self._count is None else min(most, self._count - self.moved)
@@ -217,7 +218,7 @@ class _Transfer:
         sink = self._sink
         if isinstance(sink, int):
             self._sink_fd = sink
-        elif type(sink) is socket.socket:
+        elif isinstance(sink, socket.socket) and is_plain_socket(sink):
             self._sink_fd = sink.fileno()
         elif is_plain_file(sink):
             self._sink_fd = cast("BinaryFile", sink).fileno()
@@ -242,7 +243,7 @@ class _Transfer:
         try:
             return flush(data, self._sink)
         except BaseException as error:
-            self.moved += error.bytes_flushed  # type: ignore[attr-defined]  # flush() sets it
+            self.moved += getattr(error, "bytes_flushed", 0)  # flush() sets it, once it has begun
             raise
 
     def _read(self, most: int) -> bytes:
@@ -253,7 +254,10 @@ class _Transfer:
         at = self._start + self.moved
         expected = self._start if self._count is None else self._start + self._count
         if at < expected or (not self.moved and expected):
-            found = min(at, os.fstat(self._fd).st_size) if self._sized or not self.moved else at
+            size = os.fstat(self._fd).st_size
+            if self._to_the_end and size >= expected:
+                return  # it has not shrunk: files of /sys hold less than they say
+            found = min(at, size) if self._sized or not self.moved else at
             raise TruncatedFile(self._name, expected, found)
 
     # -- waiting

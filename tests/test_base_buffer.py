@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import mmap
 import pickle
+import random
 import re
 import socket
 import struct
@@ -39,7 +40,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
-from bytebufs._parts import LazyOwner
+from bytebufs._parts import LazyOwner, Memory
 
 from .layouts import FakeFile, address, addresses, anonymous_map, hidden
 
@@ -255,6 +256,27 @@ def test_nothing_disturbs_an_iterator_over_a_slice(iterate: Callable[[BaseBuffer
     found = [next(iterator)]
     b.clear()
     assert [*found, *iterator] == expected
+
+
+@pytest.mark.parametrize("size", [1, 4096, 10_000])
+def test_an_iterator_looks_at_what_is_lazy_page_by_page(size: int) -> None:
+    class Made(LazyOwner):
+        looks = 0
+
+        def look(self) -> Memory:
+            self.looks += 1
+            return Memory(data, memoryview(data), data)
+
+    data = random.Random(size).randbytes(size)
+    made = Made(size)
+    buffer = CompositeBuffer([b"abc", made, b"def"])
+    expected = b"abc" + data + b"def"
+    for iterate, message in ((iter, expected), (reversed, expected[::-1])):
+        for cut in (slice(None), slice(2, -2)):
+            made.looks = 0
+            assert bytes(iterate(buffer[cut])) == message[cut]
+            assert size / 4096 <= made.looks <= size // 4096 + 2
+    assert list(buffer) == list(expected)
 
 
 # -- comparing -----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from bytebufs import CompositeBuffer, FileRegion, SliceBuffer, TruncatedFile, allocate, copy_audit, no_copy
+from bytebufs import COMPILED, CompositeBuffer, FileRegion, SliceBuffer, TruncatedFile, allocate, copy_audit, no_copy
 from bytebufs._parts import LazyOwner
 
 PAGE = mmap.ALLOCATIONGRANULARITY
@@ -83,6 +83,19 @@ def test_a_region_shows_a_range_of_a_file(path: Path) -> None:
 def test_no_count_is_all_up_to_the_end(path: Path) -> None:
     assert len(FileRegion(path)) == len(DATA)
     assert FileRegion(path, 100)[:] == DATA[100:]
+
+
+@pytest.mark.skipif(COMPILED, reason="nothing can be put in between")
+def test_making_one_that_is_interrupted_leaves_no_descriptor(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    before = descriptors()
+    monkeypatch.setattr(LazyOwner, "__init__", interrupted)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            FileRegion(path)
+    assert descriptors() == before
 
 
 def test_an_empty_region_is_no_part(path: Path) -> None:
@@ -291,7 +304,6 @@ LOOKS: dict[str, Callable[[SliceBuffer], object]] = {
     "views": SliceBuffer.views,
     "contiguous": SliceBuffer.contiguous,
     "copy_into": lambda b: b.copy_into(bytearray(len(b))),
-    "iteration": sum,
     "unpack_from": lambda b: b.unpack_from(">IQ", 5),
 }
 
@@ -306,6 +318,18 @@ def test_a_look_asks_for_the_size_once_and_maps_once(path: Path, fstats: list[in
     assert maps(path) == 1
     LOOKS[name](b[10:])
     LOOKS[name](CompositeBuffer([b, b"x"])[:-1])
+    assert maps(path) == 1
+
+
+@pytest.mark.parametrize("iterate", [iter, reversed])
+def test_an_iterator_asks_for_the_size_again_before_each_page(
+    path: Path, fstats: list[int], iterate: Callable[[SliceBuffer], Iterator[int]]
+) -> None:
+    region = FileRegion(path, 3)
+    fstats.clear()
+    assert sorted(iterate(region[:])) == sorted(DATA[3:])
+    assert set(fstats) == {region.fd}
+    assert len(DATA) // 4096 <= len(fstats) <= len(DATA) // 4096 + 2
     assert maps(path) == 1
 
 

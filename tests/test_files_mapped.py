@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import mmap
 import os
 import pickle
@@ -276,6 +277,32 @@ def test_a_map_goes_to_a_sink_without_a_copy(path: Path) -> None:
     assert os.read(source, 2000) == b"head " + DATA[3:1003]
     os.close(source)
     os.close(sink)
+
+
+@pytest.mark.parametrize("access", ["read", "write", "copy"])
+@pytest.mark.parametrize("left", [0, 50, PAGE + 7])
+def test_a_file_that_shrinks_is_noticed_when_a_slice_is_flushed(path: Path, access: Any, left: int) -> None:
+    mapped = MappedFile(path, access=access, offset=100)
+    buffer = CompositeBuffer([b"header", mapped[:], b"between", mapped[7:9]])
+    os.truncate(path, left)
+    for message in (buffer, buffer.freeze(), buffer[:-1]):
+        sink = io.BytesIO()
+        with pytest.raises(TruncatedFile) as caught:
+            flush(message, sink)
+        assert (caught.value.file, caught.value.expected, caught.value.found) == (str(path), len(DATA), left)
+        assert caught.value.bytes_flushed == len(sink.getvalue()) == 6  # type: ignore[attr-defined]
+    os.truncate(path, len(DATA))
+    assert flush(buffer, io.BytesIO()) == len(buffer)
+
+
+def test_a_slice_of_what_is_left_of_a_file_can_be_flushed(path: Path) -> None:
+    mapped = MappedFile(path, offset=100)
+    part = mapped[: PAGE - 100]
+    whole = mapped[:]
+    os.truncate(path, PAGE)
+    sink = io.BytesIO()
+    assert flush(part, sink) == flush(whole[: PAGE - 100], sink) == PAGE - 100
+    assert sink.getvalue() == DATA[100:PAGE] * 2
 
 
 # -- closing

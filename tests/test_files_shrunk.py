@@ -79,6 +79,29 @@ except TruncatedFile:
 print(raised, len(buffers) * len(list(looks(b))) + 1)
 """
 
+HALF_WAY = """
+import os, sys
+from bytebufs import CompositeBuffer, FileRegion, TruncatedFile
+
+path = sys.argv[1]
+def iterators(region):
+    for b in (region[:], region[5:-5], CompositeBuffer([b"ab", region]), CompositeBuffer([region, b"ab"])[1:]):
+        yield iter(b)
+        yield reversed(b)
+
+size = os.stat(path).st_size
+for i, iterator in enumerate(iterators(FileRegion(path))):
+    for _ in range(3):
+        next(iterator)
+    os.truncate(path, 0)
+    try:
+        sum(iterator)
+    except TruncatedFile as error:
+        assert (error.expected, error.found) == (size, 0)
+        print(i)
+    os.truncate(path, size)
+"""
+
 VICTIM = """
 import mmap, os, sys
 file = open(sys.argv[1], "rb")
@@ -117,6 +140,12 @@ def test_every_look_at_a_shrunk_region_raises(path: Path, before: str) -> None:
     assert found.returncode == 0
     raised, expected = found.stdout.split()
     assert raised == expected
+
+
+def test_a_file_that_shrinks_while_somebody_iterates_raises(path: Path) -> None:
+    found = run(HALF_WAY, path)
+    assert found.stderr == ""
+    assert found.stdout.split() == [str(i) for i in range(8)]
 
 
 def test_the_error_says_which_file_and_where(path: Path) -> None:

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -950,3 +951,31 @@ def test_an_error_that_is_no_refusal_is_not_tried_again(monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "write", refusing(errno.EINVAL))
     with pytest.raises(OSError, match="Input/output error"):
         flush(CompositeBuffer([b"abc", b"def"]), 1)
+
+
+def test_an_error_that_takes_no_attributes_comes_as_it_is() -> None:
+    @dataclass(frozen=True)
+    class Frozen(Exception):
+        code: int
+
+    class Sink:
+        def write(self, data: memoryview) -> int:
+            raise Frozen(7)
+
+    class Handled(socket.socket):
+        def gettimeout(self) -> float | None:
+            raise Frozen(8)
+
+    here, there = socket.socketpair()
+    with Handled(fileno=here.detach()) as handled, there:
+        for sink, code in ((Sink(), 7), (handled, 8)):
+            with pytest.raises(Frozen) as caught:
+                flush(b"abc", sink)
+            assert caught.value.code == code
+            assert not hasattr(caught.value, "bytes_flushed")
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_truth_value_is_no_descriptor(value: bool) -> None:
+    with pytest.raises(TypeError, match=r"flush wants a descriptor.* not bool"):
+        flush(b"abc", value)

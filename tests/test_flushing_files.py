@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import mmap
 import os
+import pickle
 import random
 import re
 import socket
@@ -16,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bytebufs
-from bytebufs import CompositeBuffer, FileRegion, SliceBuffer, copy_audit, flush, no_copy
+from bytebufs import CompositeBuffer, FileRegion, MappedFile, SliceBuffer, copy_audit, flush, no_copy
 from bytebufs._parts import LazyOwner, Memory
 from bytebufs.errors import CopyForbidden, TruncatedFile
 from bytebufs.flushing import Channel, _SystemChannel
@@ -251,6 +254,54 @@ def test_a_composite_that_a_signal_handler_changes(monkeypatch: pytest.MonkeyPat
     assert flushed(caught) == 3
 
 
+@pytest.mark.parametrize("change", ["clear", "replace", "skip", "appendleft"])
+def test_a_composite_that_a_signal_handler_changes_before_the_first_call(change: str) -> None:
+    buffer = CompositeBuffer([bytearray(b"abc"), b"def"])
+
+    def replace() -> None:
+        buffer.clear()
+        buffer.append(b"XYZXYZ!!")
+
+    changes: dict[str, Callable[[], object]] = {
+        "clear": buffer.clear,
+        "replace": replace,
+        "skip": lambda: buffer.skip(1),
+        "appendleft": lambda: buffer.appendleft(b"--"),
+    }
+
+    class Signalled(socket.socket):
+        def gettimeout(self) -> float | None:
+            changes[change]()
+            return super().gettimeout()
+
+    here, there = socket.socketpair()
+    with Signalled(fileno=here.detach()) as sink, there:
+        with pytest.raises(RuntimeError, match="changed while it was flushed") as caught:
+            flush(buffer, sink)
+        assert flushed(caught) == 0
+        sink.close()
+        assert there.recv(100) == b""
+
+
+@pytest.mark.parametrize(("change", "taken"), [("clear", 1), ("skip", 3), ("skip", 1), ("appendleft", 1)])
+def test_a_composite_that_shrinks_in_its_sink(change: str, taken: int) -> None:
+    buffer = CompositeBuffer([b"abc", b"def", b"ghi"])
+    changes: dict[str, Callable[[], object]] = {
+        "clear": buffer.clear,
+        "skip": partial(buffer.skip, 5),
+        "appendleft": partial(buffer.appendleft, b"zz"),
+    }
+
+    class Sink:
+        def write(self, data: memoryview) -> int:
+            changes[change]()
+            return taken
+
+    with pytest.raises(RuntimeError, match="changed while it was flushed") as caught:
+        flush(buffer, Sink())
+    assert flushed(caught) == taken
+
+
 def test_what_a_region_shows_stays_when_its_file_is_closed_or_replaced(file: Path, tmp_path: Path) -> None:
     with file.open("rb") as opened:
         region = FileRegion(opened, 0, 10)
@@ -357,6 +408,21 @@ def test_the_callers_cork_stays(message: str, file: Path) -> None:
         here.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
         assert there.recv(10_000) == bytes(buffer) * 2
         assert data_segments(here) == 1
+
+
+@LINUX
+def test_a_handler_that_raises_as_the_cork_goes_in(file: Path) -> None:
+    class Signalled(socket.socket):
+        def setsockopt(self, *args: Any) -> None:
+            super().setsockopt(*args)
+            if args[1:] == (socket.TCP_CORK, 1):
+                raise KeyboardInterrupt
+
+    here, there = tcp_pair()
+    with Signalled(fileno=here.detach()) as sink, there:
+        with pytest.raises(KeyboardInterrupt):
+            flush(CompositeBuffer([b"header", FileRegion(file), b"trailer"]), sink)
+        assert sink.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
 
 
 CALLS: Final = """
@@ -474,6 +540,61 @@ def test_a_file_that_shrinks_meanwhile(
         assert received() == b"header" + CONTENT[:left]
 
 
+@pytest.mark.parametrize("views", [0, 600])
+def test_a_file_is_asked_before_the_call_that_leads_to_it(views: int, file: Path) -> None:
+    """What goes in the calls before that one has gone: 1 024 parts each, or 512 views."""
+    head: list[Any] = [memoryview(bytearray(b"ab"))[1:] for _ in range(views)] or [b"h"] * 1500
+    buffer = CompositeBuffer([*head, FileRegion(file)])
+    os.truncate(file, 100)
+    with open_socket("tcp", timeout=None) as (sink, received):
+        with pytest.raises(TruncatedFile) as caught:
+            flush(buffer, sink)
+        assert flushed(caught) == len(received()) == (512 if views else 1024)
+
+
+def test_a_file_that_ended_for_a_moment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error holds what others can hold on to, and take elsewhere: no descriptor."""
+    monkeypatch.setattr(os, "sendfile", lambda *args: 0)
+    region = FileRegion(file, 7, 100)
+    with tempfile.TemporaryFile() as sink, pytest.raises(TruncatedFile) as caught:
+        flush(region, sink.fileno())
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.file, again.expected, again.found) == (str(file), 107, 7)
+
+
+@pytest.mark.parametrize("name", [*SHRINKING, "gzip", "BytesIO"])
+@pytest.mark.parametrize("left", [0, 5000])
+def test_a_mapped_file_that_has_shrunk_is_an_error_before_anything_is_sent(name: str, left: int, file: Path) -> None:
+    mapped = MappedFile(file, offset=1000)
+    message = CompositeBuffer([mapped[:], b"trailer"])
+    os.truncate(file, left)
+    with SINKS[name]() as (sink, received):
+        for buffer in (message, message[:-3]):
+            for below in (0, 1 << 20):
+                with pytest.raises(TruncatedFile) as caught:
+                    flush(buffer, sink, coalesce_below=below)
+                assert (caught.value.file, caught.value.expected) == (str(file), len(CONTENT))
+                assert (caught.value.found, flushed(caught)) == (left, 0)
+        assert received() == b""
+
+
+def test_a_mapped_file_is_asked_once_a_call(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def guard_of(mapped: mmap.mmap, name: str, first: int) -> Callable[[int], None]:
+        return asked.append
+
+    monkeypatch.setattr("bytebufs.files.guard_of", guard_of)
+    mapped = MappedFile(file)
+    buffer = CompositeBuffer([b"one", mapped[5:10], b"two", mapped[:3], b"three", mapped[100:200]])
+    asked.clear()
+    with tempfile.TemporaryFile() as sink:
+        flush(buffer, sink.fileno())
+        assert asked == [200]
+        flush(buffer, sink.fileno(), coalesce_below=1000)
+        assert asked == [200, 200]
+
+
 @LINUX
 @pytest.mark.parametrize("stable", [False, True])
 @pytest.mark.parametrize("trailer", [b"", b"trailer"])
@@ -583,6 +704,30 @@ def test_a_refusal_after_the_first_byte_of_a_file_is_an_error(file: Path, monkey
     with tempfile.TemporaryFile() as target, pytest.raises(OSError, match="Invalid argument") as caught:
         flush(FileRegion(file), target.fileno())
     assert flushed(caught) == 10
+
+
+@pytest.mark.parametrize("order", ["good bad good bad", "bad good bad"])
+def test_a_file_that_cannot_be_sent_says_nothing_of_others(
+    order: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad, asked = FileRegion(file), FileRegion(file), list[int]()
+    sendfile = os.sendfile
+
+    def choosy(out: int, into: int, at: int, n: int) -> int:
+        asked.append(into)
+        if into == bad.fd:  # on a file system that cannot
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return sendfile(out, into, at, n)
+
+    monkeypatch.setattr(os, "sendfile", choosy)
+    regions = [good if name == "good" else bad for name in order.split()]
+    with tempfile.TemporaryFile() as sink, copy_audit() as audit:
+        assert flush(CompositeBuffer(regions), sink.fileno()) == len(regions) * len(CONTENT)
+        sink.seek(0)
+        assert sink.read() == CONTENT * len(regions)
+    copied = order.count("bad") if order.startswith("good") else 3
+    assert audit.by_reason == {"fallback": copied * len(CONTENT)}
+    assert asked.count(bad.fd) == 1
 
 
 def test_an_attribute_error_from_elsewhere_is_not_a_missing_call(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bytebufs import TruncatedFile
-from bytebufs._mapping import anonymous, map_file, map_searchable, page_start
+from bytebufs._mapping import anonymous, guard_of, map_file, map_searchable, page_start
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 DATA = random.Random(1).randbytes(3 * PAGE + 100)
@@ -123,3 +123,14 @@ def test_other_errors_of_allocating_pass(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(mmap, "mmap", refuse)
     with pytest.raises(PermissionError):
         anonymous(1)
+
+
+def test_a_guard_says_whether_the_file_of_a_map_is_whole(fd: int) -> None:
+    mapped, slack = map_file(fd, "its name", PAGE + 3, 10, mmap.ACCESS_READ)
+    guard = guard_of(mapped, "its name", PAGE + 3 - slack)
+    guard(slack + 10)
+    os.truncate(fd, PAGE + 5)
+    guard(slack + 2)
+    with pytest.raises(TruncatedFile) as caught:
+        guard(slack + 3)
+    assert str(caught.value) == f"its name ends at byte {PAGE + 5}, expected at least {PAGE + 6}"

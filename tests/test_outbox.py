@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -9,11 +10,13 @@ import random
 import selectors
 import socket
 import ssl
+import sys
 import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bytebufs import CompositeBuffer, FileRegion, Outbox, Part, SliceBuffer, copy_audit, no_copy
+from bytebufs import COMPILED, CompositeBuffer, FileRegion, MappedFile, Outbox, Part, SliceBuffer, copy_audit, no_copy
 from bytebufs.errors import BrokenSink, Busy, ClosedError, CopyForbidden, TruncatedFile
 from bytebufs.outbox import TURN
 
@@ -49,6 +52,13 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "content"
     path.write_bytes(CONTENT)
     return path
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """An error that takes no attributes."""
+
+    code: int
 
 
 class Taking:
@@ -438,6 +448,72 @@ def test_what_went_before_an_error_is_told() -> None:
     assert (told, outbox.pending, outbox.paused) == (["first"], 2, False)
 
 
+@pytest.mark.parametrize("breaks", [False, True])
+def test_what_went_before_an_error_is_told_whatever_callbacks_raise(
+    breaks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def fail(name: str) -> None:
+        told.append(name)
+        raise LookupError(name)
+
+    writev = os.writev
+    error = KeyboardInterrupt() if breaks else OSError(errno.EIO, "mine")
+    calls: list[Callable[..., int]] = [lambda fd, batch: writev(fd, batch[:1]), _raising(error)]
+
+    def next_call(fd: int, batch: list[bytes]) -> int:
+        return calls.pop(0)(fd, batch)
+
+    monkeypatch.setattr(os, "writev", next_call)
+    outbox = Outbox(10, 10, on_resume=partial(fail, "resume"))
+    outbox.put(b"abc", on_sent=partial(fail, "first"))
+    outbox.put(b"", on_sent=partial(told.append, "second"))
+    outbox.put(b"defgh")
+    outbox.put(b"ijk", on_sent=partial(told.append, "never"))
+    with tempfile.TemporaryFile() as sink, pytest.raises(type(error)) as caught:
+        outbox.flush(sink.fileno())
+    assert caught.value is error
+    assert error.bytes_flushed == 3  # type: ignore[union-attr]
+    assert told == (["first", "second"] if breaks else ["first", "second", "resume"])
+    assert [name for note in error.__notes__ for name in told if f"LookupError('{name}')" in note] == [
+        name for name in told if name != "second"
+    ]
+    assert not outbox.paused
+
+
+def test_an_error_that_takes_no_notes_comes_as_it_is() -> None:
+    def fail() -> None:
+        raise LookupError
+
+    outbox = Outbox()
+    outbox.put(b"abc", on_sent=fail)
+    outbox.put(b"def")
+    with pytest.raises(Frozen):
+        outbox.flush(Taking(3, Frozen(7)))
+
+
+def test_a_broken_outbox_wakes_nobody_who_would_put_more(file: Path) -> None:
+    told: list[str] = []
+    outbox = Outbox(10, 10, on_resume=lambda: outbox.put(b"more"))
+    outbox.put(b"header", on_sent=partial(told.append, "header"))
+    outbox.put(FileRegion(file), on_sent=partial(told.append, "file"))
+
+    class Sink(io.BytesIO):
+        def write(self, data: Any) -> int:
+            os.truncate(file, 100)
+            return super().write(data)
+
+    sink = Sink()
+    with pytest.raises(TruncatedFile):
+        outbox.flush(sink)
+    assert (told, outbox.paused) == (["header"], False)
+    with pytest.raises(BrokenSink):
+        outbox.flush(sink)
+    outbox.close()
+    assert (told, outbox.pending) == (["header"], 0)
+
+
 # -- one writer ------------------------------------------------------------------------------------------------
 
 
@@ -536,6 +612,208 @@ def test_repr() -> None:
     assert repr(outbox) == "<Outbox: closed, 0 bytes pending>"
 
 
+# -- interrupts ------------------------------------------------------------------------------------------------
+
+
+def test_an_error_that_takes_no_attributes_breaks_it_like_any_other() -> None:
+    outbox, sink = Outbox(), Taking(3, Frozen(7), 100)
+    outbox.put(b"one")
+    outbox.put(b"two")
+    with pytest.raises(Frozen):
+        outbox.flush(sink)
+    assert outbox.pending == 3
+    with pytest.raises(BrokenSink, match="Frozen"):
+        outbox.flush(sink)
+    assert sink.got == b"one"
+
+
+PLACES = {
+    "before the first call": ("bytebufs.outbox.offer", True),
+    "after the first call": ("bytebufs.outbox.offer", False),
+    "before the plan": ("bytebufs.outbox.Plan", True),
+    "before more calls": ("bytebufs.outbox.send_some", True),
+    "after more calls": ("bytebufs.outbox.send_some", False),
+    "before what went is let go of": ("bytebufs.composite_buffer.CompositeBuffer.skip", True),
+    "after it": ("bytebufs.composite_buffer.CompositeBuffer.skip", False),
+}
+
+
+@pytest.mark.skipif(COMPILED, reason="nothing can be put in between")
+@pytest.mark.parametrize("place", list(PLACES))
+def test_an_interrupt_anywhere_sends_no_byte_twice(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, before = PLACES[place]
+    module, _, attribute = name.rpartition(".")
+    owner: Any = CompositeBuffer if attribute == "skip" else sys.modules[module]
+    call = getattr(owner, attribute)
+
+    def interrupted(*args: Any, **options: Any) -> None:
+        if not before:
+            call(*args, **options)
+        raise KeyboardInterrupt
+
+    outbox = Outbox()
+    outbox.put(b"abc" if attribute in {"offer", "skip"} else bytes(TURN))
+    outbox.put(b"def")
+    with tempfile.TemporaryFile() as sink:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, attribute, interrupted)
+            with pytest.raises(KeyboardInterrupt) as caught:
+                outbox.flush(sink.fileno())
+        assert repr(outbox).startswith("<Outbox: broken, ")
+        with pytest.raises(BrokenSink, match="KeyboardInterrupt"):
+            outbox.flush(sink.fileno())
+        with pytest.raises(BrokenSink, match="KeyboardInterrupt"):
+            outbox.put(b"x")
+        assert caught.value.bytes_flushed <= os.fstat(sink.fileno()).st_size  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(COMPILED, reason="nothing can be put in between")
+def test_an_interrupt_while_it_takes_in_what_came_late_breaks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    append = CompositeBuffer.append
+
+    def interrupted(self: CompositeBuffer, part: Part) -> None:
+        append(self, part)
+        if isinstance(part, CompositeBuffer):
+            raise KeyboardInterrupt
+
+    outbox, sink = Outbox(), io.BytesIO()
+    outbox.put(b"abc", on_sent=lambda: outbox.put(b"def"))
+    with monkeypatch.context() as patch:
+        patch.setattr(CompositeBuffer, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            outbox.flush(sink)
+    with pytest.raises(BrokenSink, match="an exception ended"):
+        outbox.flush(sink)
+    assert sink.getvalue() == b"abc"
+
+
+@pytest.mark.skipif(COMPILED, reason="nothing can be put in between")
+def test_an_interrupt_before_that_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Outbox) -> None:
+        raise KeyboardInterrupt
+
+    outbox, sink = Outbox(), io.BytesIO()
+    outbox.put(b"abc", on_sent=lambda: outbox.put(b"def"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "_tidy", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            outbox.flush(sink)
+    outbox.put(b"ghi")
+    assert outbox.pending == 6
+    assert outbox.flush(sink) == 6
+    assert sink.getvalue() == b"abcdefghi"
+
+
+def test_the_timeout_of_an_alarm_is_not_the_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("send", "sendmsg"):
+        call = getattr(socket.socket, name)
+
+        def late(*args: Any, call: Callable[..., int] = call) -> int:
+            call(*args)
+            raise TimeoutError("of an alarm")
+
+        monkeypatch.setattr(socket.socket, name, late)
+    here, there = socket.socketpair()
+    with here, there:
+        here.settimeout(PATIENCE)
+        outbox = Outbox()
+        outbox.put(b"hello")
+        with pytest.raises(TimeoutError, match="of an alarm"):
+            outbox.flush(here)
+        with pytest.raises(BrokenSink, match="of an alarm"):
+            outbox.flush(here)
+        assert there.recv(100) == b"hello"
+
+
+# -- what is read ahead ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["unix", "tls"])
+def test_a_slow_peer_costs_no_second_copy(name: str, file: Path) -> None:
+    here: socket.socket
+    outbox = Outbox()
+    outbox.put(b"header")
+    outbox.put(FileRegion(file, stable=True))
+    outbox.put(FileRegion(file, stable=True)[5:])
+    turns = 0
+    with tls_pair() if name == "tls" else _sockets(name) as (here, there), copy_audit() as audit:
+        shrink(here)
+        here.setblocking(False)
+        there.setblocking(False)
+        got = bytearray()
+        while len(got) < 2 * len(CONTENT) + 1:
+            turns += outbox.pending > 0
+            outbox.flush(here)
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+                got += there.recv(3000)
+    assert got == b"header" + CONTENT + CONTENT[5:]
+    assert audit.by_reason == {"stable": 2 * len(CONTENT) - 5}
+    assert turns > 10
+
+
+@pytest.mark.parametrize("left", [1000, 20_000, 40_000])
+def test_a_file_that_shrinks_below_what_tls_was_given(left: int, file: Path) -> None:
+    """TLS wants what it could not send to be offered again as it was: with less it says BAD_LENGTH."""
+    with tls_pair() as (here, there):
+        shrink(here)
+        here.setblocking(False)
+        there.setblocking(False)
+        outbox = Outbox()
+        outbox.put(FileRegion(file))
+        went = outbox.flush(here)
+        os.truncate(file, went + left)
+        got = bytearray()
+        with pytest.raises(TruncatedFile):  # noqa: PT012  # what was read before goes first
+            while True:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    got += there.recv(1 << 16)
+                outbox.flush(here)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while True:
+                got += there.recv(1 << 16)
+    assert len(got) >= went + left
+    assert CONTENT.startswith(got)
+
+
+def test_what_was_read_ahead_is_forgotten_once_a_file_goes_by_reference(file: Path) -> None:
+    region = FileRegion(file)
+    outbox = Outbox()
+    outbox.put(region[:1000])
+    outbox.flush(Taking(40))
+    with tempfile.TemporaryFile() as sink:
+        assert outbox.flush(sink) == 960
+        outbox.put(region[40:50])
+        other = Taking(100, 100)
+        assert outbox.flush(other) == 10
+        assert other.got == CONTENT[40:50]
+
+
+def test_closing_lets_go_of_what_was_read_ahead(file: Path) -> None:
+    region = FileRegion(file)
+    alive = weakref.ref(region)
+    outbox = Outbox()
+    outbox.put(region)
+    del region
+    assert outbox.flush(Taking(10)) == 10
+    outbox.close()
+    assert alive() is None
+
+
+@pytest.mark.parametrize("name", ["tcp socket, non-blocking", "unix socket, non-blocking", "FileIO", "BytesIO"])
+def test_a_mapped_file_that_shrinks_breaks_it(name: str, file: Path) -> None:
+    outbox = Outbox()
+    outbox.put(b"header")
+    outbox.put(MappedFile(file, offset=7)[:])
+    os.truncate(file, 5000)
+    with SINKS[name]() as (sink, received):
+        with pytest.raises(TruncatedFile) as caught:
+            outbox.flush(sink)
+        assert (caught.value.expected, caught.value.found) == (len(CONTENT), 5000)
+        with pytest.raises(BrokenSink, match="ends at byte 5000"):
+            outbox.flush(sink)
+        assert caught.value.bytes_flushed == len(received())  # type: ignore[attr-defined]
+
+
 # -- errors ----------------------------------------------------------------------------------------------------
 
 
@@ -588,8 +866,12 @@ def test_an_error_of_the_system_breaks_nothing(number: int, monkeypatch: pytest.
 
 
 def _failing(number: int) -> Callable[..., int]:
+    return _raising(OSError(number, os.strerror(number)))
+
+
+def _raising(error: BaseException) -> Callable[..., int]:
     def call(*args: object) -> int:
-        raise OSError(number, os.strerror(number))
+        raise error
 
     return call
 
@@ -666,8 +948,10 @@ def test_a_file_that_shrinks_between_turns_breaks_it(name: str, stable: bool, fi
         while not sent:
             sent = outbox.flush(sink)
         os.truncate(file, 100)
-        with pytest.raises(TruncatedFile) as caught:
-            outbox.flush(sink)
+        with pytest.raises(TruncatedFile) as caught:  # noqa: PT012  # what was read before may go first
+            while True:
+                sent += outbox.flush(sink)
+        sent += caught.value.bytes_flushed  # type: ignore[attr-defined]
         assert (caught.value.expected, caught.value.found) == (5 * TURN, 100)
         with pytest.raises(BrokenSink, match="ends at byte 100"):
             outbox.flush(sink)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from bytebufs import BaseBuffer, CompositeBuffer, Part, SliceBuffer, copy_audit, no_copy
 from bytebufs._parts import LazyOwner, Memory, Run
-from bytebufs._plan import CALL_MAX, IOV_MAX, VIEWS_MAX, Piece, Plan, in_one_batch
+from bytebufs._plan import CALL_MAX, IOV_MAX, VIEWS_MAX, Piece, Plan, assert_whole, in_one_batch
 from bytebufs.errors import CopyForbidden
+from bytebufs.slice_buffer import cut
 
 BLOCK = 1 << 16
 
@@ -78,6 +79,12 @@ def offer(plan: Plan, message: bytes, iov_max: int, call_max: int) -> int:
     if batch or plan.file is None:
         return len(offered)
     return len(plan.file)
+
+
+def guarded(size: int, asked: list[int]) -> SliceBuffer:
+    """Memory that notes how far somebody asks whether its file is whole."""
+    data = bytes(size)
+    return cut(Memory(data, memoryview(data), data, asked.append), 0, size)
 
 
 sizes = st.lists(st.integers(0, 12), max_size=30)
@@ -447,3 +454,59 @@ def test_joining_is_bounded_in_memory() -> None:
 def test_pieces_are_what_they_are_said_to_be() -> None:
     pieces: list[Piece] = Plan(CompositeBuffer([b"ab", bytearray(b"cd")])).gather()
     assert [type(piece) for piece in pieces] == [bytes, memoryview]
+
+
+def test_a_mapped_file_is_asked_once_as_far_as_is_offered() -> None:
+    asked: list[int] = []
+    other: list[int] = []
+    one, two = guarded(100, asked), guarded(100, other)
+    buffer = CompositeBuffer([b"a", one[50:60], b"b", two[:7], one[5:10], bytearray(b"c"), one[90:]])
+    plan = Plan(buffer, iov_max=6)
+    plan.gather()
+    assert_whole(plan.mapped)
+    assert (asked, other) == ([60], [7])
+    plan.advance(15)
+    plan.gather()
+    assert_whole(plan.mapped)
+    assert (asked, other) == ([60, 100], [7, 7])
+    plan.advance(plan.left - 10)
+    assert plan.gather()
+    assert_whole(plan.mapped)
+    assert (asked, other) == ([60, 100, 100], [7, 7])
+    plan.advance(plan.left)
+    assert not plan.gather()
+    assert not plan.mapped
+
+
+def test_a_mapped_file_is_asked_before_it_is_joined() -> None:
+    asked: list[int] = []
+    one = guarded(100, asked)
+    plan = Plan(CompositeBuffer([b"a", one[50:60], b"b", one[5:10]]), coalesce_below=100)
+    assert [len(piece) for piece in plan.gather()] == [17]
+    assert asked == [60]
+
+
+@pytest.mark.parametrize("taken", [1, 3, 4, 9])
+@pytest.mark.parametrize(
+    "change",
+    [CompositeBuffer.clear, lambda b: b.skip(5), lambda b: b.appendleft(b"--")],
+    ids=["clear", "skip", "appendleft"],
+)
+def test_a_plan_survives_any_change_until_the_next_gather(
+    taken: int, change: Callable[[CompositeBuffer], object]
+) -> None:
+    buffer = CompositeBuffer([b"abc", b"def", b"ghi"])
+    plan = Plan(buffer)
+    plan.gather()
+    change(buffer)
+    plan.advance(taken)
+    with pytest.raises(RuntimeError, match="changed while it was flushed"):
+        plan.gather()
+
+
+def test_a_change_before_the_first_gather_is_noticed() -> None:
+    buffer = CompositeBuffer([b"abc", b"def"])
+    plan = Plan(buffer)
+    buffer.skip(1)
+    with pytest.raises(RuntimeError, match="changed while it was flushed"):
+        plan.gather()

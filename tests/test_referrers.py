@@ -68,6 +68,19 @@ def test_containers_are_named_by_kind() -> None:
     del keeps
 
 
+def test_a_kind_of_dict_is_asked_without_its_own_methods() -> None:
+    class Loud(dict[str, Any]):
+        def items(self) -> Any:
+            raise AssertionError("code of others ran")
+
+        get: Any = items
+
+    shown = memory()
+    keeper = Loud(body=cut(shown, 1, 5))
+    assert holders(shown) == "body"
+    del keeper
+
+
 def test_no_more_than_five_are_named() -> None:
     shown = memory()
     kinds = [type(f"Keeper{i}", (), {"__slots__": ("body",)}) for i in range(8)]

@@ -596,3 +596,17 @@ def test_memory_is_compared_where_nobody_knows_addresses(monkeypatch: pytest.Mon
     assert equal(tables["l"], 0, tables["r"], 0, size)
     assert not equal(tables["l"], 0, tables["o"], 0, size)
     assert equal(tables["l"], 0, tables["o"], 0, size - 1)
+
+
+def test_one_byte_is_passed_over_in_whole_arrays() -> None:
+    table = Table([entry(bytearray(b"abc")), entry(bytearray(b"def")), entry(bytearray(b"gxi"))], [], 0)
+    assert find(table, 0, 9, b"x") == 7
+    assert find(table, 0, 9, b"z") == -1
+
+
+def test_two_exports_of_one_array_are_equal_where_they_show_the_same() -> None:
+    owner = bytearray(b"abcabc")
+    left, right = (Table([entry(owner)], [], 0) for _ in range(2))
+    assert equal(left, 1, right, 1, 4)
+    assert equal(left, 0, right, 3, 3)
+    assert not equal(left, 0, right, 1, 3)

@@ -574,8 +574,9 @@ def test_draining_to_a_place_in_an_entry_or_behind_it(i: int, position: int) -> 
     assert b"".join(table.pieces(position, stop)) == b"abcdefghi"[position:]
 
 
-def test_the_first_entry_is_let_go_of_also_when_nobody_knew_where_it_ends() -> None:
+def test_the_first_entry_is_let_go_of_whether_or_not_it_is_known_where_it_ends() -> None:
     table, _, stop = table_of(*[bytes([65 + k]) for k in range(50)])
+    table.locate(20)
     for end in range(1, 51):
         table.drop_first(end)
         check(table, end, stop)

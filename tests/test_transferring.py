@@ -27,6 +27,7 @@ from bytebufs import (
     Transferred,
     TruncatedFile,
     copy_audit,
+    flush,
     no_copy,
     transfer,
 )
@@ -583,6 +584,69 @@ def test_a_sink_that_fails_on_the_way_says_how_far_it_came(path: Path, accepts: 
     with pytest.raises(OSError, match="full") as caught:
         transfer(path, Full(), 7)
     assert caught.value.bytes_flushed == accepts  # type: ignore[attr-defined]
+
+
+def test_an_interrupt_while_it_copies_says_how_far_it_came(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter([flush, flush])
+
+    def interrupted(data: bytes, sink: io.BytesIO) -> int:
+        for call in calls:
+            return call(data, sink)
+        raise KeyboardInterrupt
+
+    sink = io.BytesIO()
+    monkeypatch.setattr("bytebufs.transferring.flush", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        transfer(path, sink)
+    assert sink.getvalue() == DATA[:65536]
+    assert caught.value.bytes_flushed == 65536  # type: ignore[attr-defined]
+
+
+def test_an_error_that_takes_no_attributes_comes_as_it_is(path: Path) -> None:
+    class Closed(Exception):
+        def __setattr__(self, name: str, value: object) -> None:
+            raise TypeError(name)
+
+    class Sink:
+        def write(self, data: object) -> int:
+            raise Closed
+
+    with pytest.raises(Closed):
+        transfer(path, Sink())
+
+
+def test_a_plain_subclass_of_a_socket_is_sent_to_by_reference(
+    path: Path, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    class Named(socket.socket):
+        pass
+
+    with Named(fileno=pair[0].detach()) as sink, no_copy():
+        assert transfer(path, sink, 0, 1000) == (1000, "sendfile")
+    assert pair[1].recv(2000) == DATA[:1000]
+
+
+def test_a_file_of_sys_ends_where_its_bytes_do(path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such files say that they have a page. Here one is made up, since not every machine has them."""
+    fstat = os.fstat
+
+    def longer(fd: int) -> Any:
+        status = list(fstat(fd))
+        status[6] += 4096
+        return os.stat_result(status)
+
+    monkeypatch.setattr(os, "fstat", longer)
+    with out.open("wb") as sink:
+        assert transfer(path, sink) == (len(DATA), "sendfile")
+        with pytest.raises(TruncatedFile) as caught:
+            transfer(path, sink, 0, len(DATA) + 1)
+    assert (caught.value.expected, caught.value.found) == (len(DATA) + 1, len(DATA))
+    assert out.read_bytes() == DATA * 2
+
+
+def test_true_is_no_descriptor(path: Path) -> None:
+    with pytest.raises(TypeError, match="not bool"):
+        transfer(path, True)
 
 
 def test_the_far_end_of_a_sparse_file_of_6_gib(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
