@@ -73,9 +73,10 @@ class Framer:
     def feed(self, part: Part) -> Iterator[SliceBuffer]:
         """Take a part in, now, and return an iterator over the frames that are whole.
 
-        Frames that are not taken from it come first next time. The iterator raises FrameError for bytes that can never
-        become right and LimitExceeded for a frame that is too long, after the good frames before it. Raises ClosedError
-        after that, and TypeError for what is not bytes-like; then nothing was taken in. Copies: nothing.
+        Frames that are not taken from it come first next time; those that a later part completes come from the iterator
+        of that call. The iterator raises FrameError for bytes that can never become right and LimitExceeded for a frame
+        that is too long, after the good frames before it. Raises ClosedError after that, and TypeError for what is not
+        bytes-like; then nothing was taken in. Copies: nothing.
         """
         self._refuse_closed()
         buffer = self._buffer
