@@ -48,6 +48,12 @@ VIEWS_MAX: Final = 512
 _BLOCK: Final = 1 << 16
 """Bytes that are joined to one entry at most: a block of this size still lies in the processor's nearer caches."""
 
+_BLOCKS: Final = 2 * _BLOCK
+"""Bytes that are joined for a call, if there are more than one block. With what else is needed that is 200 KiB."""
+
+_WHOLE: Final = 1 << 20
+"""Bytes of a message that is joined whole: a call for each block would wake its reader ever again, and cost twice."""
+
 _CHANGED: Final = "the buffer changed while it was flushed"
 
 Piece: TypeAlias = "bytes | memoryview"
@@ -167,6 +173,11 @@ class Plan:
         if (taken < self._offered and self._is_memory) or room > self.width:
             self.width = min(self._iov_max, room)
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """In which entry of the buffer's table the next byte is, and how far into it; not where parts are joined."""
+        return self._i, self._at
+
     def resume(self, batch: list[Piece], taken: int) -> None:
         """Go on after a first call that was made without the plan, offered ``batch`` and took ``taken`` bytes of it.
 
@@ -265,10 +276,10 @@ def in_one_batch(buffer: BaseBuffer, coalesce_below: int) -> list[Piece]:
     n = len(parts)
     count = n - source.head
     is_clipped = start != source.base or (n == len(source.ends) and source.ends[n - 1] != stop)
-    if is_clipped or count > IOV_MAX or stop - start > CALL_MAX:
+    if is_clipped or stop - start > CALL_MAX:
         return []
     if coalesce_below and count > 1:
-        if stop - start > _BLOCK or is_audited():
+        if stop - start > _WHOLE or is_audited():
             return []
         if stop - start < coalesce_below * count:
             count_copy("coalesce", stop - start)
@@ -276,6 +287,8 @@ def in_one_batch(buffer: BaseBuffer, coalesce_below: int) -> list[Piece]:
                 return [b"".join(cast("list[bytes]", parts if count == n else parts[n - count :]))]
             except TypeError:
                 return []
+    if count > IOV_MAX:
+        return []
     batch = parts[n - count :]
     return cast("list[Piece]", batch) if _are_bytes(batch) else []
 
@@ -330,7 +343,7 @@ class _Coalescer:
         begin = self._at
         entries: list[Entry] = []
         copied = 0
-        while self._at < self._stop and copied <= _BLOCK // 2 and len(entries) < IOV_MAX:
+        while self._at < self._stop and copied <= _BLOCKS - _BLOCK and len(entries) < IOV_MAX:
             stretch, size = self._stretch()
             if len(stretch) > 1 and size < self._below * len(stretch):
                 copied += size

@@ -107,6 +107,16 @@ class Table:
         found[0] = clip(found[0], start - self.begin(i), len(found[0]))
         return found
 
+    def all_entries(self, start: int) -> list[Entry]:
+        """Return every entry of a window that begins at ``start`` and goes to the end of the last one.
+
+        As :meth:`entries`, but nothing is looked up. The window must not be empty.
+        """
+        head = self.head
+        found = self.parts[head:] if head else self.parts[:]
+        found[0] = clip(found[0], start - self.base, len(found[0]))
+        return found
+
     def pieces(self, start: int, stop: int) -> list[bytes | memoryview]:
         """Return a window as what ``b"".join`` takes: whole bytes objects as they are, else views, not to be kept."""
         return [e if isinstance(e, bytes) else lent_view(e) for e in self.entries(start, stop)]
@@ -184,18 +194,29 @@ class Table:
 
     def drop(self, i: int) -> None:
         """Let go at once of every entry in front of entry ``i``, which must be known to ``ends``."""
-        head = self.head
-        if i == head:
-            return
-        self.base = self.ends[i - 1]
-        if i > _SLACK and 2 * i > len(self.parts):
-            del self.parts[:i]
-            del self.ends[:i]
+        if i > self.head:
+            self.drop_to(i, self.ends[i - 1])
+
+    def drop_to(self, i: int, begin: int) -> None:
+        """Let go at once of every entry in front of entry ``i``, which begins at ``begin`` and may be behind the last.
+
+        Where the others ended need not be known.
+        """
+        parts, ends = self.parts, self.ends
+        self.base = begin
+        if i > _SLACK and 2 * i > len(parts):
+            del parts[:i]
+            del ends[:i]
             self.head = 0
             self.last = 0
         else:
-            for dead in range(head, i):
-                self.parts[dead] = _DEAD
+            head = self.head
+            if i == head + 1:
+                parts[head] = _DEAD
+            else:
+                parts[head:i] = [_DEAD] * (i - head)
+            if i > len(ends):
+                ends.extend([begin] * (i - len(ends)))
             self.head = i
 
     def drop_behind(self, i: int, position: int, stop: int) -> None:

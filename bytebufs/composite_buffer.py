@@ -89,6 +89,10 @@ class CompositeBuffer(BaseBuffer):
     def _window(self, start: int, stop: int) -> SliceBuffer:
         return cut(self._index, start, stop)
 
+    def _entries(self) -> list[Entry]:
+        # Its last entry is never clipped: unlike in a slice, where it ends need not be looked up.
+        return [] if self._start == self._stop else self._index.all_entries(self._start)
+
     # -- telling others of changes
 
     def _changes(self) -> object:
@@ -398,6 +402,13 @@ class CompositeBuffer(BaseBuffer):
         self._revoke()
         self._start = position
         self._index.drain(position, self._stop)
+
+    def _drain_to(self, i: int, within: int, n: int) -> None:
+        """Drain the first ``n`` bytes, of which the last ``within`` are in entry ``i``: the place need not be found."""
+        self._refuse_in_parse()
+        self._revoke()
+        self._start += n
+        self._index.drop_to(i, self._start - within)
 
     # -- parsing
 

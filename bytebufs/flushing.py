@@ -110,8 +110,9 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
     ``stable`` everywhere (counted as "stable"). Over TCP what stands before and behind a file shares its segments. A
     descriptor is written to without such care: where it is a socket's, give the socket.
 
-    ``coalesce_below`` joins neighbours that are smaller on the average into blocks of at most 64 KiB before they go
-    (counted as "coalesce"): where parts have a few hundred bytes, one copy costs less than an entry for each.
+    ``coalesce_below`` joins neighbours that are smaller on the average before they go (counted as "coalesce"): where
+    parts have a few hundred bytes, one copy costs less than an entry for each. A message of up to 1 MiB may be joined
+    whole, longer ones are in blocks of 64 KiB, two at a time.
 
     A sink in non-blocking mode is waited for. A call takes at most 1 024 parts and 1 GiB; the message may
     have any number of parts, of any size. An empty buffer makes no call at all.

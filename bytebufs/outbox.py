@@ -76,7 +76,7 @@ class Outbox:
         self._on_resume = on_resume
         self.paused = False
         self._queue = CompositeBuffer()
-        self._late = CompositeBuffer()  # put in while the queue was being sent
+        self._late: CompositeBuffer | None = None  # put in while the queue was being sent
         self._ahead: Ahead | None = None  # what was read of a file, and not taken
         self._sent = 0  # bytes, since the beginning
         self._went = 0  # bytes of the queue that it still holds
@@ -90,7 +90,8 @@ class Outbox:
     @property
     def pending(self) -> int:
         """Bytes that were put in and have not been sent."""
-        return len(self._queue) + len(self._late)
+        late = self._late
+        return len(self._queue) if late is None else len(self._queue) + len(late)
 
     def __repr__(self) -> str:
         """Say how many bytes wait."""
@@ -118,11 +119,16 @@ class Outbox:
         was added. Complexity: O(parts of the part). Copies: nothing.
         """
         self._assert_usable()
-        target = self._late if self._is_busy or self._late else self._queue
-        target.append(part)
+        if not self._is_busy and self._late is None:
+            self._queue.append(part)
+        else:
+            late = self._late or CompositeBuffer()
+            late.append(part)
+            self._late = late
+        pending = self.pending
         if on_sent is not None:
-            self._callbacks.append((self._sent + self.pending, on_sent))
-        if not self.paused and self.pending > self._high:
+            self._callbacks.append((self._sent + pending, on_sent))
+        if pending > self._high and not self.paused:
             self.paused = True
             self._on_pause()
 
@@ -151,8 +157,8 @@ class Outbox:
             raise Busy("the outbox")
         self._is_busy = True
         try:
-            if self._late:
-                self._take_late()
+            if self._late is not None:
+                self._take_late(self._late)
             sent = self._send(sink) if self._queue else 0
         except BaseException as error:
             self._tell_after(error)
@@ -178,8 +184,10 @@ class Outbox:
     def _assert_usable(self) -> None:
         if self._is_closed:
             raise ClosedError("the outbox")
-        if reason := self._reason():
-            raise BrokenSink(reason)
+        if self._is_cut or self._broken:
+            reason = self._reason()
+            if reason:
+                raise BrokenSink(reason)
 
     def _reason(self) -> str:
         """Return why nothing may be sent any more, or "" if it may."""
@@ -190,13 +198,12 @@ class Outbox:
         channel.ahead = self._ahead
         self._went = 0
         self._is_cut = True
+        plan: Plan | None = None
         try:
             try:
-                self._send_turn(channel)
+                plan = self._send_turn(channel)
             finally:
-                went = self._went
-                self._queue.skip(went)
-                self._sent += went
+                self._let_go(plan)
                 self._ahead = channel.ahead
         except BaseException as error:
             if isinstance(error, TruncatedFile) or not channel.is_exact_after(error):
@@ -206,16 +213,28 @@ class Outbox:
             tell_flushed(error, self._went)
             raise
         self._is_cut = False
-        return went
+        return self._went
 
-    def _send_turn(self, channel: Channel) -> None:
-        """Send from the front of the queue. How many bytes went is in ``_went``, whatever happens."""
+    def _let_go(self, plan: Plan | None) -> None:
+        """Drop what went from the queue. A plan that came to its end knows the place: then it need not be found."""
+        if plan is None:
+            self._queue.skip(self._went)
+        else:
+            i, within = plan.place
+            self._queue._drain_to(i, within, self._went)
+        self._sent += self._went
+
+    def _send_turn(self, channel: Channel) -> Plan | None:
+        """Send from the front of the queue. How many bytes went is in ``_went``, whatever happens.
+
+        Returns the plan by which they went, None if it took none.
+        """
         size = len(self._queue)
         batch = in_one_batch(self._queue, 0) if self._width == IOV_MAX and size <= TURN else []
         taken = offer(batch, channel) if batch else 0
         self._went = taken
         if taken == size:
-            return
+            return None
         plan = Plan(self._queue, iov_max=channel.iov_max, call_max=TURN)
         plan.width = min(self._width, channel.iov_max)
         try:
@@ -225,6 +244,7 @@ class Outbox:
         finally:
             self._went = max(plan.position, taken)
             self._width = plan.width
+        return plan
 
     def _tell(self) -> None:
         """Call whoever waits for what has been sent."""
@@ -251,16 +271,15 @@ class Outbox:
         """Do what could not be done while the queue was being sent."""
         if self._is_closed:
             self._queue.clear()
-            self._late.clear()
+            self._late = None
             self._callbacks.clear()
             self._ahead = None
             self.paused = False
-        elif self._late and not self._is_cut:
-            self._take_late()
+        elif self._late is not None and not self._is_cut:
+            self._take_late(self._late)
 
-    def _take_late(self) -> None:
+    def _take_late(self, late: CompositeBuffer) -> None:
         self._is_cut = True
-        late = self._late
-        self._late = CompositeBuffer()
+        self._late = None
         self._queue.append(late)
         self._is_cut = False

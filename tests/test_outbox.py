@@ -635,6 +635,8 @@ PLACES = {
     "after more calls": ("bytebufs.outbox.send_some", False),
     "before what went is let go of": ("bytebufs.composite_buffer.CompositeBuffer.skip", True),
     "after it": ("bytebufs.composite_buffer.CompositeBuffer.skip", False),
+    "before the plan lets go of it": ("bytebufs.composite_buffer.CompositeBuffer._drain_to", True),
+    "after that": ("bytebufs.composite_buffer.CompositeBuffer._drain_to", False),
 }
 
 
@@ -643,7 +645,7 @@ PLACES = {
 def test_an_interrupt_anywhere_sends_no_byte_twice(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, before = PLACES[place]
     module, _, attribute = name.rpartition(".")
-    owner: Any = CompositeBuffer if attribute == "skip" else sys.modules[module]
+    owner: Any = CompositeBuffer if attribute in {"skip", "_drain_to"} else sys.modules[module]
     call = getattr(owner, attribute)
 
     def interrupted(*args: Any, **options: Any) -> None:

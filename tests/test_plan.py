@@ -19,6 +19,7 @@ from bytebufs.errors import CopyForbidden
 from bytebufs.slice_buffer import cut
 
 BLOCK = 1 << 16
+WHOLE = 1 << 20
 
 
 class File(LazyOwner):
@@ -432,7 +433,9 @@ def test_one_batch_is_joined_where_nobody_counts() -> None:
     assert in_one_batch(few, 2) == [b"ab", b"cd"]
     assert in_one_batch(CompositeBuffer([b"ab"]), 10) == [b"ab"]
     assert in_one_batch(CompositeBuffer([b"ab", bytearray(b"cd")]), 10) == []
-    assert in_one_batch(CompositeBuffer([b"ab"] * BLOCK), 10) == []
+    assert in_one_batch(CompositeBuffer([b"ab"] * WHOLE), 10) == []
+    assert in_one_batch(CompositeBuffer([b"ab"] * (WHOLE // 2)), 10) == [b"ab" * (WHOLE // 2)]
+    assert in_one_batch(CompositeBuffer([b"ab"] * 2000), 2) == []
     few.appendleft(b"yz")
     assert in_one_batch(few, 10) == [b"yzabcd"]
 
@@ -443,8 +446,8 @@ def test_joining_is_bounded_in_memory() -> None:
     tracemalloc.start()
     try:
         plan = Plan(buffer, coalesce_below=100)
-        while batch := plan.gather():
-            plan.advance(sum(map(len, batch)))
+        while plan.left:
+            plan.advance(sum([len(piece) for piece in plan.gather()]))  # the pieces go before the next ones are made
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -119,6 +119,20 @@ class TableMachine(RuleBasedStateMachine):
         self.table.drain(self.start, self.stop)
         self.model = self.model[n:]
 
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def drop_to_a_place_that_is_known(self, data: st.DataObject) -> None:
+        """What was sent: whoever did it counted the entries, and nobody looked up where they end."""
+        sizes = [len(entry) for entry in self.table.all_entries(self.start)]
+        i = data.draw(st.integers(0, len(sizes)))
+        within = data.draw(st.integers(0, sizes[i] - 1)) if i < len(sizes) else 0
+        n = sum(sizes[:i]) + within
+        # An entry that was drained in part begins in front of the window.
+        begin = self.table.base if i == 0 else self.start + n - within
+        self.start += n
+        self.table.drop_to(self.table.head + i, begin)
+        self.model = self.model[n:]
+
     @rule(data=st.data())
     def cut(self, data: st.DataObject) -> None:
         n = data.draw(st.integers(0, len(self.model)))
@@ -165,6 +179,9 @@ class TableMachine(RuleBasedStateMachine):
     def it_shows_what_the_model_holds(self) -> None:
         check(self.table, self.start, self.stop)
         assert self.stop - self.start == len(self.model)
+        if self.model:
+            parts = self.table.all_entries(self.start)
+            assert [content(part) for part in parts] == list(map(content, self.table.entries(self.start, self.stop)))
         assert shown(self.table, self.start, self.stop) == self.model
         check(self.table, self.start, self.stop)
 
@@ -580,4 +597,19 @@ def test_the_first_entry_is_let_go_of_whether_or_not_it_is_known_where_it_ends()
     for end in range(1, 51):
         table.drop_first(end)
         check(table, end, stop)
+    assert table.last_entry() is None
+
+
+@pytest.mark.parametrize("known", [0, 1, 20, 50])
+@pytest.mark.parametrize("step", [1, 2, 7, 16, 17, 49, 50])
+def test_draining_to_a_place_that_is_known_looks_nothing_up(known: int, step: int) -> None:
+    table, _, stop = table_of(*[bytes([65 + k]) * 2 for k in range(50)])
+    if known:
+        table.locate(2 * known - 1)
+    for i in [*range(0, 50, step), 50]:
+        dead = table.base // 2 - table.head
+        table.drop_to(i - dead, 2 * i)
+        assert len(table.ends) - table.head == max(known - i, 0)
+        check(table, 2 * i, stop)
+        assert all(not part for part in table.parts[: table.head])
     assert table.last_entry() is None
