@@ -13,7 +13,7 @@ Rules, asserted by :func:`check`:
 
 1. ``parts[:head]`` are placeholders and hold no reference to anything drained. Draining cuts them off when they
    are more than half of the list, and more than a few.
-2. ``ends[i]`` is where ``parts[i]`` ends; ``ends`` covers at least the dead entries and at most all of them.
+2. ``ends[i]`` is where ``parts[i]`` ends, if that is alive; ``ends`` covers at least the dead entries and at most all.
 3. No live entry is empty, and none continues its left neighbour in the same owner.
 4. ``last`` is a guess, checked before each use: an index, whatever happened to the table since.
 """
@@ -30,6 +30,9 @@ from ._parts import Entry, Owner, clip, lent_view, make_entry, merged
 __all__ = ["Table", "check", "one_run"]
 
 _DEAD: Final = b""
+_UNKNOWN: Final = 0
+"""Where a dead entry ended, if nobody had looked: nobody will. A number for each would be an object for each."""
+
 _SLACK: Final = 16
 """Placeholders that are left where they are: moving the rest of a short list would be most of what draining costs."""
 
@@ -189,13 +192,17 @@ class Table:
         """
         if start == stop:
             self._empty(start)
-        else:
+            return
+        first = self.parts[self.head]
+        end = self.base + (len(first) if isinstance(first, bytes) else first.stop - first.start)
+        if start > end:
             self.drop(self.locate(start))
+        elif start == end:  # the two most common ends of a drain look nothing up
+            self.drop_to(self.head + 1, end)
 
     def drop(self, i: int) -> None:
-        """Let go at once of every entry in front of entry ``i``, which must be known to ``ends``."""
-        if i > self.head:
-            self.drop_to(i, self.ends[i - 1])
+        """Let go at once of every entry in front of entry ``i``, not the first; ``ends`` knows where it begins."""
+        self.drop_to(i, self.ends[i - 1])
 
     def drop_to(self, i: int, begin: int) -> None:
         """Let go at once of every entry in front of entry ``i``, which begins at ``begin`` and may be behind the last.
@@ -215,8 +222,11 @@ class Table:
                 parts[head] = _DEAD
             else:
                 parts[head:i] = [_DEAD] * (i - head)
-            if i > len(ends):
-                ends.extend([begin] * (i - len(ends)))
+            missing = i - len(ends)
+            if missing == 1:
+                ends.append(_UNKNOWN)
+            elif missing > 0:
+                ends.extend([_UNKNOWN] * missing)
             self.head = i
 
     def drop_behind(self, i: int, position: int, stop: int) -> None:
@@ -228,18 +238,6 @@ class Table:
             self.drop(i + 1)
         else:
             self.drain(position, stop)
-
-    def drop_first(self, end: int) -> None:
-        """Let go of the first entry, which ends at ``end``."""
-        head = self.head
-        if head == len(self.ends):
-            self.ends.append(end)
-        if head < _SLACK:
-            self.parts[head] = _DEAD
-            self.head = head + 1
-            self.base = end
-        else:
-            self.drop(head + 1)
 
     def _empty(self, base: int) -> None:
         self.parts.clear()

@@ -316,7 +316,7 @@ class CompositeBuffer(BaseBuffer):
         if position <= end:
             taken = cut_entry(entry, begin - base, stop - base)
             if position == end:
-                table.drop_first(end)
+                table.drop_to(table.head + 1, end)
             return taken
         i = table.locate(stop - 1)
         first = table.begin(i)

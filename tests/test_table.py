@@ -591,15 +591,6 @@ def test_draining_to_a_place_in_an_entry_or_behind_it(i: int, position: int) -> 
     assert b"".join(table.pieces(position, stop)) == b"abcdefghi"[position:]
 
 
-def test_the_first_entry_is_let_go_of_whether_or_not_it_is_known_where_it_ends() -> None:
-    table, _, stop = table_of(*[bytes([65 + k]) for k in range(50)])
-    table.locate(20)
-    for end in range(1, 51):
-        table.drop_first(end)
-        check(table, end, stop)
-    assert table.last_entry() is None
-
-
 @pytest.mark.parametrize("known", [0, 1, 20, 50])
 @pytest.mark.parametrize("step", [1, 2, 7, 16, 17, 49, 50])
 def test_draining_to_a_place_that_is_known_looks_nothing_up(known: int, step: int) -> None:
