@@ -30,6 +30,7 @@ from ._parts import (
     shown,
     size_of,
 )
+from ._pickling import own, pickled
 from ._search import BLOCK, Needle, Window, compare, count, equal, find, occurrences, rfind, scratch
 from ._table import Table, check, one_run
 from .errors import Fragmented, Underrun
@@ -37,7 +38,7 @@ from .layout import counted, describe, hexdump, preview
 from .reader import ByteOrder, Layout, Lease, Reader, layout_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from struct import Struct
     from typing import NoReturn
 
@@ -81,6 +82,10 @@ class BaseBuffer(Exporter):
 
     def _window(self, start: int, stop: int) -> SliceBuffer:
         """Cut out a range of source positions: the one way in which slices are made."""
+        raise NotImplementedError
+
+    def _loader(self) -> tuple[Callable[..., BaseBuffer], tuple[object, ...]]:
+        """The function, of a module, that makes such a buffer of a list of parts, and what it is given besides."""
         raise NotImplementedError
 
     def _changes(self) -> object:
@@ -739,11 +744,31 @@ class BaseBuffer(Exporter):
         size = f"{counted(len(self), 'byte')} in {counted(self.part_count, 'part')}"
         return f"<{type(self).__name__}: {size}{': ' if sample else ''}{sample}>"
 
-    # -- what it is not
+    # -- for other processes
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        """Refuse, until buffers can be pickled without joining them."""
-        raise TypeError(f"a {type(self).__name__} cannot be pickled yet: pickle bytes(b)")
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
+        """Pickle it part by part, each only as far as it is shown; loaded, it is of the same kind, in the same parts.
+
+        From protocol 5 on a part is a ``pickle.PickleBuffer``. With a ``buffer_callback`` no byte is touched, and the
+        loader's ``buffers`` become the parts. Without one pickle writes the bytes into its stream; loaded, read-only
+        parts are ``bytes`` and writable ones ``bytearray``. Below protocol 5 all are ``bytes``. A range of a file goes
+        by its bytes. Raises TruncatedFile if its file has shrunk.
+
+        Complexity: O(parts). Copies: nothing; below protocol 5 what is not a whole ``bytes`` object ("pickle").
+        """
+        load, options = self._loader()
+        return load, (pickled(self._entries(), protocol), *options)
+
+    def __deepcopy__(self, memo: object) -> BaseBuffer:
+        """Return one of the same kind, in the same parts, whose bytes nobody else can change; writable parts stay so.
+
+        Parts that show the same memory get memory of their own each. Raises TruncatedFile if a file below has shrunk.
+        Copies: what is not ``bytes``, ranges of files too ("pickle").
+        """
+        load, options = self._loader()
+        return load([own(entry) for entry in self._entries()], *options)
+
+    # -- what it is not
 
     def __add__(self, other: Any) -> Any:
         """Refuse, and name what joins without copying."""

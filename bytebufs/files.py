@@ -138,9 +138,16 @@ class FileRegion(LazyOwner):
         stop = self.offset + self.nbytes
         return f"<FileRegion: bytes {self.offset} to {stop} of {self.name}{', stable' if self.stable else ''}>"
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        """Refuse: its descriptor means nothing elsewhere."""
-        raise TypeError("a FileRegion cannot be pickled, its descriptor is this process's own: pickle bytes(region[:])")
+    def __copy__(self) -> FileRegion:
+        """Return itself: it never changes."""
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
+        """Pickle its bytes, for its descriptor means nothing elsewhere: what is loaded is a SliceBuffer of them.
+
+        As ``region[:]`` is pickled; see there. A deep copy is such a slice, too.
+        """
+        return self[:].__reduce_ex__(protocol)
 
 
 @final
@@ -321,7 +328,7 @@ class MappedFile:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         """Refuse: its map means nothing elsewhere."""
-        raise TypeError("a MappedFile cannot be pickled, its map is this process's own: pickle bytes(mapped[:])")
+        raise TypeError("a MappedFile cannot be pickled, its map is this process's own: pickle mapped[:]")
 
 
 def allocate(nbytes: SupportsIndex) -> SliceBuffer:

@@ -8,14 +8,16 @@ from mypy_extensions import mypyc_attr
 
 from ._holding import compacted
 from ._numbers import COMPILED
-from ._parts import Entry, Memory, Owner, Run, entry_of, is_writable
+from ._parts import Entry, Memory, Owner, Run, entry_of, is_writable, shown
 from ._table import Table
 from .base_buffer import BaseBuffer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .base_buffer import Part
 
-__all__ = ["SliceBuffer", "cut", "cut_entry", "show", "window_on"]
+__all__ = ["SliceBuffer", "cut", "cut_entry", "load_slice", "show", "window_on"]
 
 _BARE: Final[Any] = object()
 """Tells the constructor to leave the fields to its caller: half the cost of a slice is checking arguments. Compiled,
@@ -56,6 +58,9 @@ class SliceBuffer(BaseBuffer):
         if start == self._start and stop == self._stop:
             return self
         return cut(self._source, start, stop)
+
+    def _loader(self) -> tuple[Callable[..., SliceBuffer], tuple[object, ...]]:
+        return load_slice, ()
 
     def toreadonly(self) -> SliceBuffer:
         """Return a slice of the same memory through which nothing can be written. Copies: nothing."""
@@ -113,6 +118,26 @@ def show(entries: list[Entry]) -> SliceBuffer:
         size += len(entry)
         ends.append(size)
     return cut(Table(entries, ends, 0), 0, size)
+
+
+def load_slice(parts: object) -> SliceBuffer:
+    """Return a slice that shows a list of parts: what a pickle of one calls, by this name. Copies: nothing.
+
+    Parts that lie side by side in one memory, as they may when all were received into it, become one. Raises TypeError
+    for anything but a list of what may be a part.
+    """
+    if not isinstance(parts, list):
+        raise TypeError(f"a pickled buffer is loaded from a list of its parts, not from {shown(parts)}")
+    table = Table([], [], 0)
+    for part in parts:
+        if isinstance(part, BaseBuffer):
+            for entry in part._entries():
+                table.push(entry)
+        else:
+            whole = entry_of(part)
+            if whole is not None:
+                table.push(whole)
+    return show(table.parts)
 
 
 def window_on(source: Owner | Table, start: int, stop: int) -> SliceBuffer:

@@ -50,6 +50,8 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
+from bytebufs.composite_buffer import load_composite
+from bytebufs.slice_buffer import load_slice
 
 Probe: TypeAlias = tuple[str, Callable[[], Any], Callable[[], Any]]
 """A name, the call, and how to look at its subject afterwards."""
@@ -220,6 +222,8 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
         },
     ),
     "VarintPrefixed()": (VarintPrefixed, {"limit": 9, "*on_error": "skip"}),
+    "load_slice()": (load_slice, {"parts": [b"a", bytearray(b"bc")]}),
+    "load_composite()": (load_composite, {"parts": [b"a", bytearray(b"bc")], "coalesce_below": 2}),
     "copy_audit()": (copy_audit, {}),
     "no_copy()": (no_copy, {"*strict": True}),
 }
@@ -448,6 +452,19 @@ def _pickled(protocol: int, b: Any) -> bytes:
     return pickle.dumps(b, protocol)
 
 
+def _loaded(protocol: int, b: Any) -> Any:
+    with copy_audit() as audit:
+        return pickle.loads(_pickled(protocol, b)), audit
+
+
+def _carried(b: Any) -> Any:
+    """Let the parts go beside the pickle."""
+    frames: list[pickle.PickleBuffer] = []
+    with no_copy(strict=True):
+        packed = pickle.dumps(b, protocol=5, buffer_callback=frames.append)
+        return packed, [frame.raw() for frame in frames], pickle.loads(packed, buffers=frames)
+
+
 def _assign(b: Any, key: Any) -> None:
     b[key] = 1
 
@@ -519,6 +536,8 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     **{f"pickle {protocol}": partial(_pickled, protocol) for protocol in range(6)},
+    **{f"pickle {protocol} and load": partial(_loaded, protocol) for protocol in range(6)},
+    "pickle beside the parts": _carried,
     "weakref": lambda b: weakref.ref(b)() is b,
     "__dict__": lambda b: b.__dict__,
     "vars": vars,

@@ -31,7 +31,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
-from bytebufs.composite_buffer import _BLOCK
+from bytebufs.composite_buffer import _BLOCK, load_composite
 
 from .layouts import FakeFile, addresses, anonymous_map, chunks, hidden
 
@@ -750,6 +750,22 @@ def test_a_copy_shares_the_parts_and_goes_its_own_way() -> None:
     twin.write_at(2, b"DE")
     assert twin == b"bcDEfghijklx"
     twin._check()
+
+
+def test_a_composite_is_loaded_from_a_list_of_parts_and_coalesces_none() -> None:  # tests/test_pickling.py has more
+    b = CompositeBuffer([b"long enough", b"a"], coalesce_below=4)
+    load, arguments = b._loader()
+    assert load is load_composite
+    with no_copy(strict=True):
+        loaded = load([b"a", b"b"], *arguments)
+    loaded._check()
+    assert contents(loaded) == [b"a", b"b"]
+    loaded.append(b"c")
+    loaded.append(b"d")
+    assert contents(loaded) == [b"a", b"b", b"cd"]
+    for parts, below, error in ((b"abc", 0, TypeError), ([b"abc", 1], 0, TypeError), ([], "1", TypeError)):
+        with pytest.raises(error):
+            load_composite(parts, below)  # type: ignore[arg-type]
 
 
 def test_consolidating_is_the_one_structural_copy() -> None:

@@ -13,6 +13,7 @@ import contextlib
 import copy
 import gc
 import os
+import pickle
 import socket
 import struct
 import sys
@@ -48,6 +49,8 @@ from bytebufs import (
     no_copy,
 )
 from bytebufs._parts import LazyOwner, Memory
+from bytebufs.composite_buffer import load_composite
+from bytebufs.slice_buffer import load_slice
 
 from .conftest import PROFILE
 
@@ -307,6 +310,27 @@ def _views_and_copies() -> Step:
         one.write_at(0, b"\x03")
         one.pack_into(">H", 1, 0x0405)
         b.unpack_from(">Q", 20)
+
+    return step
+
+
+@kind(13)
+def _pickles_and_deep_copies() -> Step:
+    b = CompositeBuffer([OWNER[:9], MUTABLE, memoryview(OWNER)[3:700]])
+    subjects: list[Any] = [b, b[5:1_500]]
+
+    def step() -> None:
+        # Not loaded by pickle: the interpreter's cache of attributes would keep names of each pickle.
+        for subject in subjects:
+            frames: list[pickle.PickleBuffer] = []
+            pickle.dumps(subject, 4)
+            pickle.dumps(subject, 5)
+            pickle.dumps(subject, 5, buffer_callback=frames.append)
+            load_slice(frames)
+            load_composite(frames, 0)
+            copy.deepcopy(subject)
+        with contextlib.suppress(CopyForbidden), no_copy():
+            pickle.dumps(b, 4)
 
     return step
 

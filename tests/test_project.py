@@ -28,7 +28,7 @@ ROWS: Final[Sequence[tuple[str, ...]]] = (
     ("_audit",),
     ("_parts",),
     ("_table", "_opening"),
-    ("_search", "_holding", "_mapping"),
+    ("_search", "_holding", "_mapping", "_pickling"),
     ("_seeker",),
     ("layout", "reader"),
     ("base_buffer",),
@@ -49,6 +49,7 @@ counts as one module. The rows may name modules that are still to be written."""
 
 COUNTED: Final[Mapping[str, frozenset[str]]] = {
     "_parts": frozenset({"join"}),
+    "_pickling": frozenset({"own"}),
     "_plan": frozenset({"_join", "in_one_batch"}),
     "base_buffer": frozenset({"BaseBuffer.copy_into", "BaseBuffer.decode", "BaseBuffer.hex"}),
     "composite_buffer": frozenset({"CompositeBuffer._coalesced", "_joined"}),

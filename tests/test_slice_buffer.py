@@ -20,7 +20,7 @@ import pytest
 
 from bytebufs import COMPILED, CompositeBuffer, CopyForbidden, SliceBuffer, copy_audit, no_copy
 from bytebufs._table import Table
-from bytebufs.slice_buffer import cut, show
+from bytebufs.slice_buffer import cut, load_slice, show
 
 from .layouts import FakeFile, address, addresses, anonymous_map, chunks, hidden, unaligned_file_map
 
@@ -476,3 +476,21 @@ def test_slices_that_are_made_by_the_constructor_are_the_same(monkeypatch: pytes
     monkeypatch.setattr("bytebufs.slice_buffer.COMPILED", True)
     b = CompositeBuffer([b"abc", b"def"])
     assert [bytes(part) for part in (b[1:3], b[2:5], b.take(4))] == [b"bc", b"cde", b"abcd"]
+
+
+# -- loading; tests/test_pickling.py has more
+
+
+def test_a_slice_is_loaded_from_a_list_of_parts() -> None:
+    memory = bytearray(b"<<memory>>")
+    parts = [b"bytes", b"", memoryview(memory)[2:4], memoryview(memory)[4:8], CompositeBuffer([b"ab", b"cd"])]
+    load, arguments = SliceBuffer(b"abc")._loader()
+    assert (load, arguments) == (load_slice, ())
+    with no_copy(strict=True):
+        loaded = load_slice(parts)
+    loaded._check()
+    assert [bytes(view) for view in loaded.views()] == [b"bytes", b"memory", b"ab", b"cd"]
+    assert load_slice([]).part_count == 0
+    for bad in (None, b"abc", (b"abc",), [1], ["abc"], [b"abc", None]):
+        with pytest.raises(TypeError, match=r"a list of its parts|bytes-like|encode it first"):
+            load_slice(bad)
