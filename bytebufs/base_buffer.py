@@ -115,7 +115,11 @@ class BaseBuffer(Exporter):
     # -- a sequence of bytes
 
     def __len__(self) -> int:
-        """Return the number of bytes. O(1)."""
+        """Return the number of bytes. O(1). OverflowError above ``sys.maxsize``: sparse files make such messages."""
+        return self._stop - self._start
+
+    def _size(self) -> int:
+        """Return the number of bytes, which may be more than ``len()`` can tell."""
         return self._stop - self._start
 
     def __bool__(self) -> bool:
@@ -693,13 +697,13 @@ class BaseBuffer(Exporter):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the text. As ``bytes.decode``. Copies: everything ("decode")."""
-        count_copy("decode", len(self))
+        count_copy("decode", self._size())
         pieces = self._pieces()
         return str(pieces[0] if len(pieces) == 1 else b"".join(pieces), encoding, errors)
 
     def hex(self, sep: str | bytes | None = None, bytes_per_sep: SupportsIndex = 1) -> str:
         """Return the bytes as hexadecimal digits. As ``bytes.hex``. Copies: everything ("hex")."""
-        count_copy("hex", len(self))
+        count_copy("hex", self._size())
         data = b"".join(self._pieces())
         if sep is None:
             return data.hex()
@@ -716,8 +720,8 @@ class BaseBuffer(Exporter):
         offset = size_of(at)
         table, start, stop = _window_of(data)
         size = stop - start
-        if size > len(self) - offset:
-            raise IndexError(f"{size} bytes at {offset} do not fit into {len(self)} bytes")
+        if size > self._size() - offset:
+            raise IndexError(f"{size} bytes at {offset} do not fit into {self._size()} bytes")
         target = self._window(self._start + offset, self._start + offset + size)
         if size and target.readonly:
             raise TypeError(f"bytes {offset} to {offset + size} are not writable in every part")
@@ -741,7 +745,7 @@ class BaseBuffer(Exporter):
     def __repr__(self) -> str:
         """Name the kind, the size, the parts, and the first bytes."""
         sample = preview(self._table(), self._start, self._stop)
-        size = f"{counted(len(self), 'byte')} in {counted(self.part_count, 'part')}"
+        size = f"{counted(self._size(), 'byte')} in {counted(self.part_count, 'part')}"
         return f"<{type(self).__name__}: {size}{': ' if sample else ''}{sample}>"
 
     # -- for other processes

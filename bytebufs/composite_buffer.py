@@ -145,7 +145,7 @@ class CompositeBuffer(BaseBuffer):
 
     def _append_buffer(self, buffer: BaseBuffer) -> None:
         self._refuse_in_parse()
-        entries, size = buffer._entries(), len(buffer)
+        entries, size = buffer._entries(), buffer._size()
         if self._start == self._stop:
             self._index.reset(entries, self._start)
         elif entries:
@@ -230,7 +230,7 @@ class CompositeBuffer(BaseBuffer):
             joined = self._index.entries(self._start, low)
             _extend_merging(joined, entries)
             _extend_merging(joined, self._index.entries(high, self._stop))
-            self._rebuild(joined, len(self) - (high - low) + sum([len(entry) for entry in entries]))
+            self._rebuild(joined, self._size() - (high - low) + sum([len(entry) for entry in entries]))
 
     def _rebuild(self, entries: list[Entry], size: int) -> None:
         self._edit()
@@ -508,7 +508,7 @@ class CompositeBuffer(BaseBuffer):
             # What is not joined may go on in the part that the range cuts.
             _extend_merging(rebuilt, joined)
             _extend_merging(rebuilt, self._index.entries(high, self._stop))
-            self._rebuild(rebuilt, len(self))
+            self._rebuild(rebuilt, self._size())
 
     def compact(self) -> int:
         """Rewrite, in place, what pins mostly waste, and return the number of bytes let go of.
@@ -525,7 +525,7 @@ class CompositeBuffer(BaseBuffer):
     def __copy__(self) -> CompositeBuffer:
         """Return another composite of the same parts. Complexity: O(parts). Copies: nothing."""
         twin = CompositeBuffer(coalesce_below=self._coalesce_below)
-        twin._rebuild(self._entries(), len(self))
+        twin._rebuild(self._entries(), self._size())
         return twin
 
 
@@ -533,7 +533,7 @@ def load_composite(parts: object, coalesce_below: SupportsIndex) -> CompositeBuf
     """Return a composite of a list of parts: what a pickle of one calls, by this name. As :func:`load_slice`."""
     loaded = CompositeBuffer(coalesce_below=coalesce_below)
     whole = load_slice(parts)
-    loaded._rebuild(whole._entries(), len(whole))  # not appended: they are not to be coalesced again
+    loaded._rebuild(whole._entries(), whole._size())  # not appended: they are not to be coalesced again
     return loaded
 
 

@@ -91,7 +91,7 @@ class Outbox:
     def pending(self) -> int:
         """Bytes that were put in and have not been sent."""
         late = self._late
-        return len(self._queue) if late is None else len(self._queue) + len(late)
+        return self._queue._size() if late is None else self._queue._size() + late._size()
 
     def __repr__(self) -> str:
         """Say how many bytes wait."""
@@ -159,7 +159,7 @@ class Outbox:
         try:
             if self._late is not None:
                 self._take_late(self._late)
-            sent = self._send(sink) if self._queue else 0
+            sent = self._send(sink) if self._queue._size() else 0
         except BaseException as error:
             self._tell_after(error)
             raise
@@ -229,7 +229,7 @@ class Outbox:
 
         Returns the plan by which they went, None if it took none.
         """
-        size = len(self._queue)
+        size = self._queue._size()
         batch = in_one_batch(self._queue, 0) if self._width == IOV_MAX and size <= TURN else []
         taken = offer(batch, channel) if batch else 0
         self._went = taken

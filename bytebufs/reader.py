@@ -191,13 +191,13 @@ class Reader:
     def position(self) -> int:
         """Bytes between the reader's front and the next byte that it reads."""
         self._lease.refuse()
-        return self._at + self._shift - self._front
+        return self._here() - self._front
 
     @property
     def remaining(self) -> int:
         """Bytes between the position and the end of what is there now."""
         self._lease.refuse()
-        return self._last() - (self._at + self._shift)
+        return self._last() - self._here()
 
     def seek(self, position: SupportsIndex) -> None:
         """Go to a position, counted from the reader's front. Underrun beyond the bytes that are there."""
@@ -205,6 +205,19 @@ class Reader:
         target = size_of(position)
         self._reach(self._front, target)
         self._move(self._front + target)
+
+    def _here(self) -> int:
+        """Return the table position of the next byte."""
+        at: int = self._at  # what is added to an i64 has to be one, and a message may be longer than that
+        return at + self._shift
+
+    def _pass(self, size: int) -> None:
+        """Go on by ``size`` bytes, which are there."""
+        known: int = self._end - self._at
+        if size <= known:
+            self._at += size
+        else:
+            self._move(self._here() + size)
 
     def _last(self) -> int:
         return self._stop if self._bounded else self._buffer._stop
@@ -247,7 +260,7 @@ class Reader:
     def _fill(self, size: int) -> i64:
         """See to it that the next ``size`` bytes stand in ``_data``, from ``_at`` on, and return that."""
         self._lease.refuse()
-        position = self._at + self._shift
+        position = self._here()
         self._reach(position, size)
         if size == 0:
             self._move(position)  # maybe to the very end, where no entry is
@@ -325,7 +338,7 @@ class Reader:
     def _uint(self, size: int, *, little: bool) -> int:
         if size > 8:
             pieces = self._next(size)
-            self._at += size
+            self._pass(size)
             return int.from_bytes(b"".join(pieces), "little" if little else "big")
         at = self._at
         if size > self._end - at or not self._lease.valid:
@@ -494,7 +507,7 @@ class Reader:
 
     def _long_varint(self, most: int, *, minimal: bool) -> int:
         """Read a varint byte by byte, wherever they are, and with every error that there is."""
-        start = self._at + self._shift
+        start = self._here()
         value = 0
         for k in range(most):
             byte = self._varint_byte(start, k, most)
@@ -564,13 +577,13 @@ class Reader:
     def _next(self, size: int) -> list[bytes | memoryview]:
         """Return the next bytes in pieces, without moving."""
         self._lease.refuse()
-        position = self._at + self._shift
+        position = self._here()
         self._reach(position, size)
         return self._table().pieces(position, position + size)
 
     def _slice(self, size: int) -> SliceBuffer:
         self._lease.refuse()
-        position = self._at + self._shift
+        position = self._here()
         self._reach(position, size)
         return self._buffer._window(position, position + size)
 
@@ -578,7 +591,7 @@ class Reader:
         """Read ``n`` bytes as a slice. Complexity: O(parts spanned). Copies: nothing."""
         size = size_of(n)
         taken = self._slice(size)
-        self._at += size
+        self._pass(size)
         return taken
 
     def peek(self, n: SupportsIndex) -> SliceBuffer:
@@ -589,7 +602,7 @@ class Reader:
         """Read ``n`` bytes as ``bytes``. Copies: them ("take_bytes")."""
         size = size_of(n)
         taken = join("take_bytes", self._next(size))
-        self._at += size
+        self._pass(size)
         return taken
 
     def text(self, n: SupportsIndex, encoding: str = "utf-8") -> str:
@@ -601,22 +614,22 @@ class Reader:
         pieces = self._next(size)
         count_copy("text", size)
         text = str(pieces[0], encoding) if len(pieces) == 1 else _decoded(pieces, encoding)
-        self._at += size
+        self._pass(size)
         return text
 
     def skip(self, n: SupportsIndex) -> None:
         """Pass ``n`` bytes."""
         self._lease.refuse()
         size = size_of(n)
-        self._reach(self._at + self._shift, size)
-        self._at += size
+        self._reach(self._here(), size)
+        self._pass(size)
 
     def expect(self, literal: bytes) -> None:
         """Pass exactly these bytes. FrameError at the first that differs, Underrun if only more are missing."""
         if not isinstance(literal, bytes):
             raise TypeError(f"a literal of a reader is bytes, not {type(literal).__name__}")
         self._lease.refuse()
-        position = self._at + self._shift
+        position = self._here()
         self._allow(position, len(literal))
         here = min(len(literal), self._last() - position)
         seen = scratch(self._table(), position, position + here)
@@ -624,7 +637,7 @@ class Reader:
             k = next(k for k in range(here) if seen[k] != literal[k])
             raise FrameError(f"{literal!r} is expected, not {seen[: k + 1]!r}", position + k - self._front)
         self._reach(position, len(literal))
-        self._at += len(literal)
+        self._pass(len(literal))
 
     def sub(self, n: SupportsIndex) -> Reader:
         """Read ``n`` bytes as a reader of their own, with the same byte order; this one passes them.
@@ -633,14 +646,14 @@ class Reader:
         """
         size = size_of(n)
         self._lease.refuse()
-        position = self._at + self._shift
+        position = self._here()
         self._reach(position, size)
         child = Reader(self._buffer, self._lease, self.byteorder)
         child._front = position
         child._bounded = True
         child._stop = position + size
         child._move(position)
-        self._at += size
+        self._pass(size)
         return child
 
     # -- separators
@@ -666,7 +679,7 @@ class Reader:
 
     def _until(self, separators: tuple[bytes, ...], limit: int) -> SliceBuffer:
         self._lease.refuse()
-        start = self._at + self._shift
+        start = self._here()
         last = self._last()
         seeker = self._seeker_for(separators, start)
         found = seeker.seek(self._table(), start, last, limit)

@@ -7,6 +7,7 @@ that are touched; times are printed for whoever wants to see them (`pytest -rP t
 from __future__ import annotations
 
 import array
+import copy
 import mmap
 import os
 import resource
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 import pytest
 
-from bytebufs import COMPILED, CompositeBuffer, SliceBuffer, no_copy
+from bytebufs import COMPILED, CompositeBuffer, FileRegion, Outbox, Reader, SliceBuffer, Underrun, no_copy
 
 from .layouts import FakeFile, address
 
@@ -332,3 +333,82 @@ def test_a_part_of_more_than_2_gib_among_others(sparse: mmap.mmap) -> None:  # d
     b.skip(2 * GIB)
     assert b.take(3) == b"GiB"
     assert len(b) == 4 * GIB + 1
+
+
+# -- more than len() can tell --------------------------------------------------------------------------------
+
+LAP: Final = 4 + (1 << 43)
+LAPS: Final = 1 << 21
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SliceBuffer]:
+    """Give two million laps of four bytes and 8 TiB of a file without content: more than 2**63 bytes."""
+    path = tmp_path_factory.mktemp("endless") / "sparse"
+    path.touch()
+    os.truncate(path, LAP - 4)
+    b = CompositeBuffer([b"head", FileRegion(path)])
+    while b.part_count < 2 * LAPS:
+        b.append(b)
+    yield b.freeze()
+    path.unlink()
+
+
+def test_a_message_may_be_longer_than_len_can_tell(endless: SliceBuffer) -> None:
+    b = CompositeBuffer([endless])
+    last = (LAPS - 1) * LAP
+    assert last > sys.maxsize
+    with pytest.raises(OverflowError):
+        len(b)
+    with pytest.raises(OverflowError):
+        len(b[:])
+    assert b
+    assert repr(b) == f"<CompositeBuffer: {LAPS * LAP} bytes in {2 * LAPS} parts>"
+    assert (b[last], b[-1], b[LAP - 1]) == (ord("h"), 0, 0)
+    assert b[last : last + 6] == b"head\0\0"
+    assert len(b[last:]) == LAP
+    assert b.startswith(b"head\0")
+    assert copy.copy(b)[last + 2] == ord("a")
+    with pytest.raises(IndexError, match=str(LAPS * LAP)):
+        b.write_at(LAPS * LAP, b"x")
+    with pytest.raises(Underrun, match=str(LAPS * LAP)):
+        b.take(LAPS * LAP + 1)
+    b.splice(last, last + 4, b"tail")
+    assert b.take(last).startswith(b"head")
+    assert len(b) == LAP
+    assert b.take(4) == b"tail"
+
+
+def test_a_reader_goes_beyond_what_len_can_tell(endless: SliceBuffer) -> None:
+    last = (LAPS - 1) * LAP
+    r = endless.reader()
+    assert r.remaining == LAPS * LAP
+    r.seek(last - 1)
+    assert (r.position, r.u8(), r.position) == (last - 1, 0, last)
+    assert (r.u16_be(), bytes(r.take(2)), r.position) == (0x6865, b"ad", last + 4)
+    r.skip(LAP - 5)
+    assert r.remaining == 1
+    far = endless.reader()
+    for _ in range(4):
+        far.skip(last // 4)
+    assert (far.position, bytes(far.peek(4))) == (last, b"head")
+    with pytest.raises(Underrun):
+        r.u16()
+    assert (r.varint(), r.remaining) == (0, 0)
+
+    def message(r: Reader) -> SliceBuffer:
+        r.skip(last)
+        return r.take(4)
+
+    assert CompositeBuffer([endless]).parse(message, limit=LAPS * LAP) == b"head"
+
+
+def test_an_outbox_takes_more_than_len_can_tell(endless: SliceBuffer) -> None:
+    outbox = Outbox()
+    outbox.put(endless)
+    outbox.put(b"x")
+    with Path(os.devnull).open("wb", buffering=0) as sink:
+        outbox.flush(sink)
+        assert 0 < LAPS * LAP + 1 - outbox.pending < 1 << 30
+    outbox.close()
+    assert outbox.pending == 0
