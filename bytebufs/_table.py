@@ -218,8 +218,9 @@ class Table:
             self.last = 0
         else:
             head = self.head
-            if i == head + 1:
-                parts[head] = _DEAD
+            if i - head <= _SLACK:
+                for dead in range(head, i):
+                    parts[dead] = _DEAD
             else:
                 parts[head:i] = [_DEAD] * (i - head)
             missing = i - len(ends)
