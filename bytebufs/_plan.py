@@ -45,14 +45,17 @@ CALL_MAX: Final = 1 << 30
 VIEWS_MAX: Final = 512
 """Views made for a call: 184 bytes each, and with what the call itself sets up, 1 024 would take 290 KiB."""
 
-_BLOCK: Final = 1 << 16
-"""Bytes that are joined to one entry at most: a block of this size still lies in the processor's nearer caches."""
-
-_BLOCKS: Final = 2 * _BLOCK
-"""Bytes that are joined for a call, if there are more than one block. With what else is needed that is 200 KiB."""
-
 _WHOLE: Final = 1 << 20
-"""Bytes of a message that is joined whole: a call for each block would wake its reader ever again, and cost twice."""
+"""Bytes of a message that may be joined whole: by blocks, a socket's reader is woken for each, which costs twice."""
+_WHOLE_PARTS: Final = 1 << 14
+"""Parts of one. Joining takes 80 bytes for each, and 264 for one that is no bytes object."""
+
+_BLOCK: Final = 1 << 16
+"""Bytes that are joined to one entry in longer ones: a block of this size still lies in the nearer caches."""
+_BLOCK_PARTS: Final = 1 << 10
+"""Parts of one."""
+_BLOCKS: Final = 2 * _BLOCK
+"""Bytes that are joined for a call. With what joining takes that is less than 256 KiB."""
 
 _CHANGED: Final = "the buffer changed while it was flushed"
 
@@ -107,8 +110,9 @@ class Plan:
             known = len(source.ends)
             self._over = source.ends[known - 1] - stop if self._near and known == len(source.parts) else 0
             if coalesce_below and self._near:
+                whole = _is_joined_whole(stop - start, len(source.parts) - source.head, coalesce_below)
                 source.locate(stop - 1)
-                self._coalescer = _Coalescer(source, start, stop, coalesce_below)
+                self._coalescer = _Coalescer(source, start, stop, coalesce_below, whole=whole)
                 self._near = 0
         else:
             self._parts = [make_entry(source, start, stop)]
@@ -181,17 +185,28 @@ class Plan:
     def resume(self, batch: list[Piece], taken: int) -> None:
         """Go on after a first call that was made without the plan, offered ``batch`` and took ``taken`` bytes of it.
 
-        RuntimeError if the buffer has changed since.
+        What was joined for that is not joined again. RuntimeError if the buffer has changed since.
         """
-        if self.gather() != batch:
-            raise RuntimeError(_CHANGED)
-        self.advance(taken)
+        if self._coalescer is not None:
+            if sum([len(piece) for piece in batch]) != self.left:
+                raise RuntimeError(_CHANGED)
+            self._coalescer = None
+            self._near = self.left
+            self._offer_instead(cast("list[Entry]", batch))
+        if taken:
+            if self.gather() != batch:
+                raise RuntimeError(_CHANGED)
+            self.advance(taken)
 
     def _refill(self) -> None:
         coalescer = self._coalescer
         assert coalescer is not None
         self._parts = []  # blocks that have gone: two windows at a time would be twice the memory
-        self._parts, self._near = coalescer.window()
+        entries, self._near = coalescer.window()
+        self._offer_instead(entries)
+
+    def _offer_instead(self, entries: list[Entry]) -> None:
+        self._parts = entries
         self._ends = []
         self._i = 0
         self._at = 0
@@ -279,18 +294,24 @@ def in_one_batch(buffer: BaseBuffer, coalesce_below: int) -> list[Piece]:
     if is_clipped or stop - start > CALL_MAX:
         return []
     if coalesce_below and count > 1:
-        if stop - start > _WHOLE or is_audited():
+        if is_audited():
             return []
-        if stop - start < coalesce_below * count:
+        if _is_joined_whole(stop - start, count, coalesce_below):
             count_copy("coalesce", stop - start)
             try:
                 return [b"".join(cast("list[bytes]", parts if count == n else parts[n - count :]))]
             except TypeError:
                 return []
+        if stop - start > _BLOCK or count > _BLOCK_PARTS:
+            return []  # some neighbours may be small
     if count > IOV_MAX:
         return []
     batch = parts[n - count :]
     return cast("list[Piece]", batch) if _are_bytes(batch) else []
+
+
+def _is_joined_whole(nbytes: int, count: int, below: int) -> bool:
+    return nbytes < below * count and nbytes <= _WHOLE and count <= _WHOLE_PARTS
 
 
 def _are_bytes(entries: list[Entry]) -> bool:
@@ -324,15 +345,18 @@ def assert_whole(mapped: dict[Guard, int]) -> None:
 class _Coalescer:
     """Joins stretches of small parts, a window of entries at a time.
 
-    A stretch is as many parts as fit into a block. It is joined if its parts have fewer than ``below`` bytes on the
-    average: then each entry that is saved costs fewer than so many copied bytes. The table knows where they end, so
-    that nothing is asked of the parts themselves: to look at each one's size costs a tenth of joining and sending them.
+    A stretch is the ``whole``, or else as many parts as fit into a block. It is joined if its parts have fewer than
+    ``below`` bytes on the average: then each entry that is saved costs fewer than so many copied bytes. The table knows
+    where they end, so that nothing is asked of the parts themselves: to look at each one's size costs a tenth of
+    joining and sending them.
     """
 
-    __slots__ = ("_at", "_below", "_i", "_stop", "_table")
+    __slots__ = ("_at", "_below", "_block", "_i", "_most", "_stop", "_table")
 
-    def __init__(self, table: Table, start: int, stop: int, below: int) -> None:
+    def __init__(self, table: Table, start: int, stop: int, below: int, *, whole: bool) -> None:
         self._table = table
+        self._block = _WHOLE if whole else _BLOCK
+        self._most = _WHOLE_PARTS if whole else _BLOCK_PARTS
         self._i = table.locate(start)
         self._at = start
         self._stop = stop
@@ -358,7 +382,7 @@ class _Coalescer:
         i = self._i
         start = self._at
         ends = table.ends
-        j = bisect_right(ends, start + _BLOCK, i + 1)
+        j = min(bisect_right(ends, start + self._block, i + 1), i + self._most)
         stop = ends[j - 1]
         stretch = table.parts[i:j]
         if stop > self._stop:

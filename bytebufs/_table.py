@@ -218,11 +218,8 @@ class Table:
             self.last = 0
         else:
             head = self.head
-            if i - head <= _SLACK:
-                for dead in range(head, i):
-                    parts[dead] = _DEAD
-            else:
-                parts[head:i] = [_DEAD] * (i - head)
+            for dead in range(head, i):
+                parts[dead] = _DEAD
             missing = i - len(ends)
             if missing == 1:
                 ends.append(_UNKNOWN)

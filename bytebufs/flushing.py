@@ -111,8 +111,8 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
     descriptor is written to without such care: where it is a socket's, give the socket.
 
     ``coalesce_below`` joins neighbours that are smaller on the average before they go (counted as "coalesce"): where
-    parts have a few hundred bytes, one copy costs less than an entry for each. A message of up to 1 MiB may be joined
-    whole, longer ones are in blocks of 64 KiB, two at a time.
+    parts have a few hundred bytes, one copy costs less than an entry for each. That is all of a message of up to 1 MiB
+    and 16 384 parts if they are that small, else what fits into blocks of 64 KiB, for a call two of them.
 
     A sink in non-blocking mode is waited for. A call takes at most 1 024 parts and 1 GiB; the message may
     have any number of parts, of any size. An empty buffer makes no call at all.
@@ -144,7 +144,7 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
         return size
     plan = Plan(source, iov_max=channel.iov_max, coalesce_below=below)
     try:
-        if taken:
+        if batch:
             plan.resume(batch, taken)
         _send_all(plan, channel)
     except BaseException as error:

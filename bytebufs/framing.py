@@ -68,7 +68,7 @@ class Framer:
     @property
     def pending(self) -> int:
         """Bytes that are held: of an unfinished frame, and of frames that nobody took."""
-        return len(self._buffer)
+        return self._buffer._size()
 
     def feed(self, part: Part) -> Iterator[SliceBuffer]:
         """Take a part in, now, and return an iterator over the frames that are whole.
@@ -107,7 +107,7 @@ class Framer:
         FrameError, which closes the framer, if those cannot become a frame: nobody had asked for them yet.
         """
         self._refuse_closed()
-        left = len(self._buffer)
+        left = self._buffer._size()
         if left or self._is_skippable():
             # Where bytes are left of more than one frame, or of one that only waits for a longer separator, what is
             # missing is not the end of the first.
@@ -141,7 +141,7 @@ class Framer:
 
     def _wanted(self) -> int:
         """Return how many bytes the unfinished frame has at least."""
-        return len(self._buffer) + 1
+        return self._buffer._size() + 1
 
     def _is_skippable(self) -> bool:
         """Whether a bad frame is being thrown away."""
@@ -150,7 +150,7 @@ class Framer:
     def _is_past_the_bad(self) -> bool:
         """Throw away what has come of a bad frame. False if more of it is still to come."""
         if self._discard:
-            here = min(self._discard, len(self._buffer))
+            here = min(self._discard, self._buffer._size())
             self._buffer.skip(here)
             self._discard -= here
         return self._discard == 0
@@ -186,8 +186,8 @@ class FixedLength(Framer):
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the payload, which has the length of a frame, else ValueError. Copies: nothing."""
         frame = CompositeBuffer([payload])
-        if len(frame) != self._size:
-            raise ValueError(f"a frame has {self._size} bytes, this payload {len(frame)}")
+        if frame._size() != self._size:
+            raise ValueError(f"a frame has {self._size} bytes, this payload {frame._size()}")
         return frame
 
 
@@ -255,9 +255,9 @@ class Delimited(Framer):
         for sep in (b"",) if self._keepends else self._separators:
             frame = CompositeBuffer([payload, sep])
             seeker = Seeker(self._separators, 0)
-            whole = seeker.seek(frame._table(), 0, len(frame), self._limit)
-            payload_ends = self._keepends or seeker.begin == len(frame) - len(sep)
-            if whole and payload_ends and seeker.end == len(frame) and seeker.begin <= self._limit:
+            whole = seeker.seek(frame._table(), 0, frame._size(), self._limit)
+            payload_ends = self._keepends or seeker.begin == frame._size() - len(sep)
+            if whole and payload_ends and seeker.end == frame._size() and seeker.begin <= self._limit:
                 return frame
         raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
 
@@ -357,7 +357,7 @@ class LengthPrefixed(Framer):
     def _wanted(self) -> int:
         if self._discard:
             return self._discard
-        return self._header if len(self._buffer) < self._header else self._total()
+        return self._header if self._buffer._size() < self._header else self._total()
 
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the payload behind its header. Copies: nothing.
@@ -367,7 +367,7 @@ class LengthPrefixed(Framer):
         match, or if the frame is longer than the limit.
         """
         frame = CompositeBuffer([payload])
-        total = self._strip + len(frame)
+        total = self._strip + frame._size()
         declared = total - self._extra
         if total < self._header or not 0 <= declared < 1 << (8 * self._size) or total > self._limit:
             raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
@@ -401,12 +401,12 @@ class VarintPrefixed(Framer):
         """Return the payload's length and the number of bytes that say so, or None if they have not all come."""
         buffer = self._buffer
         size = 0
-        for k in range(min(len(buffer), _MAX_VARINT_BYTES)):
+        for k in range(min(buffer._size(), _MAX_VARINT_BYTES)):
             byte = buffer._byte(buffer._start + k)
             size |= (byte & 0x7F) << (7 * k)
             if byte < 0x80 and size < 1 << 64:
                 return size, k + 1
-        if len(buffer) >= _MAX_VARINT_BYTES:
+        if buffer._size() >= _MAX_VARINT_BYTES:
             raise FrameError("the varint has more than 64 bits", buffer._start)
         return None
 
@@ -429,15 +429,15 @@ class VarintPrefixed(Framer):
         if self._discard:
             return self._discard
         header = self._header()
-        return len(self._buffer) + 1 if header is None else sum(header)
+        return self._buffer._size() + 1 if header is None else sum(header)
 
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the payload behind its length. ValueError if it is longer than the limit. Copies: nothing."""
         frame = CompositeBuffer()
         body = CompositeBuffer([payload])
-        if len(body) > self._limit:
+        if body._size() > self._limit:
             raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
-        frame.pack_varint(len(body))
+        frame.pack_varint(body._size())
         frame.append(body)
         return frame
 

@@ -198,31 +198,35 @@ class Outbox:
         channel.ahead = self._ahead
         self._went = 0
         self._is_cut = True
-        plan: Plan | None = None
         try:
-            try:
-                plan = self._send_turn(channel)
-            finally:
-                self._let_go(plan)
-                self._ahead = channel.ahead
+            plan = self._send_turn(channel)
         except BaseException as error:
-            if isinstance(error, TruncatedFile) or not channel.is_exact_after(error):
-                self._broken = f"{type(error).__name__} ended what was sent: {error}"
-            else:
-                self._is_cut = False
             tell_flushed(error, self._went)
+            if isinstance(error, TruncatedFile) or not channel.is_exact_after(error):
+                self._break(error)
+            self._let_go(None, channel)
             raise
-        self._is_cut = False
+        self._let_go(plan, channel)
         return self._went
 
-    def _let_go(self, plan: Plan | None) -> None:
+    def _let_go(self, plan: Plan | None, channel: Channel) -> None:
         """Drop what went from the queue. A plan that came to its end knows the place: then it need not be found."""
-        if plan is None:
-            self._queue.skip(self._went)
-        else:
-            i, within = plan.place
-            self._queue._drain_to(i, within, self._went)
-        self._sent += self._went
+        try:
+            if plan is None:
+                self._queue.skip(self._went)
+            else:
+                i, within = plan.place
+                self._queue._drain_to(i, within, self._went)
+            self._sent += self._went
+            self._ahead = channel.ahead
+        except BaseException as error:  # whatever it is: it came from outside
+            tell_flushed(error, self._went)
+            self._break(error)
+            raise
+        self._is_cut = bool(self._broken)
+
+    def _break(self, error: BaseException) -> None:
+        self._broken = f"{type(error).__name__} ended what was sent: {error}"
 
     def _send_turn(self, channel: Channel) -> Plan | None:
         """Send from the front of the queue. How many bytes went is in ``_went``, whatever happens.

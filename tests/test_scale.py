@@ -21,7 +21,19 @@ from typing import Any, Final
 
 import pytest
 
-from bytebufs import COMPILED, CompositeBuffer, FileRegion, Outbox, Reader, SliceBuffer, Underrun, no_copy
+from bytebufs import (
+    COMPILED,
+    CompositeBuffer,
+    FileRegion,
+    FixedLength,
+    LengthPrefixed,
+    Outbox,
+    Reader,
+    SliceBuffer,
+    Underrun,
+    VarintPrefixed,
+    no_copy,
+)
 
 from .layouts import FakeFile, address
 
@@ -401,6 +413,16 @@ def test_a_reader_goes_beyond_what_len_can_tell(endless: SliceBuffer) -> None:
         return r.take(4)
 
     assert CompositeBuffer([endless]).parse(message, limit=LAPS * LAP) == b"head"
+
+
+def test_framers_take_more_than_len_can_tell(endless: SliceBuffer) -> None:
+    framer = FixedLength(5)
+    assert next(framer.feed(endless)) == b"head\0"
+    assert framer.pending == LAPS * LAP - 5
+    varints = VarintPrefixed(limit=200)
+    assert len(next(varints.feed(endless))) == ord("h")
+    payload = endless[(LAPS // 2 - 1) * LAP :]
+    assert LengthPrefixed(8, limit=1 << 70).encode(payload)[:12] == ((LAPS // 2 + 1) * LAP).to_bytes(8) + b"head"
 
 
 def test_an_outbox_takes_more_than_len_can_tell(endless: SliceBuffer) -> None:
