@@ -138,19 +138,22 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
     size = source._stop - source._start
     if not size:
         return 0
-    batch = in_one_batch(source, below)
-    taken = offer(batch, channel) if batch else 0
-    if taken == size:
-        return size
-    plan = Plan(source, iov_max=channel.iov_max, coalesce_below=below)
+    taken = 0
+    plan: Plan | None = None
     try:
+        batch = in_one_batch(source, below)
+        if batch:
+            taken = offer(batch, channel)
+            if taken == size:
+                return size
+        plan = Plan(source, iov_max=channel.iov_max, coalesce_below=below)
         if batch:
             plan.resume(batch, taken)
         _send_all(plan, channel)
     except BaseException as error:
-        tell_flushed(error, max(plan.position, taken))
+        tell_flushed(error, taken if plan is None else max(plan.position, taken))
         raise
-    return plan.position
+    return size
 
 
 def tell_flushed(error: BaseException, nbytes: int) -> None:
@@ -169,9 +172,6 @@ def offer(batch: list[Piece], channel: Channel) -> int:
         return channel.write(batch, more=False)
     except BlockingIOError:
         return 0
-    except BaseException as error:
-        tell_flushed(error, 0)
-        raise
 
 
 # -- the loops -----------------------------------------------------------------------------------------------
