@@ -13,6 +13,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,15 @@ CONTENT: Final = random.Random(7).randbytes(300_000)
 """What tests put into files."""
 
 PATIENCE = 60  # seconds that a thread or a child may take before a test fails instead of hanging
+
+
+def eventually(is_so: Callable[[], bool]) -> bool:
+    """Ask over and over until it is so, or for a minute."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if is_so():
+            return True
+    return False
 
 
 class Peer:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import email
 import email.policy
 import errno
+import gc
 import os
 import time
 from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
@@ -18,6 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bytebufs import BaseBuffer, FileRegion, TruncatedFile, copy_audit
+from examples import _web_files
 from examples._web_answer import Answer, answer_to, refusal_of
 from examples._web_files import Site
 from examples._web_range import MOST_RANGES, Unsatisfiable, ranges_in
@@ -247,10 +250,11 @@ def test_any_text_is_ranges_or_none(value: str, size: int) -> None:
 # -- files -----------------------------------------------------------------------------------------------------
 
 
-def write(path: Path, content: bytes = CONTENT, *, age: float = HOUR) -> Path:
+def write(path: Path, content: bytes = CONTENT) -> Path:
+    """Write a file that was last changed an hour ago."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    changed = int(time.time() - age)
+    changed = int(time.time() - HOUR)
     os.utime(path, (changed, changed))
     return path
 
@@ -411,14 +415,22 @@ def test_the_type_is_that_of_the_suffix(folder: Path, site: Site, name: str, kin
     assert site.open(f"/{name}").type == kind
 
 
-def test_what_has_just_changed_has_a_weak_validator(folder: Path, site: Site) -> None:
-    write(folder / "new", age=0)
-    write(folder / "to come", age=-HOUR)
-    assert not site.open("/file.bin").etag.startswith("W/")
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let the clock of sites stand still, and return the time: "just now" is over after a second."""
+    now = int(time.time())
+    monkeypatch.setattr(_web_files, "time", SimpleNamespace(time=lambda: now + 0.75))
+    return now
+
+
+def test_what_has_just_changed_has_a_weak_validator(folder: Path, site: Site, now: int) -> None:
+    for name, changed in (("a second ago", now - 0.25), ("new", now), ("to come", now + HOUR)):
+        os.utime(write(folder / name), (changed, changed))
+    assert not site.open("/a%20second%20ago").etag.startswith("W/")
     assert site.open("/new").etag.startswith("W/")
     to_come = site.open("/to%20come")
     assert to_come.etag.startswith("W/")
-    assert to_come.modified <= time.time()
+    assert to_come.modified == now
 
 
 def test_a_date_before_all_dates_is_the_first_one(folder: Path, site: Site) -> None:
@@ -435,6 +447,7 @@ def test_files_that_differ_have_different_tags(folder: Path, site: Site) -> None
 
 
 def test_no_descriptor_is_left_behind(site: Site) -> None:
+    gc.collect()  # what other tests have left
     before = sum(1 for _ in Path("/proc/self/fd").iterdir())
     for target in ("/file.bin", "/missing", "/sub", "/sub/", "/none/", "/../x", "/file.bin/", "/index/"):
         try:
@@ -659,8 +672,8 @@ def test_two_conditions_of_a_kind_that_is_single_are_none(site: Site) -> None:
     assert ask(site, Range="bytes=0-0", If_Range=[resource.etag] * 2).status == 200
 
 
-def test_weak_validators_do_not_put_ranges_together(folder: Path, site: Site) -> None:
-    write(folder / "new", age=0)
+def test_weak_validators_do_not_put_ranges_together(folder: Path, site: Site, now: int) -> None:
+    os.utime(write(folder / "new"), (now, now))
     tag, date = value_of(site, TAG, "/new"), value_of(site, SAME, "/new")
     assert ask(site, "/new", Range="bytes=0-0", If_Range=tag).status == 200
     assert ask(site, "/new", Range="bytes=0-0", If_Range=date).status == 200

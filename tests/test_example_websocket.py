@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -28,6 +28,7 @@ from examples.websocket_frames import Frame, Messages, Opcode, close_reason, enc
 
 from .example_cuts import Outcome, cut, outcome, same_for_every_cut
 from .layouts import addresses
+from .sinks import PATIENCE, eventually
 
 BIG: Final = 16 << 20
 SIZES: Final = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
@@ -370,6 +371,14 @@ def test_our_side_understands_theirs(side: Side) -> None:
 
 # -- the websockets package, over the loopback
 
+PATIENT: Final[dict[str, Any]] = {
+    "open_timeout": PATIENCE,
+    "close_timeout": PATIENCE,
+    "ping_interval": None,
+    "max_size": BIG,
+}
+"""Theirs waits, and asks for no sign of life, however slow the machine."""
+
 
 class Peer:
     """Our end of a connection, the handshake done by hand (section 4)."""
@@ -377,7 +386,7 @@ class Peer:
     GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
     def __init__(self, sock: socket.socket, *, is_client: bool) -> None:
-        sock.settimeout(60)
+        sock.settimeout(PATIENCE)
         self.sock = sock
         self.is_client = is_client
         self.messages = Messages(masked=not is_client, limit=BIG)
@@ -423,7 +432,8 @@ class Peer:
 @contextmanager
 def their_server(handler: Callable[[ServerConnection], None]) -> Iterator[Peer]:
     """Run a server of theirs, and give our client's end."""
-    with socket.create_server(("127.0.0.1", 0)) as listening, serve(handler, sock=listening, max_size=BIG) as server:
+    before = threading.active_count()
+    with socket.create_server(("127.0.0.1", 0)) as listening, serve(handler, sock=listening, **PATIENT) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -431,7 +441,7 @@ def their_server(handler: Callable[[ServerConnection], None]) -> Iterator[Peer]:
                 yield Peer(sock, is_client=True)
         finally:
             server.shutdown()
-            thread.join()
+            assert eventually(lambda: threading.active_count() <= before)  # who serves a connection ends, too
 
 
 def echo(connection: ServerConnection) -> None:
@@ -470,16 +480,17 @@ def test_their_client_at_our_server() -> None:
     said: list[object] = []
 
     def talk(port: int) -> None:
-        with connect(f"ws://127.0.0.1:{port}/", compression=None, max_size=BIG, proxy=None) as client:
+        with connect(f"ws://127.0.0.1:{port}/", compression=None, proxy=None, **PATIENT) as client:
             client.send("naïve")
             client.send([b"in ", b"parts"])
-            client.ping(b"there?").wait(60)
+            client.ping(b"there?").wait(PATIENCE)
             client.send(big)
             said.extend([client.recv(), client.recv(), client.recv()])
         said.append((client.close_code, client.close_reason))
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=talk, args=[listening.getsockname()[1]])
+        listening.settimeout(PATIENCE)
+        thread = threading.Thread(target=talk, args=[listening.getsockname()[1]], daemon=True)
         thread.start()
         sock, _ = listening.accept()
         with sock:
@@ -487,5 +498,5 @@ def test_their_client_at_our_server() -> None:
             while (message := peer.next()).opcode is not Opcode.CLOSE:
                 peer.send(Opcode.PONG if message.opcode is Opcode.PING else message.opcode, message.payload)
             peer.send(Opcode.CLOSE, message.payload)
-        thread.join()
+        thread.join(PATIENCE)
     assert said == ["naïve", b"in parts", big, (1000, "")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import gc
 import mmap
 import os
@@ -15,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +43,7 @@ from .sinks import (
     SINKS,
     Peer,
     build_mix,
+    eventually,
     nibbles,
     open_socket,
     shrink,
@@ -303,6 +306,7 @@ def test_a_composite_that_shrinks_in_its_sink(change: str, taken: int) -> None:
 
 
 def test_what_a_region_shows_stays_when_its_file_is_closed_or_replaced(file: Path, tmp_path: Path) -> None:
+    gc.collect()  # or what other tests have left may be closed meanwhile, and its number taken
     with file.open("rb") as opened:
         region = FileRegion(opened, 0, 10)
         number = opened.fileno()
@@ -362,6 +366,21 @@ def data_segments(sock: socket.socket) -> int:
     return number
 
 
+def held_back(sock: socket.socket) -> int:
+    """How many bytes wait to be sent: SIOCOUTQNSD of linux/sockios.h. Asked at once it tells without a clock."""
+    return _asked(sock, 0x894B)
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """How many bytes the other side has not acknowledged: SIOCOUTQ of tcp(7). Until then Nagle's rule holds back."""
+    return _asked(sock, termios.TIOCOUTQ)
+
+
+def _asked(sock: socket.socket, request: int) -> int:
+    number: int = struct.unpack("i", fcntl.ioctl(sock, request, bytes(4)))[0]
+    return number
+
+
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO and TCP_CORK are Linux's")
 
 MESSAGES: Final[dict[str, Callable[[FileRegion], CompositeBuffer]]] = {
@@ -385,13 +404,15 @@ def test_a_small_message_is_one_segment_at_once(
     here, there = tcp_pair()
     with here, there:
         here.settimeout(timeout)
+        there.settimeout(PATIENCE)
         here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, nodelay)
         buffer = MESSAGES[message](FileRegion(file, stable=stable))
         for number in (1, 2):
             flush(buffer, here)
-            there.settimeout(0.1)  # less than the 200 ms for which something may be held back
+            assert held_back(here) == 0
             assert there.recv(10_000) == buffer
             assert data_segments(here) == number
+            assert eventually(lambda: unacknowledged(here) == 0)
         assert here.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
 
 
@@ -451,12 +472,14 @@ def test_the_system_calls_are_one_sendmsg_and_sendfile(file: Path, tmp_path: Pat
     if "ptrace" in run.stderr and run.returncode:
         pytest.skip("this machine forbids tracing")
     assert run.returncode == 0, run.stderr
+    # What is asked about files, and memory for Python's own objects, is not what is counted.
+    beside = {"fstat", "newfstatat", "statx", "brk", "mmap", "munmap", "mremap", "madvise"}
     calls = re.findall(r"^\d+ +(\w+)\((.*)$", log.read_text(), re.MULTILINE)
     begin = next(i for i, (name, args) in enumerate(calls) if name == "write" and '"BEGIN"' in args)
     end = next(i for i, (name, args) in enumerate(calls) if name == "write" and '"END"' in args)
     between = calls[begin + 1 : end]
     names = [name for name, _ in between]
-    assert [name for name in names if name not in {"fstat", "newfstatat", "statx"}] == ["sendmsg", "sendfile"]
+    assert [name for name in names if name not in beside] == ["sendmsg", "sendfile"]
     assert names.count("sendmsg") == 1
     assert re.search(r"MSG_NOSIGNAL\|MSG_MORE|MSG_MORE\|MSG_NOSIGNAL", dict(between)["sendmsg"])
     assert re.search(r"\[5\](?: => \[200000\])?, 199995\) = 199995", dict(between)["sendfile"])
@@ -473,10 +496,14 @@ SHRINKING: Final = [
 
 @contextlib.contextmanager
 def within_a_second() -> Iterator[None]:
-    begin = time.process_time(), time.monotonic()
-    yield
-    assert time.process_time() - begin[0] < 1
-    assert time.monotonic() - begin[1] < 10
+    gc.disable()  # to go through all that tests hold may take a slow machine as long
+    try:
+        begin = time.process_time(), time.monotonic()
+        yield
+        assert time.process_time() - begin[0] < 1
+        assert time.monotonic() - begin[1] < 10
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", SHRINKING)
@@ -607,9 +634,10 @@ def test_a_header_is_not_held_back_for_a_file_that_is_gone(
     os.truncate(file, left)
     here, there = tcp_pair()
     with here, there:
-        there.settimeout(0.1)  # held back it would take 200 ms
         with pytest.raises(TruncatedFile) as caught:
             flush(CompositeBuffer([b"header", region, trailer]), here)
+        assert held_back(here) == 0
+        there.settimeout(PATIENCE)
         assert (caught.value.expected, caught.value.found) == (len(CONTENT), left)
         assert flushed(caught) == 6 + left
         assert there.recv(1000)[:6] == b"header"
@@ -627,12 +655,14 @@ def test_what_the_caller_holds_back_stays_so(file: Path) -> None:
         assert here.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 1
 
 
+@LINUX
 def test_a_header_is_not_held_back_when_a_copy_is_forbidden(file: Path) -> None:
     here, there = tcp_pair()
     with here, there:
-        there.settimeout(0.1)
         with no_copy(), pytest.raises(CopyForbidden):
             flush(CompositeBuffer([b"header", FileRegion(file, stable=True)]), here)
+        assert held_back(here) == 0
+        there.settimeout(PATIENCE)
         assert there.recv(1000) == b"header"
 
 
@@ -788,7 +818,7 @@ os.waitpid(pid, 0)
 @LINUX
 def test_flushing_a_gibibyte_takes_no_memory() -> None:
     run = subprocess.run(
-        [sys.executable, "-c", PEAK], check=False, cwd=ROOT, timeout=PATIENCE, capture_output=True, text=True
+        [sys.executable, "-c", PEAK], check=False, cwd=ROOT, timeout=5 * PATIENCE, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     assert 1000 < int(run.stdout) < 256 << 10

@@ -670,6 +670,34 @@ def test_an_interrupt_anywhere_sends_no_byte_twice(place: str, monkeypatch: pyte
 
 
 @pytest.mark.skipif(COMPILED, reason="nothing can be put in between")
+@pytest.mark.parametrize("attribute", ["skip", "_drain_to"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_signal_handler_with_an_error_of_the_system_sends_no_byte_twice_either(
+    attribute: str, *, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = getattr(CompositeBuffer, attribute)
+
+    def interrupted(*args: Any) -> None:
+        if not before:
+            call(*args)
+        raise OSError(errno.EIO, "raised by a signal handler")
+
+    outbox = Outbox()
+    outbox.put(b"abc" if attribute == "skip" else bytes(TURN))
+    outbox.put(b"def")
+    with tempfile.TemporaryFile() as sink:
+        with monkeypatch.context() as patch:
+            patch.setattr(CompositeBuffer, attribute, interrupted)
+            with pytest.raises(OSError, match="signal handler") as caught:
+                outbox.flush(sink.fileno())
+        sent = os.fstat(sink.fileno()).st_size
+        assert caught.value.bytes_flushed == sent  # type: ignore[attr-defined]
+        with pytest.raises(BrokenSink, match="signal handler"):
+            outbox.flush(sink.fileno())
+        assert os.fstat(sink.fileno()).st_size == sent
+
+
+@pytest.mark.skipif(COMPILED, reason="nothing can be put in between")
 def test_an_interrupt_while_it_takes_in_what_came_late_breaks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     append = CompositeBuffer.append
 
@@ -918,6 +946,7 @@ def test_a_timeout_of_a_socket_breaks_nothing() -> None:
             while outbox.pending:
                 outbox.flush(here)
         left = outbox.pending
+        here.settimeout(PATIENCE)
         peer = Peer(there.recv)
         drain(outbox, here)
         here.shutdown(socket.SHUT_WR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import tracemalloc
 import weakref
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -17,6 +16,8 @@ from bytebufs._parts import LazyOwner, Memory, Run
 from bytebufs._plan import CALL_MAX, IOV_MAX, VIEWS_MAX, Piece, Plan, assert_whole, in_one_batch
 from bytebufs.errors import CopyForbidden
 from bytebufs.slice_buffer import cut
+
+from .memory import peak_while
 
 BLOCK = 1 << 16
 WHOLE = 1 << 20
@@ -273,18 +274,26 @@ def test_a_plan_copies_nothing() -> None:
     assert third.obj is array
 
 
+def test_a_plan_tells_in_which_entry_the_next_byte_is() -> None:
+    plan = Plan(CompositeBuffer([b"abc", b"defgh", b"ij"]))
+    places = [plan.place]
+    for taken in (2, 3, 3, 2):
+        plan.gather()
+        plan.advance(taken)
+        places.append(plan.place)
+    assert places == [(0, 0), (0, 2), (1, 2), (2, 0), (3, 0)]
+
+
 def test_a_plan_builds_nothing_in_proportion_to_the_parts() -> None:
     buffer = CompositeBuffer([b"x"] * 1_000_000)
-    tracemalloc.start()
-    try:
+
+    def work() -> None:
         plan = Plan(buffer)
         while batch := plan.gather():
             plan.advance(len(batch))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert plan.position == 1_000_000
-    assert peak < 64 << 10
+        assert plan.position == 1_000_000
+
+    assert peak_while(work, 64 << 10) < 64 << 10
 
 
 CHANGES: dict[str, Callable[[CompositeBuffer], object]] = {
@@ -381,11 +390,72 @@ def entries(buffer: BaseBuffer, below: int, *, step: int = 1 << 40) -> list[int]
 
 
 def test_small_parts_are_joined_to_blocks() -> None:
-    buffer = CompositeBuffer([bytes(100)] * 2000)
+    buffer = CompositeBuffer([bytes(100)] * 12_000)
     block = BLOCK // 100 * 100
-    assert entries(buffer, 101) == [block, block, block, 200_000 - 3 * block]
-    assert entries(buffer, 100) == [100] * 2000
-    assert entries(buffer[50:-50], 101) == [block - 50, block, block, 200_000 - 3 * block - 50]
+    n, rest = divmod(1_200_000, block)
+    assert entries(buffer, 101) == [block] * n + [rest]
+    assert entries(buffer, 100) == [100] * 12_000
+    assert entries(buffer[50:-50], 101) == [block - 50, *[block] * (n - 1), rest - 50]
+
+
+def test_tiny_parts_are_joined_to_blocks_of_few() -> None:
+    assert entries(CompositeBuffer([b"ab"] * 20_000), 10) == [2 * 1024] * 19 + [2 * 544]
+
+
+@pytest.mark.parametrize(("size", "count"), [(100, 2000), (1024, 1024), (64, 1 << 14), (1, 1 << 14)])
+def test_a_message_that_is_finely_cut_and_not_too_long_is_joined_whole(size: int, count: int) -> None:
+    buffer = CompositeBuffer([bytes(size)] * count)
+    assert entries(buffer, size + 1) == [size * count]
+    assert entries(buffer, size) == [size] * count
+
+
+@pytest.mark.parametrize(("size", "count"), [(1024, 1025), (1, (1 << 14) + 1)])
+def test_a_message_with_too_much_for_that_is_joined_by_blocks(size: int, count: int) -> None:
+    found = entries(CompositeBuffer([bytes(size)] * count), size + 1)
+    assert len(found) > 16
+    assert sum(found) == size * count
+    assert max(found) <= BLOCK
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"x" * 100] * 3000,
+        [b"y" * 600_000, *[b"x" * 10] * 300],
+        [b"y" * 500_000, *[b"x" * 10] * 2000],
+        [b"x" * 10] * 5000,
+        [b"x"] * 20_000,
+        [b"x" * 64] * 1024,
+        [b"x" * 70_000, b"y" * 10, b"z" * 10],
+    ],
+    ids=["small", "large and few", "large and many", "tiny", "too many", "a block", "a block and more"],
+)
+def test_what_is_joined_is_the_same_whether_or_not_somebody_counts(parts: list[bytes]) -> None:
+    buffer = CompositeBuffer(parts)
+    quick = [len(piece) for piece in in_one_batch(buffer, 1000)]
+    with copy_audit():
+        assert in_one_batch(buffer, 1000) == []
+        counted = entries(buffer, 1000)
+    assert quick in ([], counted)
+    assert entries(buffer, 1000) == counted
+
+
+@pytest.mark.parametrize("taken", [0, 1, 99, 200_000])
+def test_what_was_joined_for_a_first_call_is_not_joined_again(taken: int) -> None:
+    buffer = CompositeBuffer([b"ab"] * 5_000 + [b"cd"] * 5_000)
+    (block,) = in_one_batch(buffer, 10)
+    plan = Plan(buffer, coalesce_below=10)
+    taken = min(taken, 19_999)
+    plan.resume([block], taken)
+    assert (plan.position, plan.left) == (taken, 20_000 - taken)
+    (rest,) = plan.gather()
+    assert rest == block[taken:]
+    assert memoryview(rest).obj is block
+    plan.advance(20_000 - taken)
+    assert (plan.gather(), plan.file) == ([], None)
+    buffer.append(b"x")
+    with pytest.raises(RuntimeError, match="changed while it was flushed"):
+        Plan(buffer, coalesce_below=10).resume([block], taken)
 
 
 def test_a_large_part_is_not_copied() -> None:
@@ -434,24 +504,24 @@ def test_one_batch_is_joined_where_nobody_counts() -> None:
     assert in_one_batch(CompositeBuffer([b"ab"]), 10) == [b"ab"]
     assert in_one_batch(CompositeBuffer([b"ab", bytearray(b"cd")]), 10) == []
     assert in_one_batch(CompositeBuffer([b"ab"] * WHOLE), 10) == []
-    assert in_one_batch(CompositeBuffer([b"ab"] * (WHOLE // 2)), 10) == [b"ab" * (WHOLE // 2)]
+    assert in_one_batch(CompositeBuffer([b"x" * 64] * 16_384), 65) == [b"x" * WHOLE]
+    assert in_one_batch(CompositeBuffer([b"x" * 63] * 16_385), 65) == []
     assert in_one_batch(CompositeBuffer([b"ab"] * 2000), 2) == []
     few.appendleft(b"yz")
     assert in_one_batch(few, 10) == [b"yzabcd"]
 
 
-def test_joining_is_bounded_in_memory() -> None:
-    buffer = CompositeBuffer([bytes(64)] * 100_000)
+@pytest.mark.parametrize(("size", "count"), [(64, 100_000), (1, 200_000), (1400, 5_000)])
+def test_joining_is_bounded_in_memory(size: int, count: int) -> None:
+    buffer = CompositeBuffer([bytes(size)] * count)
     assert buffer[-1] == 0  # so that it is known where the parts end
-    tracemalloc.start()
-    try:
-        plan = Plan(buffer, coalesce_below=100)
+
+    def work() -> None:
+        plan = Plan(buffer, coalesce_below=size + 1)
         while plan.left:
             plan.advance(sum([len(piece) for piece in plan.gather()]))  # the pieces go before the next ones are made
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 256 << 10
+
+    assert peak_while(work, 256 << 10) < 256 << 10
 
 
 def test_pieces_are_what_they_are_said_to_be() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import gzip
@@ -506,12 +507,9 @@ def test_a_source_in_non_blocking_mode_is_waited_for(pipe: tuple[int, int]) -> N
 
 def test_a_full_buffered_pipe_is_waited_for(path: Path, pipe: tuple[int, int]) -> None:
     os.set_blocking(pipe[1], False)
-    while True:
-        try:
-            os.write(pipe[1], b"." * 4096)
-        except BlockingIOError:
-            break
-    filled = 65_536
+    filled = os.write(pipe[1], b"." * (1 << 20))
+    with pytest.raises(BlockingIOError):
+        os.write(pipe[1], b".")
     with io.BufferedWriter(io.FileIO(pipe[1], "wb", closefd=False)) as sink:
         sink.write(b"held back")
         receiver = Receiver(pipe[0])
@@ -534,6 +532,17 @@ def test_a_sockets_timeout_is_the_total(
     assert 0 < taken < len(DATA)
     pair[0].shutdown(socket.SHUT_WR)
     assert len(pair[1].makefile("rb").read()) == taken
+
+
+def test_a_sink_that_stays_full_meets_the_timeout(path: Path, pair: tuple[socket.socket, socket.socket]) -> None:
+    pair[0].setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while pair[0].send(bytes(1 << 16)):
+            pass
+    pair[0].settimeout(0.05)
+    with pytest.raises(TimeoutError) as caught:
+        transfer(path, pair[0])
+    assert caught.value.bytes_flushed == 0  # type: ignore[attr-defined]
 
 
 def test_a_receiver_that_dribbles_does_not_stretch_the_timeout(
