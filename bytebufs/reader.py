@@ -258,13 +258,10 @@ class Reader:
         return None
 
     def _fill(self, size: int) -> i64:
-        """See to it that the next ``size`` bytes stand in ``_data``, from ``_at`` on, and return that."""
+        """See to it that the next ``size`` bytes, one or more, stand in ``_data``, from ``_at`` on; return that."""
         self._lease.refuse()
         position = self._here()
         self._reach(position, size)
-        if size == 0:
-            self._move(position)  # maybe to the very end, where no entry is
-            return 0
         last = self._last()
         if self._limit is not None:
             last = min(last, self._base + self._limit)

@@ -1246,3 +1246,14 @@ def test_a_number_behind_the_front_is_peeked_at_wherever_it_lies() -> None:
             for at in range(4):
                 assert b._peek_uint(at, 4, little=False) == int.from_bytes(raw[at : at + 4])
             assert b == raw
+
+
+@pytest.mark.parametrize(("i", "within", "n"), [(0, 0, 0), (0, 2, 2), (1, 0, 3), (1, 1, 4), (2, 1, 6), (3, 0, 7)])
+def test_what_was_sent_is_drained_by_its_place(i: int, within: int, n: int) -> None:
+    b = CompositeBuffer([b"abc", b"de", b"fg"])
+    reader = b.reader()
+    b._drain_to(i, within, n)
+    b._check()
+    assert b == b"abcdefg"[n:]
+    with pytest.raises(RuntimeError, match="changed under its reader"):
+        reader.u8()
