@@ -137,7 +137,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of a measure's grid. An action does ``count`` things of the kind ``per``."""
+    """One place of a measure's grid. An action does ``count`` things of the kind ``per``.
+
+    Its rounds last ``patience`` times as long as the effort says: where another process has a part, a few milliseconds
+    tell more of when that was woken.
+    """
 
     measure: str
     at: Mapping[str, str]
@@ -147,6 +151,7 @@ class Cell:
     goals: Sequence[Goal] = ()
     unit: str = "ns"
     check: Callable[[], None] | None = field(default=None)
+    patience: int = 1
 
 
 @dataclass(frozen=True)
@@ -218,7 +223,7 @@ def _calibrate(cell: Cell, effort: Effort) -> list[int]:
             continue
         _, answers[contender.name] = contender.meter(contender.prepare(), 1)
         cost, _ = contender.meter(contender.prepare(), 1)
-        repeats.append(max(1, math.ceil(effort.least / max(cost, 1))))
+        repeats.append(max(1, math.ceil(cell.patience * effort.least / max(cost, 1))))
     if len(set(map(repr, answers.values()))) > 1:
         raise AssertionError(f"the contenders of {cell.measure} {dict(cell.at)} disagree: {answers}")
     return repeats

@@ -17,7 +17,7 @@ from bytebufs import CompositeBuffer, Outbox, flush
 from bytebufs.flushing import Sink
 
 from . import _layouts, _sinks
-from ._harness import MIB, OURS, Action, Cell, Contender, cost_of, size_name
+from ._harness import CPU, MIB, OURS, Action, Cell, Contender, Meter, cost_of, size_name
 
 __all__ = ["plan"]
 
@@ -59,6 +59,7 @@ def _cell(sink: str, part: int, total: int) -> Cell:
             cost_of(COALESCED, JOIN, 1.05),
             cost_of(OUTBOX, FLUSH, 1.05),
         ],
+        patience=_sinks.PATIENCE if sink == "socket" else 1,
     )
 
 
@@ -69,27 +70,30 @@ def _message(part: int, total: int) -> tuple[list[bytes], CompositeBuffer]:
 
 
 def _to_socket(parts: list[bytes], buffer: CompositeBuffer) -> list[Contender]:
-    sink = _sinks.read_socket()
+    sink = _sinks.connection(_sinks.receivers()[0])
     outbox = Outbox()
     batches = _batched(parts)
     contenders: dict[str, tuple[str, Action]] = {
         FLUSH: (OURS, lambda: flush(buffer, sink)),
         COALESCED: (OURS, lambda: flush(buffer, sink, coalesce_below=COALESCE_BELOW)),
-        OUTBOX: (OURS, lambda: _through(outbox, buffer, sink)),
+        OUTBOX: (OURS, _through(outbox, buffer, sink)),
         WRITEV: ("rival", lambda: _writev(sink.fileno(), batches)),
         JOIN: ("rival", lambda: _sendall(sink.sendall, b"".join(parts))),
     }
     if len(parts) <= MOST_CALLS:
         contenders["sendall each"] = (REFERENCE, lambda: sum([_sendall(sink.sendall, part) for part in parts]))
-    return _made(contenders)
+    return _made(contenders, _sinks.processor_time_apart)
 
 
-def _through(outbox: Outbox, buffer: CompositeBuffer, sink: Sink) -> int:
-    outbox.put(buffer)
-    total = outbox.flush(sink)
-    while outbox.pending:
-        total += outbox.flush(sink)
-    return total
+def _through(outbox: Outbox, buffer: CompositeBuffer, sink: Sink) -> Callable[[], int]:
+    def send() -> int:
+        outbox.put(buffer)
+        total = outbox.flush(sink)
+        while outbox.pending:
+            total += outbox.flush(sink)
+        return total
+
+    return send
 
 
 def _sendall(sendall: Callable[[bytes], None], data: bytes) -> int:
@@ -112,7 +116,7 @@ def _to_file(parts: list[bytes], buffer: CompositeBuffer) -> list[Contender]:
     contenders: dict[str, tuple[str, Action]] = {
         FLUSH: (OURS, again(lambda: flush(buffer, fd))),
         COALESCED: (OURS, again(lambda: flush(buffer, fd, coalesce_below=COALESCE_BELOW))),
-        OUTBOX: (OURS, again(lambda: _through(outbox, buffer, fd))),
+        OUTBOX: (OURS, again(_through(outbox, buffer, fd))),
         WRITEV: ("rival", again(lambda: _writev(fd, batches))),
         JOIN: ("rival", again(lambda: _write(fd, b"".join(parts)))),
     }
@@ -121,8 +125,8 @@ def _to_file(parts: list[bytes], buffer: CompositeBuffer) -> list[Contender]:
     return _made(contenders)
 
 
-def _made(actions: dict[str, tuple[str, Action]]) -> list[Contender]:
-    return [Contender(name, group, partial(_the, action)) for name, (group, action) in actions.items()]
+def _made(actions: dict[str, tuple[str, Action]], meter: Meter = CPU) -> list[Contender]:
+    return [Contender(name, group, partial(_the, action), meter) for name, (group, action) in actions.items()]
 
 
 def _the(action: Action) -> Action:

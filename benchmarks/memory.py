@@ -20,8 +20,8 @@ from tornado.iostream import _StreamBuffer
 
 from bytebufs import CompositeBuffer, flush
 
+from . import _sinks
 from ._harness import MIB, OURS, TOLD, Cell, Contender, Goal, Sample, size_name
-from ._sinks import read_socket
 
 __all__ = ["main", "plan"]
 
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
     """Do one task with one contender and print how far memory rose."""
     task, name, nbytes = arguments
     _, assemble = ASSEMBLERS[name]
-    read_socket()
+    _sinks.connection(_sinks.LOOPBACK)
     gc.collect()
     before = _restart_peak()
     send = assemble(_chunks(int(nbytes)))
@@ -114,7 +114,7 @@ def _with_composite(chunks: Iterator[bytes]) -> Callable[[], None]:
     buffer = CompositeBuffer()
     for chunk in chunks:
         buffer.append(chunk)
-    return lambda: _done(flush(buffer, read_socket()))
+    return lambda: _done(flush(buffer, _sinks.connection(_sinks.LOOPBACK)))
 
 
 def _done(_: object) -> None:
@@ -125,7 +125,7 @@ def _with_writev(chunks: Iterator[bytes]) -> Callable[[], None]:
     parts = list(chunks)
 
     def send() -> None:
-        fd = read_socket().fileno()
+        fd = _sinks.connection(_sinks.LOOPBACK).fileno()
         for at in range(0, len(parts), IOV_MAX):
             batch = parts[at : at + IOV_MAX]
             assert os.writev(fd, batch) == sum(map(len, batch))  # the descriptor blocks
@@ -139,7 +139,7 @@ def _with_join(chunks: Iterator[bytes]) -> Callable[[], None]:
     def send() -> None:
         message = b"".join(parts)
         parts.clear()
-        read_socket().sendall(message)
+        _sinks.connection(_sinks.LOOPBACK).sendall(message)
 
     return send
 
@@ -148,7 +148,7 @@ def _with_bytearray(chunks: Iterator[bytes]) -> Callable[[], None]:
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk
-    return lambda: read_socket().sendall(buffer)
+    return lambda: _sinks.connection(_sinks.LOOPBACK).sendall(buffer)
 
 
 def _with_bytesio(chunks: Iterator[bytes]) -> Callable[[], None]:
@@ -158,7 +158,7 @@ def _with_bytesio(chunks: Iterator[bytes]) -> Callable[[], None]:
 
     def send() -> None:
         with buffer.getbuffer() as view:
-            read_socket().sendall(view)
+            _sinks.connection(_sinks.LOOPBACK).sendall(view)
 
     return send
 
@@ -169,7 +169,7 @@ def _with_tornado(chunks: Iterator[bytes]) -> Callable[[], None]:
         buffer.append(chunk)
 
     def send() -> None:
-        sink = read_socket()
+        sink = _sinks.connection(_sinks.LOOPBACK)
         while len(buffer):
             with buffer.peek(128 << 10) as view:  # as much as tornado offers at a time
                 taken = sink.send(view)

@@ -17,8 +17,8 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import cache, partial
 from typing import IO, Any, Final, Self, TypeAlias
 from unittest import mock
@@ -52,39 +52,45 @@ SOCKET: Final = "socket.sendfile"
 _MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
 _CALL_MAX: Final = 1 << 30
 
-Served: TypeAlias = "Callable[[IO[bytes], int], Action]"
-"""Takes a file and a size, and returns what serves them."""
+Served: TypeAlias = "Callable[[socket.socket, IO[bytes], int], Action]"
+"""Takes a connection, a file and a size, and returns what serves them."""
 
 
 def plan(*, quick: bool) -> list[Callable[[], Cell]]:
     """Return the cells, to be made when their turn comes."""
     cells: list[Callable[[], Cell]] = []
-    for size in QUICK_SIZES if quick else SIZES:
-        place = _Place(size)
-        cells += [place.cost, place.wall, place.calls, place.copied]
+    for receiver in _sinks.receivers():
+        for size in QUICK_SIZES if quick else SIZES:
+            place = _Place(size, receiver)
+            cells += [place.cost, place.wall, place.calls, place.copied]
     return cells
 
 
 class _Place:
     """The cells of a size: the first measures the time, and the second tells how much of it passed."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, receiver: str) -> None:
         self._size = size
-        self._at = {"size": size_name(size)}
+        self._receiver = receiver
+        self._at = {"receiver": receiver, "size": size_name(size)}
         self._contenders = {n: c for n, c in CONTENDERS.items() if n != READ_8 or size <= MOST_BY_8}
         self._walls: dict[str, list[float]] = {name: [] for name in self._contenders}
         self._watched: dict[str, _Watch] = {}
 
     def cost(self) -> Cell:
         contenders = [
-            Contender(name, group, partial(serve, _file_of(self._size), self._size), partial(self._clock, name))
+            Contender(name, group, partial(self._prepare, serve), partial(self._clock, name))
             for name, (group, serve) in self._contenders.items()
         ]
-        goals = [cost_of(REGION, READ_64, 0.6), cost_of(REGION, GATHERED, 1.03), cost_of(OUTBOX, REGION, None)]
-        return Cell("serve", self._at, "file", 1, contenders, goals)
+        read, sendfile = (0.6, 1.03) if self._receiver == _sinks.receivers()[0] else (None, None)
+        goals = [cost_of(REGION, READ_64, read), cost_of(REGION, GATHERED, sendfile), cost_of(OUTBOX, REGION, None)]
+        return Cell("serve", self._at, "file", 1, contenders, goals, patience=_sinks.PATIENCE)
+
+    def _prepare(self, serve: Served) -> Action:
+        return serve(_sinks.connection(self._receiver), _file_of(self._size), self._size)
 
     def _clock(self, name: str, action: Action, repeats: int) -> tuple[float, object]:
-        with _apart():
+        with _sinks.apart():
             wall = time.perf_counter_ns()
             cost, answer = CPU(action, repeats)
             self._walls[name].append((time.perf_counter_ns() - wall) / repeats)
@@ -110,7 +116,7 @@ class _Place:
     def _watch(self, name: str) -> _Watch:
         if name not in self._watched:
             self._watched[name] = watch = _Watch()
-            action = CONTENDERS[name][1](_file_of(self._size), self._size)
+            action = self._prepare(CONTENDERS[name][1])
             with watch:
                 action()
             watch.copied -= len(HEADER)
@@ -184,39 +190,11 @@ def _file_of(size: int) -> IO[bytes]:
     return file
 
 
-@cache
-def _sink() -> socket.socket:
-    """Return a connection that holds back nothing small until what was sent before it is acknowledged."""
-    with _apart(reader=True):
-        sock = _sinks.connect_reader()
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-@contextmanager
-def _apart(*, reader: bool = False) -> Iterator[None]:
-    """Keep to all processors but one for a while, or to that one, which is then the reader's who is started here.
-
-    A client has a processor of its own. Where the two share one now and then, as the scheduler likes it, the same way
-    to serve 64 MiB costs 7 or 16 ms.
-    """
-    may = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    if len(may) < 2:
-        yield
-        return
-    last = max(may)
-    os.sched_setaffinity(0, {last} if reader else may - {last})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, may)
-
-
 # -- the ways --------------------------------------------------------------------------------------------------
 
 
-def _by_reading(block: int, file: IO[bytes], size: int) -> Action:
-    fd, sink = file.fileno(), _sink()
+def _by_reading(sink: socket.socket, file: IO[bytes], size: int, *, block: int) -> Action:
+    fd = file.fileno()
 
     def serve() -> int:
         sink.sendmsg([HEADER], (), _MORE)
@@ -230,8 +208,7 @@ def _by_reading(block: int, file: IO[bytes], size: int) -> Action:
     return serve
 
 
-def _by_map_and_send(file: IO[bytes], size: int) -> Action:
-    sink = _sink()
+def _by_map_and_send(sink: socket.socket, file: IO[bytes], size: int) -> Action:
 
     def serve() -> int:
         with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped:
@@ -242,8 +219,8 @@ def _by_map_and_send(file: IO[bytes], size: int) -> Action:
     return serve
 
 
-def _by_map_and_writev(file: IO[bytes], size: int) -> Action:
-    fd = _sink().fileno()
+def _by_map_and_writev(sink: socket.socket, file: IO[bytes], size: int) -> Action:
+    fd = sink.fileno()
 
     def serve() -> int:
         with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
@@ -255,8 +232,8 @@ def _by_map_and_writev(file: IO[bytes], size: int) -> Action:
     return serve
 
 
-def _by_sendfile(file: IO[bytes], size: int, *, flags: int) -> Action:
-    source, sink = file.fileno(), _sink()
+def _by_sendfile(sink: socket.socket, file: IO[bytes], size: int, *, flags: int) -> Action:
+    source = file.fileno()
 
     def serve() -> int:
         sink.sendmsg([HEADER], (), flags)
@@ -272,8 +249,7 @@ def _by_sendfile(file: IO[bytes], size: int, *, flags: int) -> Action:
     return serve
 
 
-def _by_socket(file: IO[bytes], size: int) -> Action:
-    sink = _sink()
+def _by_socket(sink: socket.socket, file: IO[bytes], size: int) -> Action:
 
     def serve() -> int:
         sink.sendmsg([HEADER], (), _MORE)
@@ -282,14 +258,12 @@ def _by_socket(file: IO[bytes], size: int) -> Action:
     return serve
 
 
-def _by_region(file: IO[bytes], size: int, *, stable: bool = False) -> Action:
+def _by_region(sink: socket.socket, file: IO[bytes], size: int, *, stable: bool = False) -> Action:
     message = CompositeBuffer([HEADER, FileRegion(file, 0, size, stable=stable)])
-    sink = _sink()
     return lambda: flush(message, sink)
 
 
-def _by_mapped_file(file: IO[bytes], size: int) -> Action:
-    sink = _sink()
+def _by_mapped_file(sink: socket.socket, file: IO[bytes], size: int) -> Action:
 
     def serve() -> int:
         with MappedFile(file, length=size) as mapped:
@@ -298,9 +272,9 @@ def _by_mapped_file(file: IO[bytes], size: int) -> Action:
     return serve
 
 
-def _by_outbox(file: IO[bytes], size: int) -> Action:
+def _by_outbox(sink: socket.socket, file: IO[bytes], size: int) -> Action:
     message = CompositeBuffer([HEADER, FileRegion(file, 0, size)])
-    outbox, sink = Outbox(), _sink()
+    outbox = Outbox()
 
     def serve() -> int:
         outbox.put(message)
@@ -317,8 +291,8 @@ CONTENDERS: Final[Mapping[str, tuple[str, Served]]] = {
     OUTBOX: (OURS, _by_outbox),
     MAPPED: (OURS, _by_mapped_file),
     STABLE: (OURS, partial(_by_region, stable=True)),
-    READ_8: ("read", partial(_by_reading, 8 << 10)),
-    READ_64: ("read", partial(_by_reading, 64 << 10)),
+    READ_8: ("read", partial(_by_reading, block=8 << 10)),
+    READ_64: ("read", partial(_by_reading, block=64 << 10)),
     MMAP_SEND: ("mmap", _by_map_and_send),
     MMAP_WRITEV: ("mmap", _by_map_and_writev),
     SENDFILE: ("sendfile", partial(_by_sendfile, flags=0)),

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import bytebufs
-from benchmarks import _netty, _page
+from benchmarks import _netty, _page, _sinks
 from benchmarks.__main__ import BENCHMARKS, main, run_benchmarks
 from benchmarks._harness import (
     OURS,
@@ -105,17 +105,57 @@ def test_the_full_size_has_the_grid_of_the_toy_size_or_more(name: str) -> None:
 
 def test_files_that_are_served_by_reference_are_not_copied() -> None:
     """What is told beside the times is counted, so it can be known beforehand."""
-    told = {(o.measure, o.at["size"]): {s.name: s.median for s in o.samples} for o in quick_run("serving").outcomes}
-    copied, calls = told["serve, copied", "256 Ki"], told["serve, calls", "256 Ki"]
     size = 256 << 10
+    outcomes = [outcome for outcome in quick_run("serving").outcomes if outcome.at["size"] == "256 Ki"]
+    told = {(o.measure, o.at["receiver"]): {s.name: s.median for s in o.samples} for o in outcomes}
     twice = ["stable region", "read 8 KiB, send", "read 64 KiB, send"]
     once = ["MappedFile", "mmap, send", "mmap, writev"]
     never = ["FileRegion", "FileRegion, Outbox", "sendfile", "sendfile with gather", "socket.sendfile"]
-    assert copied == {**dict.fromkeys(twice, 2 * size), **dict.fromkeys(once, size), **dict.fromkeys(never, 0)}
-    assert calls["sendfile with gather"] == 2
-    assert calls["FileRegion"] == 3
-    assert calls["read 64 KiB, send"] == 1 + 2 * 4
-    assert all(wall > 0 for wall in told["serve, wall", "256 Ki"].values())
+    assert {receiver for _, receiver in told} == set(_sinks.receivers())
+    for receiver in _sinks.receivers():
+        copied, calls = told["serve, copied", receiver], told["serve, calls", receiver]
+        assert copied == {**dict.fromkeys(twice, 2 * size), **dict.fromkeys(once, size), **dict.fromkeys(never, 0)}
+        assert calls["sendfile with gather"] == 2
+        assert calls["FileRegion"] == 3
+        assert calls["read 64 KiB, send"] == 1 + 2 * 4
+        assert all(wall > 0 for wall in told["serve, wall", receiver].values())
+
+
+def test_only_the_receiver_that_is_most_like_a_network_has_goals() -> None:
+    judged = [outcome for outcome in quick_run("serving").outcomes if any(v.bound for v in outcome.verdicts)]
+    assert {outcome.at["receiver"] for outcome in judged} == {_sinks.receivers()[0]}
+    assert {outcome.measure for outcome in judged} == {"serve"}
+    assert _sinks.receivers()[-1] == "loopback"
+
+
+@pytest.mark.parametrize(
+    "unshare", [None, "echo unshare failed: Operation not permitted >&2; exit 1"], ids=["not there", "forbidden"]
+)
+def test_without_the_right_to_steer_there_is_the_loopback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unshare: str | None
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if unshare is not None:
+        (tmp_path / "unshare").write_text(f"#!/bin/sh\n{unshare}\n")
+        (tmp_path / "unshare").chmod(0o755)
+    monkeypatch.setattr(_sinks, "connection", _sinks.connection.__wrapped__)
+    with pytest.raises(OSError, match=r"unshare|no processor of its own"):
+        _sinks.connection(_sinks.APART)
+    assert _sinks.receivers.__wrapped__() == ["loopback"]
+
+
+@pytest.mark.parametrize(
+    ("processor", "mask"),
+    [(0, "1"), (1, "2"), (31, "80000000"), (32, "1,00000000"), (100, "10,00000000,00000000,00000000")],
+)
+def test_the_mask_of_a_processor_is_written_as_the_system_reads_it(processor: int, mask: str) -> None:
+    assert _sinks._steered_to({processor})[-1] == mask
+
+
+@pytest.mark.parametrize("processors", [set(), {0, 1}])
+def test_a_receiver_apart_has_a_processor_of_its_own(processors: set[int]) -> None:
+    with pytest.raises(OSError, match="no processor of its own"):
+        _sinks._steered_to(processors)
 
 
 def test_every_measure_has_a_title_and_words() -> None:
