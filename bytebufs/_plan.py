@@ -14,7 +14,8 @@ Rules:
 1. Peek, call, advance by what the sink took, any number of bytes. Peeking changes nothing that shows.
 2. What is offered is a gapless prefix of what has not gone: whole bytes objects as they are, else views.
 3. Nothing is built in proportion to the number of parts: a batch has at most ``IOV_MAX`` entries, ``VIEWS_MAX`` of
-   them made for it, and where parts end is used only as far as somebody has looked that up before.
+   them made for it, and where parts end is used only as far as somebody has looked that up before. Where small parts
+   are joined, that is looked up for all, and a bounded number of them is joined at a time.
 4. A sink that takes a few bytes a call must not cost a whole batch each time. So after a short count a call offers at
    most twice the entries that the last one finished, and ``SLACK``: those offered in all are at most three times the
    entries there are, plus ``iov_max``, plus ``SLACK`` a call.

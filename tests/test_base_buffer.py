@@ -1078,7 +1078,7 @@ def test_what_cannot_be_looked_at_is_not_equal_and_has_no_order() -> None:
                 buffer < other  # noqa: B015
 
 
-@pytest.mark.skipif(COMPILED, reason="the compiled build always goes this way")
+@pytest.mark.skipif(COMPILED, reason="sets the interpreted build on the way that the compiled one always goes")
 def test_single_numbers_that_are_decoded_by_hand_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = bytes(range(200, 220))
     monkeypatch.setattr("bytebufs.base_buffer.COMPILED", True)

@@ -1471,7 +1471,7 @@ def test_reads_over_10_000_one_byte_parts_copy_nothing_and_lose_nothing() -> Non
 # -- the ways of the compiled build, which are in the source of both -----------------------------------------
 
 
-@pytest.mark.skipif(COMPILED, reason="the compiled build always goes these ways")
+@pytest.mark.skipif(COMPILED, reason="sets the interpreted build on the ways that the compiled one always goes")
 @pytest.mark.parametrize("order", ORDERS)
 def test_numbers_that_are_decoded_by_hand_are_the_same(order: ByteOrder, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = bytes(range(200, 246))

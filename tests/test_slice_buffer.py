@@ -471,7 +471,7 @@ def test_threads_that_read_different_parts_do_not_disturb_one_another() -> None:
     shared._check()
 
 
-@pytest.mark.skipif(COMPILED, reason="the compiled build always goes this way")
+@pytest.mark.skipif(COMPILED, reason="sets the interpreted build on the way that the compiled one always goes")
 def test_slices_that_are_made_by_the_constructor_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bytebufs.slice_buffer.COMPILED", True)
     b = CompositeBuffer([b"abc", b"def"])
