@@ -14,7 +14,7 @@ from itertools import product
 from typing import Final
 
 from bytebufs import CompositeBuffer, Outbox, flush
-from bytebufs.flushing import Sink
+from bytebufs.sending.channels import Sink
 
 from . import _layouts, _sinks
 from ._harness import CPU, MIB, OURS, Action, Cell, Contender, Meter, cost_of, size_name

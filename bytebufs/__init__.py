@@ -1,7 +1,7 @@
 """bytebufs: composite and slice buffers that show bytes others own as one message, without copying them."""
 
-from ._audit import CopyAudit, copy_audit, no_copy
-from ._numbers import COMPILED
+from ._core.audit import CopyAudit, copy_audit, no_copy
+from ._core.numbers import COMPILED
 from .base_buffer import BaseBuffer, BytesLike, Part
 from .composite_buffer import CompositeBuffer
 from .errors import (
@@ -17,12 +17,10 @@ from .errors import (
     Underrun,
 )
 from .files import FileRegion, MappedFile, allocate
-from .flushing import flush
 from .framing import Delimited, FixedLength, Framer, LengthPrefixed, Lines, VarintPrefixed
-from .outbox import Outbox
 from .reader import Reader
+from .sending import Outbox, Transferred, flush, transfer
 from .slice_buffer import SliceBuffer
-from .transferring import Transferred, transfer
 
 
 def _refuse_heirs(cls: type) -> None:

@@ -11,11 +11,11 @@ import mmap
 from operator import index
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, Union, cast, overload
 
-from ._audit import count_copy
-from ._exporter import Exporter
-from ._holding import held_nbytes
-from ._numbers import COMPILED, uint
-from ._parts import (
+from ._core.audit import count_copy
+from ._core.exporter import Exporter
+from ._core.holding import held_nbytes
+from ._core.numbers import COMPILED, uint
+from ._core.parts import (
     Entry,
     LazyOwner,
     Owner,
@@ -30,9 +30,9 @@ from ._parts import (
     shown,
     size_of,
 )
-from ._pickling import own, pickled
-from ._search import BLOCK, Needle, Window, compare, count, equal, find, occurrences, rfind, scratch
-from ._table import Table, check, one_run
+from ._core.pickling import own, pickled
+from ._core.search import BLOCK, Needle, Window, compare, count, equal, find, occurrences, rfind, scratch
+from ._core.table import Table, check, one_run
 from .errors import Fragmented, Underrun
 from .layout import counted, describe, hexdump, preview
 from .reader import ByteOrder, Layout, Lease, Reader, layout_of

@@ -7,10 +7,10 @@ from sys import maxsize
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, final
 
-from ._audit import count_copy
-from ._holding import compacted
-from ._numbers import uint
-from ._parts import (
+from ._core.audit import count_copy
+from ._core.holding import compacted
+from ._core.numbers import uint
+from ._core.parts import (
     Block,
     Entry,
     Memory,
@@ -23,8 +23,8 @@ from ._parts import (
     shown,
     size_of,
 )
-from ._seeker import Seeker
-from ._table import Table
+from ._core.seeker import Seeker
+from ._core.table import Table
 from .base_buffer import BaseBuffer, own_separator
 from .errors import FrameError, LimitExceeded, Underrun
 from .reader import Lease, Reader, Wait, layout_of

@@ -16,8 +16,8 @@ from __future__ import annotations
 from operator import index
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
 
-from ._parts import shown, size_of
-from ._seeker import Seeker
+from ._core.parts import shown, size_of
+from ._core.seeker import Seeker
 from .base_buffer import own_separator
 from .composite_buffer import CompositeBuffer
 from .errors import ClosedError, FrameError, LimitExceeded, Underrun

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ._parts import Entry, LazyOwner, Memory, Owner
-from ._search import scratch
+from ._core.parts import Entry, LazyOwner, Memory, Owner
+from ._core.search import scratch
 
 if TYPE_CHECKING:
-    from ._table import Table
+    from ._core.table import Table
 
 __all__ = ["MAX_LINES", "MAX_WIDTH", "PREVIEW", "counted", "describe", "hexdump", "preview"]
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, SupportsIndex, 
 
 from mypy_extensions import mypyc_attr
 
-from ._audit import count_copy
-from ._numbers import COMPILED, uint
-from ._parts import join, size_of
-from ._search import scratch
-from ._seeker import Seeker
+from ._core.audit import count_copy
+from ._core.numbers import COMPILED, uint
+from ._core.parts import join, size_of
+from ._core.search import scratch
+from ._core.seeker import Seeker
 from .errors import ClosedError, FrameError, LimitExceeded, Underrun
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from mypy_extensions import i64
 
-    from ._table import Table
+    from ._core.table import Table
     from .base_buffer import BaseBuffer
     from .slice_buffer import SliceBuffer
 

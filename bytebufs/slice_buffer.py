@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, SupportsIndex, final
 
 from mypy_extensions import mypyc_attr
 
-from ._holding import compacted
-from ._numbers import COMPILED
-from ._parts import Entry, Memory, Owner, Run, entry_of, is_writable, shown
-from ._table import Table
+from ._core.holding import compacted
+from ._core.numbers import COMPILED
+from ._core.parts import Entry, Memory, Owner, Run, entry_of, is_writable, shown
+from ._core.table import Table
 from .base_buffer import BaseBuffer
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
     python -m tests.cover_by_module [MODULE ...]
 
-`bytebufs/_parts.py` is tested by `tests/test_parts.py` and any `tests/test_parts_*.py`, `bytebufs/testing/fakes.py` by
-`tests/testing/test_fakes.py` or `tests/test_testing_fakes.py`. `__init__` modules are exempt.
+`bytebufs/_core/parts.py` is tested by `tests/core/test_parts.py` and any `tests/core/test_parts_*.py`. `__init__`
+modules are exempt.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ def modules() -> Iterator[Path]:
 def own_tests(module: Path) -> list[Path]:
     """Return the files with the module's tests: the first is there or should be."""
     parts = [part.lstrip("_") for part in module.with_suffix("").parts[1:]]
-    beside = Path("tests", *parts[:-1], f"test_{parts[-1]}.py")
-    first = beside if (ROOT / beside).exists() else Path("tests", f"test_{'_'.join(parts)}.py")
+    first = Path("tests", *parts[:-1], f"test_{parts[-1]}.py")
     more = sorted((ROOT / first.parent).glob(f"{first.stem}_*.py"))
     return [first, *[path.relative_to(ROOT) for path in more]]
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from bytebufs import BaseBuffer, CompositeBuffer, FileRegion, MappedFile, Part, SliceBuffer, allocate
-from bytebufs._parts import LazyOwner, Memory
+from bytebufs._core.parts import LazyOwner, Memory
 
 # -- owners --------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ import trustme
 from hypothesis import strategies as st
 
 from bytebufs import CompositeBuffer, FileRegion, MappedFile
-from bytebufs._plan import IOV_MAX, Piece
+from bytebufs.sending.plan import IOV_MAX, Piece
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

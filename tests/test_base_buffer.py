@@ -40,7 +40,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
-from bytebufs._parts import LazyOwner, Memory
+from bytebufs._core.parts import LazyOwner, Memory
 
 from .layouts import FakeFile, address, addresses, anonymous_map, hidden
 

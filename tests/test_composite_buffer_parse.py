@@ -37,7 +37,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
-from bytebufs._search import find
+from bytebufs._core.search import find
 from bytebufs.reader import ByteOrder
 
 from .layouts import MAKERS, FakeFile, addresses, chunks, hidden
@@ -1089,7 +1089,7 @@ def test_a_long_message_in_100_000_parts_costs_few_runs_and_one_search(
         return find(table, start, stop, needle)
 
     if not COMPILED:  # compiled modules call each other directly: nothing can be counted in between
-        monkeypatch.setattr("bytebufs._seeker.find", counting)
+        monkeypatch.setattr("bytebufs._core.seeker.find", counting)
     runs = Runs(parser)
     b = CompositeBuffer()
     for k in range(len(stream)):

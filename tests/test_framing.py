@@ -33,7 +33,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
-from bytebufs._search import find
+from bytebufs._core.search import find
 from bytebufs.reader import ByteOrder
 
 from .layouts import LAYOUTS, MAKERS, FakeFile, addresses, chunks, hidden
@@ -1052,7 +1052,7 @@ def test_100_000_feeds_of_one_byte_search_each_byte_three_times_at_most(
         return find(table, start, stop, needle)
 
     if not COMPILED:  # compiled modules call each other directly: nothing can be counted in between
-        monkeypatch.setattr("bytebufs._seeker.find", counting)
+        monkeypatch.setattr("bytebufs._core.seeker.find", counting)
     framer = make()
     taken = sum(1 for k in range(len(stream)) for _ in framer.feed(stream[k : k + 1]))
     framer.end()

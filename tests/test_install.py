@@ -99,7 +99,7 @@ def source(sdist: Path, tmp_path: Path) -> Path:
     [folder] = (tmp_path / "source").iterdir()
     setup = folder / "setup.py"
     whole = setup.read_text(encoding="utf-8")
-    first = re.search(r'COMPILED = \[\s*("\w+")', whole)
+    first = re.search(r'COMPILED = \[\s*("[\w/]+")', whole)
     assert first
     setup.write_text(re.sub(r"COMPILED = \[.*?\]", f"COMPILED = [{first[1]}]", whole, flags=re.DOTALL))
     return folder
@@ -182,8 +182,9 @@ def test_without_mypyc_it_is_pure(source: Path, sdist: Path, out: Path, tmp_path
 
 @pytest.mark.needs("cc")
 def test_what_mypyc_refuses_is_pure(source: Path, sdist: Path, out: Path) -> None:
-    for module in (source / "bytebufs").glob("*.py"):
-        if f'"{module.stem}"' in (source / "setup.py").read_text(encoding="utf-8"):
+    package = source / "bytebufs"
+    for module in package.rglob("*.py"):
+        if f'"{module.relative_to(package).with_suffix("")}"' in (source / "setup.py").read_text(encoding="utf-8"):
             module.write_text(module.read_text(encoding="utf-8") + "\n_wrong: int = 'text'\n", encoding="utf-8")
     assert_builds_pure(source, sdist, out, {}, "compiling failed: SystemExit")
 

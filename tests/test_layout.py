@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs import CompositeBuffer, SliceBuffer
-from bytebufs._audit import no_copy
-from bytebufs._parts import Entry, LazyOwner, Memory, Run, entry_of
-from bytebufs._table import Table
+from bytebufs._core.audit import no_copy
+from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of
+from bytebufs._core.table import Table
 from bytebufs.layout import MAX_LINES, MAX_WIDTH, PREVIEW, describe, hexdump, preview
 
 

@@ -48,7 +48,7 @@ from bytebufs import (
     flush,
     no_copy,
 )
-from bytebufs._parts import LazyOwner, Memory
+from bytebufs._core.parts import LazyOwner, Memory
 from bytebufs.composite_buffer import load_composite
 from bytebufs.slice_buffer import load_slice
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bytebufs import BaseBuffer, CompositeBuffer, LimitExceeded, Reader, SliceBuffer, Underrun, copy_audit, no_copy
-from bytebufs._table import Table
+from bytebufs._core.table import Table
 
 from .conftest import MACHINE_EXAMPLES, PROFILE
 from .layouts import FakeFile, address, anonymous_map

@@ -36,7 +36,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
-from bytebufs._parts import LazyOwner, Memory
+from bytebufs._core.parts import LazyOwner, Memory
 from bytebufs.reader import ByteOrder, Lease, layout_of
 
 from .layouts import LAYOUTS, MAKERS, SHAPES, Layout, addresses, chunks, hidden

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from bytebufs import COMPILED, CompositeBuffer, CopyForbidden, SliceBuffer, copy_audit, no_copy
-from bytebufs._table import Table
+from bytebufs._core.table import Table
 from bytebufs.slice_buffer import cut, load_slice, show
 
 from .layouts import FakeFile, address, addresses, anonymous_map, chunks, hidden, unaligned_file_map

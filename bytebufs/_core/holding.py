@@ -1,0 +1,100 @@
+"""Who is kept alive by a window, how much that is, and how to undo a bad ratio."""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING, Final
+
+from .parts import Entry, LazyOwner, Memory, Owner, is_reserved, join, memory_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["compacted", "held_nbytes"]
+
+_SLACK: Final = 512
+"""Bytes that an owner may waste beyond half of itself: below, a rewrite frees less than its objects cost."""
+
+
+def _owner_of(entry: Entry) -> Owner:
+    """Return whose bytes an entry shows."""
+    return entry if isinstance(entry, bytes) else entry.owner
+
+
+def _is_mapped(owner: Owner) -> bool:
+    """Whether an owner is a map or a file, and so not memory of the heap."""
+    if isinstance(owner, bytes):
+        return False
+    return isinstance(owner, LazyOwner) or isinstance(owner.holder, mmap.mmap)
+
+
+def _holder_nbytes(owner: Owner) -> int:
+    """Return the size of the object that an owner keeps alive, whatever piece of it the owner shows."""
+    if isinstance(owner, bytes):
+        return len(owner)
+    if isinstance(owner, LazyOwner):
+        return owner.nbytes
+    try:
+        return memoryview(owner.holder).nbytes  # type: ignore[arg-type]  # it exported a buffer before
+    except TypeError:
+        # What stands between a memoryview and a __buffer__ method (PEP 688) exports nothing itself.
+        return owner.view.nbytes
+
+
+def _identity(owner: Owner) -> int:
+    """Return a number that two owners share if they keep the same object alive."""
+    return id(owner.holder) if isinstance(owner, Memory) else id(owner)
+
+
+def held_nbytes(entries: Iterable[Entry], *, mapped: bool) -> int:
+    """Return the bytes that entries keep alive, each object once: of maps and files, or of everything else."""
+    held = {}
+    for entry in entries:
+        owner = _owner_of(entry)
+        if _is_mapped(owner) == mapped:
+            held[_identity(owner)] = _holder_nbytes(owner)
+    return sum(held.values())
+
+
+def _wasteful(entries: list[Entry]) -> dict[int, int]:
+    """Return the identities of owners that are mostly waste, with what each holds."""
+    shown: dict[int, int] = {}
+    held: dict[int, int] = {}
+    reserved = set()
+    for entry in entries:
+        owner = _owner_of(entry)
+        if not _is_mapped(owner):
+            key = _identity(owner)
+            shown[key] = shown.get(key, 0) + len(entry)
+            held[key] = _holder_nbytes(owner)
+            if is_reserved(entry):
+                reserved.add(key)
+    return {key: n for key, n in held.items() if n > 2 * shown[key] + _SLACK and key not in reserved}
+
+
+def compacted(entries: list[Entry]) -> tuple[list[Entry], int]:
+    """Return the entries with mostly wasted owners rewritten, and the number of bytes let go of.
+
+    Neighbours that are rewritten become one. Copies: what of those owners is shown ("compact").
+    """
+    wasteful = _wasteful(entries)
+    if not wasteful:
+        return entries, 0
+    kept: list[Entry] = []
+    run: list[Entry] = []
+    freed = sum(wasteful.values())
+    for entry in entries:
+        if _identity(_owner_of(entry)) in wasteful:
+            run.append(entry)
+            freed -= len(entry)
+            continue
+        _rewrite(run, kept)
+        kept.append(entry)
+    _rewrite(run, kept)
+    return kept, freed
+
+
+def _rewrite(run: list[Entry], kept: list[Entry]) -> None:
+    if run:
+        kept.append(join("compact", [memory_view(entry) for entry in run]))
+        run.clear()

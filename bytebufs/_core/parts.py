@@ -1,0 +1,381 @@
+"""What a part is: whose memory it shows, and how foreign objects become parts.
+
+    owner    bytes, or Memory around anything else that has a buffer, or a LazyOwner
+    entry    what a table lists: a whole bytes object is its own entry, every other run is a Run
+
+    b"abcdef"             entry: the object itself, nothing is allocated
+    b"abcdef"[1:4]        Run(owner=b"abcdef", start=1, stop=4)
+    bytearray, mmap, ...  Run(owner=Memory(...), start, stop)
+
+An owner never changes its size while it is here: ``bytes`` cannot, and ``Memory`` holds an export, which
+makes ``bytearray`` and ``mmap`` refuse to resize or close.
+"""
+
+from __future__ import annotations
+
+import mmap
+import reprlib
+import sys
+from operator import index
+from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, cast, final
+
+from mypy_extensions import mypyc_attr
+
+from .audit import count_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from typing_extensions import Buffer
+
+__all__ = [
+    "Block",
+    "Entry",
+    "Finder",
+    "Guard",
+    "LazyOwner",
+    "Memory",
+    "Owner",
+    "Run",
+    "byte_view",
+    "clip",
+    "entry_of",
+    "finder_of",
+    "has_buffer",
+    "is_reserved",
+    "is_writable",
+    "join",
+    "lent_view",
+    "make_entry",
+    "memory_view",
+    "merged",
+    "owner_view",
+    "shown",
+    "size_of",
+]
+
+Finder: TypeAlias = "bytes | bytearray | mmap.mmap"
+"""What searches its own memory at C speed: it has ``find`` and ``rfind``."""
+
+Guard: TypeAlias = "Callable[[int], None]"
+"""What raises TruncatedFile if the file below some memory now ends before that many of its bytes."""
+
+
+@final
+class Memory:
+    """The export that pins a non-bytes owner, and the object that can search it, if any.
+
+    ``view`` is one-dimensional and of format "B". Byte i of ``view`` is byte i of ``finder``. ``holder`` is what
+    the export keeps alive, whether or not ``view`` covers all of it. A map of a file may have a ``guard``.
+    """
+
+    __slots__ = ("_address", "_idle_references", "finder", "guard", "holder", "view")
+
+    def __init__(self, holder: object, view: memoryview, finder: Finder | None, guard: Guard | None = None) -> None:
+        self.guard = guard
+        self.holder = holder
+        self.view = view
+        self.finder = finder
+        self._idle_references = 0
+        self._address = -1
+
+    def address(self) -> int:
+        """Return where in memory ``view`` begins, or 0 where the interpreter does not let us know."""
+        if self._address < 0:
+            self._address = _address_of(self.view)
+        return self._address
+
+    def reserve(self) -> memoryview:
+        """Return a writable view of all of a bytearray, and remember how many references it had without one.
+
+        Every view made from that view refers to the bytearray too, and nothing else adds references.
+        """
+        self._idle_references = sys.getrefcount(self.holder)
+        return memoryview(cast("bytearray", self.holder))
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether somebody still holds a view from :meth:`reserve` and may write through it."""
+        return 0 < self._idle_references < sys.getrefcount(self.holder)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class LazyOwner:
+    """An owner whose bytes are produced when somebody looks at them, such as a range of a file.
+
+    Its length is known from the start, so slicing, measuring and merging never look. It counts as mapped, not
+    as heap memory, and is read-only. Derive from it and define :meth:`look`.
+
+    One whose bytes lie in a regular file names it, and is then sent from there without being looked at: ``fd`` is
+    the descriptor (-1 for none) and ``offset`` the place of the first byte in the file. If it is ``stable``, what is
+    sent are the bytes as they are when they are sent, not as they will be when the peer reads them.
+    """
+
+    def __init__(self, nbytes: int, *, fd: int = -1, offset: int = 0, stable: bool = False) -> None:
+        self.nbytes = nbytes
+        self.fd = fd
+        self.offset = offset
+        self.stable = stable
+
+    def describe(self) -> str:
+        """Return who it is, in a few words for people. Never looks."""
+        return f"{type(self).__name__} of {self.nbytes}"
+
+    def look(self) -> Memory:
+        """Return all of it as memory, exactly ``nbytes`` long. Called at every look: keep the answer."""
+        raise NotImplementedError
+
+    def assert_whole(self, stop: int) -> None:
+        """Raise TruncatedFile if the file now ends before byte ``stop`` of this owner. Asked before bytes are sent."""
+
+
+Owner: TypeAlias = "bytes | Memory | LazyOwner"
+
+
+@final
+class Run:
+    """Bytes ``start`` to ``stop`` of ``owner``; immutable, never empty, and never the whole of a bytes object."""
+
+    __slots__ = ("owner", "start", "stop")
+
+    def __init__(self, owner: Owner, start: int, stop: int) -> None:
+        self.owner = owner
+        self.start = start
+        self.stop = stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+Entry: TypeAlias = "bytes | Run"
+
+
+@final
+class Block:
+    """Memory of our own that is filled from the front; views of what is filled are read-only and never move."""
+
+    __slots__ = ("_memory", "_owner", "_used")
+
+    def __init__(self, nbytes: int) -> None:
+        self._memory = bytearray(nbytes)
+        self._owner = Memory(self._memory, memoryview(self._memory).toreadonly(), self._memory)
+        self._used = 0
+
+    @property
+    def room(self) -> int:
+        """Bytes that can still be added."""
+        return len(self._memory) - self._used
+
+    def add(self, data: memoryview) -> Run:
+        """Copy bytes, for which there must be room, and return the run that shows them."""
+        start = self._used
+        self._used = start + len(data)
+        self._memory[start : self._used] = data
+        return Run(self._owner, start, self._used)
+
+
+# -- entries -------------------------------------------------------------------------------------------------
+
+
+def make_entry(owner: Owner, start: int, stop: int) -> Entry:
+    """Return the entry for a range of an owner: the owner itself where the range is all of a bytes object."""
+    if isinstance(owner, bytes) and start == 0 and stop == len(owner):
+        return owner
+    return Run(owner, start, stop)
+
+
+def clip(entry: Entry, start: int, stop: int) -> Entry:
+    """Return bytes ``start`` to ``stop`` of an entry, counted from its own first byte."""
+    if isinstance(entry, bytes):
+        return make_entry(entry, start, stop)
+    if start == 0 and stop == entry.stop - entry.start:
+        return entry
+    return make_entry(entry.owner, entry.start + start, entry.start + stop)
+
+
+def merged(left: Entry, right: Entry) -> Entry | None:
+    """Return the one entry that shows both, if ``right`` goes on where ``left`` stops in the same owner.
+
+    A whole bytes object neither continues anything nor is continued by anything.
+    """
+    if isinstance(left, bytes) or isinstance(right, bytes):
+        return None
+    if left.stop != right.start or not _same_owner(left.owner, right.owner):
+        return None
+    return make_entry(left.owner, left.start, right.stop)
+
+
+def _same_owner(left: Owner, right: Owner) -> bool:
+    if left is right:
+        return True
+    if not isinstance(left, Memory) or not isinstance(right, Memory):
+        return False
+    # Two exports of one bytearray or mmap count their bytes alike: each covers all of it.
+    return left.finder is not None and left.finder is right.finder and left.view.readonly == right.view.readonly
+
+
+# -- looking at memory ---------------------------------------------------------------------------------------
+
+
+def owner_view(owner: Owner) -> memoryview:
+    """Return all of an owner's memory. A LazyOwner is made to produce it."""
+    if isinstance(owner, bytes):
+        return memoryview(owner)
+    if isinstance(owner, Memory):
+        return owner.view
+    return owner.look().view
+
+
+def memory_view(entry: Entry) -> memoryview:
+    """Return exactly the bytes of an entry as a new memoryview."""
+    if isinstance(entry, bytes):
+        return memoryview(entry)
+    return owner_view(entry.owner)[entry.start : entry.stop]
+
+
+def lent_view(entry: Entry) -> memoryview:
+    """Return exactly the bytes of an entry as a memoryview that may be the owner's own: for looking at, not to keep."""
+    view = owner_view(entry if isinstance(entry, bytes) else entry.owner)
+    return view if isinstance(entry, bytes) or len(entry) == len(view) else view[entry.start : entry.stop]
+
+
+def finder_of(owner: Owner) -> Finder | None:
+    """Return the object that can search an owner's memory by its own offsets, or None."""
+    if isinstance(owner, bytes):
+        return owner
+    if isinstance(owner, Memory):
+        return owner.finder
+    return owner.look().finder
+
+
+def is_reserved(entry: Entry) -> bool:
+    """Whether somebody holds a view from ``reserve()`` that must go on writing to these very bytes."""
+    return isinstance(entry, Run) and isinstance(entry.owner, Memory) and entry.owner.is_reserved
+
+
+def is_writable(entry: Entry) -> bool:
+    """Whether an entry's memory can be written to."""
+    return isinstance(entry, Run) and isinstance(entry.owner, Memory) and not entry.owner.view.readonly
+
+
+# -- foreign objects become entries --------------------------------------------------------------------------
+
+
+def byte_view(obj: Buffer) -> memoryview:
+    """Return a new one-dimensional "B" view of any C-contiguous buffer, an export of our own.
+
+    The caller may release his memoryview afterwards. Raises TypeError for what has no buffer and for strided
+    views, with what to write instead.
+    """
+    if isinstance(obj, str):
+        raise TypeError(f"a str is not bytes: encode it first ({shown(obj)}.encode())")
+    view = _exported(obj)
+    if view is None:
+        # Not in an except block: mypyc knows no `from None`.
+        raise TypeError(
+            "a bytes-like object is wanted (bytes, bytearray, memoryview, mmap, array, a buffer, a slice of a "
+            f"MappedFile), not {type(obj).__name__}: {shown(obj)}"
+        )
+    if not view.c_contiguous:
+        raise TypeError(
+            f"the memory of {shown(obj)} is strided: write view.tobytes() or numpy.ascontiguousarray(a) first"
+        )
+    if view.format == "B" and view.ndim == 1:
+        return view
+    if view.nbytes == 0:
+        return memoryview(b"")  # zero in a shape does not cast
+    return view.cast("B")  # from any format, also from those that memoryview cannot read
+
+
+def has_buffer(obj: object) -> bool:
+    """Whether an object exports a buffer, contiguous or not."""
+    return _exported(obj) is not None
+
+
+def _exported(obj: object) -> memoryview | None:
+    """Return what an object exports, or None if it has no buffer."""
+    try:
+        return memoryview(obj)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        return None
+
+
+def entry_of(obj: Buffer | LazyOwner) -> Entry | None:
+    """Return the entry that shows all of a foreign object, or None if it is empty.
+
+    Where a view's memory belongs to a bytes, bytearray or mmap, that object becomes the owner: it can be
+    searched, and views of neighbouring ranges merge.
+    """
+    if type(obj) is bytes:
+        return obj or None
+    if isinstance(obj, LazyOwner):
+        return Run(obj, 0, obj.nbytes) if obj.nbytes else None
+    view = byte_view(obj)
+    size = view.nbytes
+    if size == 0:
+        return None
+    # None for memory that no object owns, though typeshed knows of no such view.
+    holder: object = view.obj
+    finder = _as_finder(holder)
+    if finder is not None:
+        start = _offset(view, finder)
+        if start >= 0:
+            return make_entry(_owner(finder, readonly=view.readonly), start, start + size)
+    return Run(Memory(view if holder is None else holder, view, None), 0, size)
+
+
+def _as_finder(holder: object) -> Finder | None:
+    """Return an object that can search its own memory; subclasses may do so in ways of their own, and cannot."""
+    kind = type(holder)
+    if kind is bytes or kind is bytearray or kind is mmap.mmap:
+        return cast("Finder", holder)
+    return None
+
+
+def _owner(finder: Finder, *, readonly: bool) -> Owner:
+    if isinstance(finder, bytes):
+        return finder
+    whole = memoryview(finder)
+    return Memory(finder, whole.toreadonly() if readonly else whole, finder)
+
+
+def _offset(view: memoryview, holder: Finder) -> int:
+    """Return the place in ``holder`` where ``view`` begins, or -1 where the interpreter does not let us know."""
+    if view.nbytes == len(holder):
+        return 0
+    begin = _address_of(holder)
+    return _address_of(view) - begin if begin else -1
+
+
+def _address_of(memory: Buffer) -> int:
+    """Return where memory begins, or 0 if nobody can tell."""
+    try:
+        from .memory import address_of
+    except (ImportError, AttributeError):  # not CPython, or one without ctypes
+        return 0
+    return address_of(memory)
+
+
+# -- copies and numbers --------------------------------------------------------------------------------------
+
+
+def join(reason: str, pieces: Sequence[bytes | memoryview]) -> bytes:
+    """Return the pieces joined: the one payload copy that makes a new bytes object, counted as ``reason``."""
+    first = pieces[0] if len(pieces) == 1 else None
+    if isinstance(first, bytes):
+        return first
+    count_copy(reason, sum([len(piece) for piece in pieces]))
+    return b"".join(pieces)
+
+
+def size_of(value: SupportsIndex) -> int:
+    """Return a size or position as an int. Raises TypeError for float and str, ValueError if negative."""
+    size = value if isinstance(value, int) else index(value)
+    if size < 0:
+        raise ValueError(f"a size or position is not negative: {size}")
+    return size
+
+
+def shown(obj: object) -> str:
+    """Return a repr short enough for a sentence, also of objects whose own would be endless."""
+    return reprlib.repr(obj)

@@ -1,0 +1,429 @@
+"""Finding and comparing across seams, at the speed of ``bytes.find`` and ``memcmp``.
+
+How a needle of m bytes is found in a window:
+
+1. ``at`` is the first position where a match may still begin. It only grows.
+2. An entry that can search itself and holds 4 KiB or more (or m, if that is more) from ``at`` on is searched by
+   its owner's own ``find``. Then ``at`` moves to m - 1 bytes before its end: what is left can only match across
+   the seam.
+3. Everything else is joined into a block, from ``at`` on: to the first entry of rule 2, of which the block takes
+   m - 1 bytes, or else to the size of a block. Blocks start small and double up to 64 KiB, or 2 m if that is more,
+   so that a match nearby costs little and a byte is joined at most twice.
+
+    |....big....|small|small|....big....|
+     ^^^^^^^^^^^ owner.find
+             ^^^^^^^^^^^^^^^^^^            a block: the last m - 1 bytes, the small ones, the first m - 1
+                             ^^^^^^^^^^^  owner.find
+
+A needle of one byte crosses no seam, so every entry that can search itself is searched where it lies.
+
+So the work is linear in the window, also for needles longer than the parts. Blocks are bounded scratch that no
+result refers to; they are not counted as payload copies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from .parts import Entry, Finder, LazyOwner, Owner, finder_of, owner_view
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .table import Table
+
+__all__ = [
+    "BLOCK",
+    "Needle",
+    "Window",
+    "compare",
+    "count",
+    "equal",
+    "find",
+    "first_open",
+    "occurrences",
+    "rfind",
+    "scratch",
+]
+
+Needle: TypeAlias = "bytes | memoryview"
+"""What every ``find`` of the standard library takes; contiguous, of format "B"."""
+
+Window: TypeAlias = "tuple[Table, int, int]"
+"""A table and the range [start, stop) of it that is looked at."""
+
+DIRECT: Final = 4096
+"""From here on an entry is searched where it lies: below, starting a ``find`` (90-200 ns) and looking at the seam
+costs more than joining the neighbours."""
+
+FIRST_BLOCK: Final = 64
+BLOCK: Final = 65536
+"""The most that is joined at a time: fits the second-level cache, and longer blocks measure no faster."""
+
+
+_RUN: Final = 64
+"""Entries that are compared as one list, if both sides may be cut alike; the next so many are not, if they are not."""
+
+
+def scratch(table: Table, start: int, stop: int) -> bytes:
+    """Return a bounded window as bytes that only the caller looks at: not a payload copy, and not counted.
+
+    The caller keeps the window at 64 KiB, or in proportion to a needle or a format.
+    """
+    if start == stop:
+        return b""
+    i = table.locate(start)
+    entry = table.parts[i]
+    begin = table.begin(i)
+    end = table.ends[i]
+    if stop > end:
+        # Most of what crosses seams crosses one.
+        other = table.parts[i + 1]
+        if isinstance(entry, bytes) and isinstance(other, bytes) and stop - end <= len(other):
+            return entry[start - begin :] + other[: stop - end]
+        return b"".join(table.pieces(start, stop))
+    if isinstance(entry, bytes):
+        return entry if stop - start == len(entry) else entry[start - begin : stop - begin]
+    return _piece(entry.owner, start + entry.start - begin, stop + entry.start - begin)
+
+
+def _piece(owner: Owner, start: int, stop: int) -> bytes:
+    if isinstance(owner, bytes):
+        return owner[start:stop]
+    return b"".join([owner_view(owner)[start:stop]])
+
+
+# -- finding -------------------------------------------------------------------------------------------------
+
+
+def _direct(entry: Entry, size: int, least: int) -> Finder | None:
+    """Return what searches ``size`` bytes of an entry where they lie, or None if they are better joined."""
+    if size < least:
+        return None
+    return entry if isinstance(entry, bytes) else finder_of(entry.owner)
+
+
+def _shift(table: Table, i: int) -> int:
+    """Return what turns a position in entry ``i`` into an index in its owner."""
+    entry = table.parts[i]
+    return -table.begin(i) if isinstance(entry, bytes) else entry.start - table.begin(i)
+
+
+def _size(entry: Entry) -> int:
+    return len(entry) if isinstance(entry, bytes) else entry.stop - entry.start
+
+
+def _block_stop(table: Table, at: int, stop: int, size: int, m: int) -> int:
+    """Return where the block that begins at ``at`` ends; rule 3."""
+    goal = at + (size if size > 2 * m else 2 * m)
+    if goal > stop:
+        goal = stop
+    least = DIRECT if m < DIRECT else m
+    # By hand, not by locate(): what the table remembers of the last lookup is where the search goes on.
+    i = table.locate(at)
+    end = table.ends[i]
+    while end < goal:
+        i += 1
+        entry = table.parts[i]
+        begin = end
+        end += _size(entry)
+        if (end if end < stop else stop) - begin >= least and _direct(entry, least, least) is not None:
+            return begin + m - 1 if begin + m - 1 < goal else goal
+    return goal
+
+
+def _block_start(table: Table, end: int, start: int, size: int, m: int) -> int:
+    """Return where the block that stops at ``end`` begins: rule 3 read backwards."""
+    goal = max(start, end - max(size, 2 * m))
+    least = max(DIRECT, m)
+    i = table.locate(end - 1)
+    begin = table.begin(i)
+    while begin > goal:
+        i = table.locate(begin - 1)
+        stop, begin = begin, table.begin(i)
+        if _direct(table.parts[i], stop - max(begin, start), least) is not None:
+            return max(stop - m + 1, goal)
+    return goal
+
+
+def occurrences(table: Table, start: int, stop: int, needle: Needle) -> Iterator[int]:
+    """Yield where ``needle``, which is not empty, begins in a window: left to right, without overlaps."""
+    m = len(needle)
+    at = start
+    least = max(DIRECT, m)
+    size = FIRST_BLOCK
+    while stop - at >= m:
+        i = table.locate(at)
+        entry = table.parts[i]
+        end = table.ends[i]
+        if end > stop:
+            end = stop
+        finder = _direct(entry, end - at, least)
+        if finder is None:
+            end = _block_stop(table, at, stop, size, m)
+            finder = scratch(table, at, end)
+            shift = -at
+            size = 2 * size if 2 * size < BLOCK else BLOCK
+        else:
+            shift = _shift(table, i)
+        found = finder.find(needle, at + shift, end + shift)
+        while found >= 0:
+            yield found - shift
+            at = found - shift + m
+            found = finder.find(needle, at + shift, end + shift)
+        if at <= end - m:
+            at = end - m + 1
+
+
+def find(table: Table, start: int, stop: int, needle: Needle) -> int:
+    """Return where the first match begins, counted from ``start`` (positions may be negative), or -1 for none."""
+    m = len(needle)
+    if stop - start < m:
+        return -1
+    # Mostly, what is wanted is in the very first entry: that is searched where it lies, however short it is.
+    i = table.locate(start)
+    entry = table.parts[i]
+    end = min(table.ends[i], stop)
+    finder = _direct(entry, end - start, m)
+    at = start
+    if finder is not None:
+        shift = _shift(table, i)
+        offset = finder.find(needle, start + shift, end + shift)
+        if offset >= 0:
+            return offset - shift - start
+        at = end - m + 1
+        if m == 1 and isinstance(needle, bytes):
+            at, found = _skip_without(table, i + 1, at, stop, needle)
+            if found:
+                return at - start
+    for match in occurrences(table, at, stop, needle):
+        return match - start
+    return -1
+
+
+def _skip_without(table: Table, i: int, at: int, stop: int, needle: bytes) -> tuple[int, bool]:
+    """Pass entries, from ``i`` on, which begins at ``at``, that can search themselves and lack a needle of one byte.
+
+    Returns where the byte is, or else the first position that was not looked at. Asking whether an object has a byte
+    costs 20 ns, and where it has it between bounds 100: half of what 1 500 bytes cost.
+    """
+    parts = table.parts
+    byte = needle[0]
+    while at < stop:
+        entry = parts[i]
+        if isinstance(entry, bytes):
+            end = at + len(entry)
+            if end > stop:
+                break
+            if byte in entry:
+                return at + entry.find(needle), True
+        else:
+            end = at + entry.stop - entry.start
+            finder = finder_of(entry.owner)
+            if finder is None or end > stop:
+                break
+            is_whole = isinstance(finder, bytearray) and len(finder) == end - at
+            if not is_whole or byte in finder:
+                offset = finder.find(needle, entry.start, entry.stop)
+                if offset >= 0:
+                    return at + offset - entry.start, True
+        at = end
+        i += 1
+    return at, False
+
+
+def count(table: Table, start: int, stop: int, needle: Needle) -> int:
+    """Return the number of matches without overlaps."""
+    total = 0
+    if len(needle) == 1:
+        # No match crosses a seam, so that nobody needs to know where the matches are.
+        for at in range(start, stop, BLOCK):
+            total += scratch(table, at, min(at + BLOCK, stop)).count(needle)
+        return total
+    for _ in occurrences(table, start, stop, needle):
+        total += 1
+    return total
+
+
+def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
+    """Return where the last match begins, counted as by :func:`find`: :func:`occurrences` read backwards."""
+    m = len(needle)
+    end = stop
+    least = max(DIRECT, m)
+    size = FIRST_BLOCK
+    while end - start >= m:
+        i = table.locate(end - 1)
+        entry = table.parts[i]
+        begin = max(table.begin(i), start)
+        finder = _direct(entry, end - begin, least)
+        if finder is None:
+            begin = _block_start(table, end, start, size, m)
+            finder = scratch(table, begin, end)
+            shift = -begin
+            size = min(2 * size, BLOCK)
+        else:
+            shift = _shift(table, i)
+        found = finder.rfind(needle, begin + shift, end + shift)
+        if found >= 0:
+            return found - shift - start
+        end = begin + m - 1
+    return -1
+
+
+def first_open(table: Table, start: int, stop: int, needle: bytes) -> int:
+    """Return the first position in a window without a match where one may begin once more bytes have come.
+
+    That is where the end of the window is a proper prefix of the needle; ``stop`` if it is none.
+    """
+    at = max(start, stop - len(needle) + 1)
+    if at >= stop:
+        return stop
+    tail = scratch(table, at, stop)
+    for k in range(len(tail)):
+        if needle.startswith(tail[k:]):
+            return at + k
+    return stop
+
+
+# -- comparing -----------------------------------------------------------------------------------------------
+
+
+def equal(x: Table, x_at: int, y: Table, y_at: int, size: int) -> bool:
+    """Whether ``size`` bytes are the same in two tables."""
+    return _unequal_stretch(x, x_at, y, y_at, size, size) < 0
+
+
+def compare(left: Window, right: Window) -> int:
+    """Order two windows as ``bytes`` are: by unsigned bytes, then by length. Below, at or above 0."""
+    x, x_start, x_stop = left
+    y, y_start, y_stop = right
+    x_size, y_size = x_stop - x_start, y_stop - y_start
+    size = min(x_size, y_size)
+    at = _unequal_stretch(x, x_start, y, y_start, size, BLOCK)
+    if at < 0:
+        return x_size - y_size
+    stretch = min(BLOCK, size - at)
+    x_bytes = scratch(x, x_start + at, x_start + at + stretch)
+    return -1 if x_bytes < scratch(y, y_start + at, y_start + at + stretch) else 1
+
+
+def _unequal_stretch(x: Table, x_at: int, y: Table, y_at: int, size: int, longest: int) -> int:
+    """Return the offset of the first stretch that differs, or -1: two cursors, from seam to seam of either.
+
+    No stretch is longer than ``longest``; the difference lies within that many bytes of the offset.
+    """
+    if size == 0:
+        return -1
+    i = x.locate(x_at)
+    j = y.locate(y_at)
+    done = 0
+    # How much of the two entries is left, and where that begins in them.
+    x_left = x.ends[i] - x_at
+    y_left = y.ends[j] - y_at
+    x_skip = x_at - x.begin(i)
+    y_skip = y_at - y.begin(j)
+    # Where both sides are cut alike, runs of whole entries are compared as lists, at the speed of C.
+    as_lists_from = 0 if longest == size else size
+    while True:
+        if done >= as_lists_from and x_skip == 0 and y_skip == 0 and x_left == y_left:
+            k = _equal_entries(x, i, y, j, x_at + min(size, done + _RUN * x_left) - 1)
+            if k:
+                i += k
+                j += k
+                done = x.begin(i) - x_at
+                x_left = _size(x.parts[i])
+                y_left = _size(y.parts[j])
+            else:
+                as_lists_from = done + _RUN * x_left
+        n = x_left if x_left < y_left else y_left
+        if n > size - done:
+            n = size - done
+        if n > longest:
+            n = longest
+        if not _same_entries(x.parts[i], x_skip, y.parts[j], y_skip, n):
+            return done
+        done += n
+        if done == size:
+            return -1
+        if x_left > n:
+            x_left -= n
+            x_skip += n
+        else:
+            i += 1
+            x_left = _size(x.parts[i])
+            x_skip = 0
+        if y_left > n:
+            y_left -= n
+            y_skip += n
+        else:
+            j += 1
+            y_left = _size(y.parts[j])
+            y_skip = 0
+
+
+def _equal_entries(x: Table, i: int, y: Table, j: int, last: int) -> int:
+    """Return how many entries in front of the one that holds position ``last`` of ``x`` are equal, all or none."""
+    k = x.locate(last) - i
+    return k if k > 0 and x.parts[i : i + k] == y.parts[j : j + k] else 0
+
+
+def _same_entries(x: Entry, x_skip: int, y: Entry, y_skip: int, n: int) -> bool:
+    if isinstance(x, bytes):
+        if isinstance(y, bytes):
+            return _same_bytes(x, x_skip, y, y_skip, n)
+        return _same_memory(x, x_skip, y.owner, y.start + y_skip, n)
+    if isinstance(y, bytes):
+        return _same_memory(x.owner, x.start + x_skip, y, y_skip, n)
+    return _same_memory(x.owner, x.start + x_skip, y.owner, y.start + y_skip, n)
+
+
+def _same_bytes(x: bytes, x_at: int, y: bytes, y_at: int, n: int) -> bool:
+    if n == len(y):
+        return x == y if n == len(x) else x.startswith(y, x_at)
+    if n == len(x):
+        return y.startswith(x, y_at)
+    return x.startswith(memoryview(y)[y_at : y_at + n], x_at)
+
+
+def _same_memory(x: Owner, x_at: int, y: Owner, y_at: int, n: int) -> bool:
+    """Compare at the speed of memcmp: comparing two memoryviews goes element by element (100 times slower)."""
+    if x is y and x_at == y_at:
+        return True
+    if isinstance(x, LazyOwner):
+        x = x.look()
+    if isinstance(y, LazyOwner):
+        y = y.look()
+    if isinstance(x, bytes):
+        if isinstance(y, bytes):
+            return _same_bytes(x, x_at, y, y_at, n)
+        return x.startswith(y.view[y_at : y_at + n], x_at)
+    if isinstance(y, bytes):
+        return y.startswith(x.view[x_at : x_at + n], y_at)
+    finder = x.finder
+    if finder is not None and finder is y.finder and x_at == y_at:
+        return True
+    if isinstance(finder, bytearray):
+        return finder.startswith(y.view[y_at : y_at + n], x_at)
+    x_address, y_address = x.address(), y.address()
+    if x_address and y_address:
+        return _equal_at(x_address + x_at, y_address + y_at, n)
+    return _same_stretches(x.view[x_at : x_at + n], y.view[y_at : y_at + n])
+
+
+def _equal_at(x: int, y: int, n: int) -> bool:
+    """Compare two places in memory, which their owners pin."""
+    global _memcmp  # noqa: PLW0603  # set once, at the first need
+    if _memcmp is None:
+        from .memory import memcmp
+
+        _memcmp = memcmp
+    return _memcmp(x, y, n) == 0
+
+
+_memcmp: Callable[[int, int, int], int] | None = None
+"""The C library's, once it was needed: importing ctypes takes longer than importing all of this library."""
+
+
+def _same_stretches(x: memoryview, y: memoryview) -> bool:
+    """Compare where nobody knows addresses: one side is copied, a stretch at a time."""
+    return all(b"".join([x[k : k + BLOCK]]).startswith(y[k : k + BLOCK]) for k in range(0, len(x), BLOCK))

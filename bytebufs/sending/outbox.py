@@ -1,0 +1,290 @@
+"""Outbox: what is still to be sent, with watermarks, for sinks that take it bit by bit."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Self, SupportsIndex, final
+
+from .._core.parts import size_of
+from ..composite_buffer import CompositeBuffer
+from ..errors import BrokenSink, Busy, ClosedError, TruncatedFile
+from .channels import Ahead, Channel, Sink, channel_to
+from .flushing import offer, send_some, tell_flushed
+from .plan import IOV_MAX, Plan, in_one_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from ..base_buffer import Part
+
+__all__ = ["TURN", "Outbox"]
+
+TURN: Final = 2 << 20
+"""Bytes a turn. Pages of a file that are not in memory block whoever sends them, and all connections of his loop:
+2 MiB is what nginx sends at a time (sendfile_max_chunk), and what a disk gives in some milliseconds."""
+
+
+_CUT: Final = "an exception ended what was sent"
+
+
+def _nothing() -> None:
+    """Stand for a callback that was not given."""
+
+
+@final
+class Outbox:
+    """A queue of parts on their way into one sink. Bytes of files count like all others.
+
+    >>> import io
+    >>> outbox, sink = Outbox(), io.BytesIO()
+    >>> outbox.put(b"header, ")
+    >>> outbox.put(b"body", on_sent=lambda: print("sent"))
+    >>> outbox.flush(sink)
+    sent
+    12
+    >>> outbox.pending
+    0
+
+    Put more than ``high`` bytes in and it is ``paused``, until flushing brings it down to ``low``: a producer that
+    looks at ``paused``, or is told by ``on_pause`` and ``on_resume``, bounds what waits. Nothing is refused: a part may
+    be larger than ``high``. Belongs to one thread, and to one sink.
+    """
+
+    __slots__ = (
+        "_ahead", "_broken", "_callbacks", "_high", "_is_busy", "_is_closed", "_is_cut", "_late", "_low", "_on_pause",
+        "_on_resume", "_queue", "_sent", "_went", "_width", "paused",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        high: SupportsIndex = 65536,
+        low: SupportsIndex = 32768,
+        *,
+        on_pause: Callable[[], object] = _nothing,
+        on_resume: Callable[[], object] = _nothing,
+    ) -> None:
+        """Begin empty. ``on_pause`` is called by ``put`` and ``on_resume`` by ``flush``, each as its last act.
+
+        Both may put parts in. Raises ValueError if ``low`` is above ``high``, or one is negative.
+        """
+        self._high = size_of(high)
+        self._low = size_of(low)
+        if self._low > self._high:
+            raise ValueError(f"the low watermark is above the high one: {self._low} > {self._high}")
+        self._on_pause = on_pause
+        self._on_resume = on_resume
+        self.paused = False
+        self._queue = CompositeBuffer()
+        self._late: CompositeBuffer | None = None  # put in while the queue was being sent
+        self._ahead: Ahead | None = None  # what was read of a file, and not taken
+        self._sent = 0  # bytes, since the beginning
+        self._went = 0  # bytes of the queue that it still holds
+        self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()  # with what has to be sent before
+        self._width = IOV_MAX  # entries that the sink can be offered
+        self._is_busy = False
+        self._is_closed = False
+        self._is_cut = False  # the fields are about to disagree: an exception in between leaves it set, and breaks us
+        self._broken = ""  # why nothing may be sent any more
+
+    @property
+    def pending(self) -> int:
+        """Bytes that were put in and have not been sent."""
+        late = self._late
+        return self._queue._size() if late is None else self._queue._size() + late._size()
+
+    def __repr__(self) -> str:
+        """Say how many bytes wait."""
+        state = "closed, " if self._is_closed else "broken, " if self._reason() else "paused, " if self.paused else ""
+        return f"<Outbox: {state}{self.pending} bytes pending>"
+
+    def __enter__(self) -> Self:
+        """Close it at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def put(self, part: Part, *, on_sent: Callable[[], object] | None = None) -> None:
+        """Add a part: bytes-like, a buffer as it is now, or a FileRegion. Never sends anything.
+
+        ``on_sent`` is called by the ``flush`` that hands the last of its bytes to the sink; for an empty part by the
+        first one that has sent all that was put in before. It is not called if that never comes: the outbox lets go
+        of it, as of the part, when it is closed.
+
+        Raises TypeError for what is no part, ClosedError once closed, BrokenSink once the sink is broken; then nothing
+        was added. Complexity: O(parts of the part). Copies: nothing.
+        """
+        self._assert_usable()
+        if not self._is_busy and self._late is None:
+            self._queue.append(part)
+        else:
+            late = self._late or CompositeBuffer()
+            late.append(part)
+            self._late = late
+        pending = self.pending
+        if on_sent is not None:
+            self._callbacks.append((self._sent + pending, on_sent))
+        if pending > self._high and not self.paused:
+            self.paused = True
+            self._on_pause()
+
+    def flush(self, sink: Sink) -> int:
+        """Send what ``sink`` takes without blocking, one turn of about 2 MiB, and return how many bytes that were.
+
+        The sinks are those of :func:`bytebufs.flush`, and all that is said there holds. Make them non-blocking: one
+        that blocks does so here. While ``pending`` is not 0, wait until the sink can be written to and call again, be
+        it that it is full or that the turn is over. Goes on at any byte.
+
+        Errors of the system and of the sink come as they are, with ``bytes_flushed`` set: what went is no longer
+        pending, and calling again goes on behind it. But it raises BrokenSink for ever after if it is not known how
+        much went (an error of a TLS socket or of an object with ``write``; a signal handler that raised while it sent),
+        and after TruncatedFile, since bytes that announce the file may be out. ssl.SSLWantReadError says to wait until
+        the sink can be *read*. Where bytes of a file were read and not taken, TruncatedFile may come a call later.
+
+        An error of a callback comes as it is, too, and leaves the other callbacks to the next call. But if sending
+        failed, all are called whose bytes went, and that error is raised; what theirs were is noted on it. Once broken,
+        it is not ``paused`` and calls no ``on_resume``, for nothing may be put in.
+
+        Raises TypeError for what is no sink, Busy if called while it runs: by a callback, the sink or another thread;
+        ClosedError once closed. Then nothing was sent.
+        """
+        self._assert_usable()
+        if self._is_busy:
+            raise Busy("the outbox")
+        self._is_busy = True
+        try:
+            if self._late is not None:
+                self._take_late(self._late)
+            sent = self._send(sink) if self._queue._size() else 0
+        except BaseException as error:
+            self._tell_after(error)
+            raise
+        else:
+            self._tell()
+            return sent
+        finally:
+            try:
+                self._tidy()
+            finally:
+                self._is_busy = False
+
+    def close(self) -> None:
+        """Let go of all that is pending, without a call of ``on_sent``. Again: nothing. Sinks are not closed.
+
+        During a flush, what that has begun to send still goes.
+        """
+        self._is_closed = True
+        if not self._is_busy:
+            self._tidy()
+
+    def _assert_usable(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the outbox")
+        if self._is_cut or self._broken:
+            reason = self._reason()
+            if reason:
+                raise BrokenSink(reason)
+
+    def _reason(self) -> str:
+        """Return why nothing may be sent any more, or "" if it may."""
+        return self._broken or (_CUT if self._is_cut and not self._is_busy else "")
+
+    def _send(self, sink: Sink) -> int:
+        channel = channel_to(sink)
+        channel.ahead = self._ahead
+        self._went = 0
+        self._is_cut = True
+        try:
+            plan = self._send_turn(channel)
+        except BaseException as error:
+            tell_flushed(error, self._went)
+            if isinstance(error, TruncatedFile) or not channel.is_exact_after(error):
+                self._break(error)
+            self._let_go(None, channel)
+            raise
+        self._let_go(plan, channel)
+        return self._went
+
+    def _let_go(self, plan: Plan | None, channel: Channel) -> None:
+        """Drop what went from the queue. A plan that came to its end knows the place: then it need not be found."""
+        try:
+            if plan is None:
+                self._queue.skip(self._went)
+            else:
+                i, within = plan.place
+                self._queue._drain_to(i, within, self._went)
+            self._sent += self._went
+            self._ahead = channel.ahead
+        except BaseException as error:  # whatever it is: it came from outside
+            tell_flushed(error, self._went)
+            self._break(error)
+            raise
+        self._is_cut = bool(self._broken)
+
+    def _break(self, error: BaseException) -> None:
+        self._broken = f"{type(error).__name__} ended what was sent: {error}"
+
+    def _send_turn(self, channel: Channel) -> Plan | None:
+        """Send from the front of the queue. How many bytes went is in ``_went``, whatever happens.
+
+        Returns the plan by which they went, None if it took none.
+        """
+        size = self._queue._size()
+        batch = in_one_batch(self._queue, 0) if self._width == IOV_MAX and size <= TURN else []
+        taken = offer(batch, channel) if batch else 0
+        self._went = taken
+        if taken == size:
+            return None
+        plan = Plan(self._queue, iov_max=channel.iov_max, call_max=TURN)
+        plan.width = min(self._width, channel.iov_max)
+        try:
+            if taken:
+                plan.resume(batch, taken)
+            send_some(plan, channel, TURN)
+        finally:
+            self._went = max(plan.position, taken)
+            self._width = plan.width
+        return plan
+
+    def _tell(self) -> None:
+        """Call whoever waits for what has been sent."""
+        callbacks = self._callbacks
+        while callbacks and callbacks[0][0] <= self._sent:
+            callbacks.popleft()[1]()
+        if self.paused and not self._is_closed and (self._is_cut or self.pending <= self._low):
+            self.paused = False
+            if not self._is_cut:
+                self._on_resume()
+
+    def _tell_after(self, error: BaseException) -> None:
+        """Call everybody who waits, though sending failed: there may be no other call. What they raise is noted."""
+        while True:
+            try:
+                self._tell()
+            except Exception as other:  # noqa: BLE001  # whatever it is, another error is under way
+                with suppress(Exception):  # one that takes no notes
+                    error.add_note(f"a callback of the outbox raised {other!r}")
+            else:
+                return
+
+    def _tidy(self) -> None:
+        """Do what could not be done while the queue was being sent."""
+        if self._is_closed:
+            self._queue.clear()
+            self._late = None
+            self._callbacks.clear()
+            self._ahead = None
+            self.paused = False
+        elif self._late is not None and not self._is_cut:
+            self._take_late(self._late)
+
+    def _take_late(self, late: CompositeBuffer) -> None:
+        self._is_cut = True
+        self._late = None
+        self._queue.append(late)
+        self._is_cut = False

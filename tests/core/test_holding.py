@@ -1,0 +1,225 @@
+"""Who is kept alive by a window, how much that is, and what undoes a bad ratio."""
+
+from __future__ import annotations
+
+import array
+import mmap
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bytebufs._core.audit import copy_audit, no_copy
+from bytebufs._core.holding import compacted, held_nbytes
+from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of, memory_view
+from bytebufs.errors import CopyForbidden
+
+KIB = bytes(1024)
+
+
+class Lazy(LazyOwner):
+    def look(self) -> Memory:
+        raise AssertionError("looked at")
+
+
+class OwnMap(mmap.mmap):
+    pass
+
+
+def entry(obj: Any) -> Entry:
+    found = entry_of(obj)
+    assert found is not None
+    return found
+
+
+def content(entries: list[Entry]) -> bytes:
+    return b"".join(bytes(memory_view(part)) for part in entries)
+
+
+def view_of(obj: Any) -> memoryview:
+    """Return a memoryview, also of what the oldest typeshed does not know to have a buffer."""
+    return memoryview(obj)
+
+
+def held(*parts: Entry) -> tuple[int, int]:
+    return held_nbytes(parts, mapped=False), held_nbytes(parts, mapped=True)
+
+
+# -- what is held --------------------------------------------------------------------------------------------
+
+
+def test_a_part_holds_all_of_its_owner() -> None:
+    assert held() == (0, 0)
+    assert held(b"abc") == (3, 0)
+    assert held(Run(KIB, 5, 6)) == (1024, 0)
+    assert held(entry(memoryview(bytearray(1000))[3:4])) == (1000, 0)
+    assert held(entry(memoryview(array.array("H", [1, 2, 3]))[1:])) == (6, 0)
+    assert held(entry(view_of(np.zeros(10, ">u4"))[2:3])) == (40, 0)
+
+
+def test_maps_and_files_are_counted_apart() -> None:
+    assert held(entry(mmap.mmap(-1, 5000))) == (0, 5000)
+    assert held(entry(memoryview(OwnMap(-1, 5000))[2:3])) == (0, 5000)
+    assert held(Run(Lazy(10**12), 5, 6)) == (0, 10**12)
+    assert held(b"abc", entry(mmap.mmap(-1, 10)), b"de") == (5, 10)
+
+
+def test_each_owner_is_counted_once() -> None:
+    holder, lazy, numbers = bytearray(100), Lazy(50), array.array("B", bytes(30))
+    assert held(KIB, Run(KIB, 0, 1), Run(KIB, 7, 9), KIB) == (1024, 0)
+    views = [entry(memoryview(holder)[i : i + 1]) for i in range(0, 10, 2)]
+    assert held(*views, entry(memoryview(holder).toreadonly())) == (100, 0)
+    assert held(Run(lazy, 0, 1), Run(lazy, 4, 5)) == (0, 50)
+    # Each of these is memory of its own here, over a piece; the array behind them is one.
+    assert held(*[entry(memoryview(numbers)[i : i + 1]) for i in range(0, 10, 2)]) == (30, 0)
+
+
+def test_equal_owners_are_not_one() -> None:
+    assert held(bytes(bytearray(10)), bytes(bytearray(10))) == (20, 0)
+    assert held(entry(bytearray(10)), entry(bytearray(10))) == (20, 0)
+
+
+def test_what_is_behind_a_buffer_that_nobody_can_ask_counts_as_what_it_shows() -> None:
+    shows = memoryview(b"abcd")
+    assert held(Run(Memory(object(), shows, None), 0, 2)) == (4, 0)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ methods are from 3.12 on")
+def test_an_object_with_a_buffer_method_is_counted() -> None:
+    class Exporter:
+        def __buffer__(self, flags: int) -> memoryview:
+            return memoryview(bytearray(7))
+
+    assert held(entry(Exporter())) == (7, 0)
+
+
+# -- what is rewritten ---------------------------------------------------------------------------------------
+
+
+# defects.md O21
+@pytest.mark.parametrize(
+    ("size", "shown", "wasteful"), [(712, 100, False), (713, 100, True), (514, 1, False), (515, 1, True)]
+)
+def test_rewritten_is_what_holds_more_than_twice_what_it_shows_and_512(size: int, shown: int, wasteful: bool) -> None:
+    whole = bytes(range(256)) * 3
+    for owner in (whole[:size], bytearray(whole[:size]), array.array("B", whole[:size])):
+        part = entry(memoryview(owner)[7 : 7 + shown])
+        entries, freed = compacted([part])
+        assert content(entries) == whole[7 : 7 + shown]
+        assert held(*entries) == (shown if wasteful else size, 0)
+        assert freed == (size - shown if wasteful else 0)
+        assert (entries == [part]) == (not wasteful)
+
+
+def test_if_nothing_is_wasted_the_list_itself_comes_back() -> None:
+    lists: list[list[Entry]] = [[], [KIB], [KIB, Run(KIB, 0, 1)], [Run(KIB, 0, 300), b"x", Run(KIB, 600, 900)]]
+    with no_copy(strict=True):
+        for entries in lists:
+            found, freed = compacted(entries)
+            assert found is entries
+            assert freed == 0
+
+
+def test_what_an_owner_shows_is_summed_over_all_of_its_parts() -> None:
+    whole = bytes(1000)
+    one: list[Entry] = [Run(whole, 0, 200)]
+    assert compacted(one)[1] == 800
+    two: list[Entry] = [Run(whole, 0, 200), b"x", Run(whole, 500, 600)]
+    assert compacted(two)[0] is two
+    holder = bytearray(1000)
+    pieces = [entry(memoryview(holder)[i : i + 100]) for i in (0, 200, 400)]
+    assert compacted(pieces)[0] is pieces
+    assert compacted(pieces[:2])[1] == 800
+
+
+def test_maps_and_files_are_never_rewritten() -> None:
+    entries: list[Entry] = [Run(Lazy(10**9), 0, 1), entry(memoryview(mmap.mmap(-1, 10_000))[5:6])]
+    assert compacted(entries)[0] is entries
+    more = [*entries, Run(KIB, 0, 1), *entries]
+    rewritten, freed = compacted(more)
+    assert freed == 1023
+    assert rewritten == [*entries, b"\0", *entries]
+
+
+def test_neighbours_that_are_rewritten_become_one_and_others_stay_as_they_are() -> None:
+    x, y = bytes(range(250)) * 10, bytearray(range(100)) * 10
+    stays = [Run(b"0123456789", 2, 4), entry(memoryview(bytearray(50))[1:20])]
+    view = memoryview(y)
+    entries = [
+        Run(x, 1, 3), entry(view[5:7]), b"whole", Run(x, 9, 10), *stays, entry(view[50:53]), Run(x, 0, 1)
+    ]  # fmt: skip
+    before = content(entries)
+    with copy_audit() as audit:
+        rewritten, freed = compacted(entries)
+    assert rewritten == [b"\1\2\5\6", b"whole", b"\x09", *stays, b"\x32\x33\x34\0"]
+    assert content(rewritten) == before
+    assert freed == len(x) + len(y) - 9
+    assert audit.by_reason == {"compact": 9}
+    assert audit.count == 3
+
+
+def test_compacting_may_be_forbidden() -> None:
+    part = Run(KIB, 0, 1)
+    entries: list[Entry] = [part]
+    with no_copy(), pytest.raises(CopyForbidden):
+        compacted(entries)
+    assert entries == [part]
+
+
+def test_what_is_let_go_of_is_what_was_held_before() -> None:
+    whole = bytes(5000)
+    holder = bytearray(3000)
+    entries = [Run(whole, 0, 10), entry(memoryview(holder)[:5]), b"abc", Run(KIB, 0, 1000)]
+    before = held(*entries)[0]
+    rewritten, freed = compacted(entries)
+    assert before - held(*rewritten)[0] == freed == 8000 - 15
+    entries.clear()
+    holder.append(0)  # nothing shows it any more
+
+
+def own_memory(size: int) -> Memory:
+    zeros = bytearray(size)
+    return Memory(zeros, memoryview(zeros).toreadonly(), zeros)
+
+
+def test_what_somebody_still_writes_to_is_left_where_it_is() -> None:
+    owner = own_memory(1000)
+    view = owner.reserve()
+    entries: list[Entry] = [Run(owner, 0, 1)]
+    assert compacted(entries)[0] is entries
+    view[0] = 7
+    assert content(entries) == b"\7"
+    del view
+    assert compacted(entries) == ([b"\7"], 999)
+
+
+def test_it_is_left_where_it_is_though_other_parts_show_it_too() -> None:
+    """A view of it that was appended is memory of its own; to rewrite that would free nothing."""
+    owner = own_memory(1000)
+    view = owner.reserve()
+    entries: list[Entry] = [entry(view[20:22]), Run(owner, 0, 1), entry(view[10:12])]
+    assert compacted(entries)[0] is entries
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1999), st.integers(1, 900)), max_size=12))
+def test_whatever_the_parts_the_bytes_stay_and_what_is_freed_is_true(cuts: list[tuple[int, int, int]]) -> None:
+    owners: list[Any] = [
+        bytes(range(250)) * 8,
+        bytearray(range(100)) * 20,
+        array.array("B", range(200)) * 10,
+        mmap.mmap(-1, 2000),
+        bytes(2000),
+    ]
+    entries = [entry(memoryview(owners[which])[at : at + size]) for which, at, size in cuts]
+    before = content(entries)
+    total = held(*entries)
+    rewritten, freed = compacted(entries)
+    assert content(rewritten) == before
+    assert held(*rewritten) == (total[0] - freed, total[1])
+    assert freed >= 0
+    again, more = compacted(rewritten)
+    assert more == 0
+    assert again is rewritten

@@ -1,0 +1,610 @@
+"""The index table against a plain list of bytes."""
+
+from __future__ import annotations
+
+import array
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bytebufs._core.parts import Entry, Run, entry_of, make_entry, memory_view, owner_view
+from bytebufs._core.table import Table, check, one_run
+
+
+def content(entry: Entry) -> bytes:
+    return bytes(memory_view(entry))
+
+
+def shown(table: Table, start: int, stop: int) -> bytes:
+    return b"".join(table.pieces(start, stop))
+
+
+def run(obj: Any) -> Run:
+    found = entry_of(obj)
+    assert isinstance(found, Run)
+    return found
+
+
+def table_of(*pieces: bytes) -> tuple[Table, int, int]:
+    """Return a table that was filled from the end, and its window."""
+    table = Table([], [], 0)
+    for piece in pieces:
+        table.push(piece)
+    return table, 0, sum(map(len, pieces))
+
+
+# -- a state machine -----------------------------------------------------------------------------------------
+
+SHARED = bytes(range(200))
+ARRAYS = [run(array.array("B", SHARED)), run(bytearray(SHARED))]
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> Entry:
+    """Whole bytes objects, and ranges of a few owners, some of which go on where others stop."""
+    if draw(st.booleans()):
+        return draw(st.binary(min_size=1, max_size=6))
+    start = draw(st.integers(0, 19))
+    stop = draw(st.integers(start + 1, 20))
+    return make_entry(draw(st.sampled_from([SHARED, *(part.owner for part in ARRAYS)])), start, stop)
+
+
+class TableMachine(RuleBasedStateMachine):
+    """A table, the window over it, and the bytes that it ought to show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table([], [], 0)
+        self.start = self.stop = 0
+        self.model = b""
+        self.kept: list[tuple[Table, int, int, bytes]] = []
+
+    @initialize(base=st.integers(-5, 5))
+    def begin(self, base: int) -> None:
+        self.table = Table([], [], base)
+        self.start = self.stop = base
+
+    @rule(entry=entries())
+    def push(self, entry: Entry) -> None:
+        self.table.push(entry)
+        self.stop += len(entry)
+        self.model += content(entry)
+
+    @rule(pieces=st.lists(st.binary(min_size=1, max_size=3), min_size=1, max_size=9))
+    def append_whole_bytes_without_asking(self, pieces: list[bytes]) -> None:
+        """What the fast path of a composite does: nothing can merge with a whole bytes object."""
+        for piece in pieces:
+            self.table.parts.append(piece)
+            self.stop += len(piece)
+            self.model += piece
+
+    @rule(entry=entries())
+    def push_left(self, entry: Entry) -> None:
+        self.table.push_left(entry, self.start)
+        self.start -= len(entry)
+        self.model = content(entry) + self.model
+
+    @rule(data=st.data())
+    def push_what_continues(self, data: st.DataObject) -> None:
+        """What goes on where the last entry stops, or stops where the first one starts, is no entry more."""
+        parts = self.table.entries(self.start, self.stop)
+        if parts and isinstance(parts[-1], Run) and parts[-1].stop < len(owner_view(parts[-1].owner)):
+            last = parts[-1]
+            most = len(owner_view(last.owner))
+            self.push(make_entry(last.owner, last.stop, data.draw(st.integers(last.stop + 1, most))))
+            assert len(self.table.entries(self.start, self.stop)) == len(parts)
+        parts = self.table.entries(self.start, self.stop)
+        if parts and isinstance(parts[0], Run) and parts[0].start > 0:
+            first = parts[0]
+            self.push_left(make_entry(first.owner, data.draw(st.integers(0, first.start - 1)), first.start))
+            assert len(self.table.entries(self.start, self.stop)) == len(parts)
+
+    @rule(data=st.data())
+    def drain(self, data: st.DataObject) -> None:
+        n = data.draw(st.integers(0, len(self.model)))
+        self.start += n
+        self.table.drain(self.start, self.stop)
+        self.model = self.model[n:]
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def drain_exactly_one_entry(self, data: st.DataObject) -> None:
+        n = len(self.table.entries(self.start, self.stop)[0])
+        self.start += n
+        self.table.drain(self.start, self.stop)
+        self.model = self.model[n:]
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def drop_to_a_place_that_is_known(self, data: st.DataObject) -> None:
+        """What was sent: whoever did it counted the entries, and nobody looked up where they end."""
+        sizes = [len(entry) for entry in self.table.all_entries(self.start)]
+        i = data.draw(st.integers(0, len(sizes)))
+        within = data.draw(st.integers(0, sizes[i] - 1)) if i < len(sizes) else 0
+        n = sum(sizes[:i]) + within
+        # An entry that was drained in part begins in front of the window.
+        begin = self.table.base if i == 0 else self.start + n - within
+        self.start += n
+        self.table.drop_to(self.table.head + i, begin)
+        self.model = self.model[n:]
+
+    @rule(data=st.data())
+    def cut(self, data: st.DataObject) -> None:
+        n = data.draw(st.integers(0, len(self.model)))
+        self.stop = self.start + n
+        self.table.cut(self.start, self.stop)
+        self.model = self.model[:n]
+
+    @rule(parts=st.lists(st.binary(min_size=1, max_size=5), max_size=4))
+    def reset(self, parts: list[bytes]) -> None:
+        self.table.reset(list(parts), self.start)
+        self.model = b"".join(parts)
+        self.stop = self.start + len(self.model)
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def locate(self, data: st.DataObject) -> None:
+        """Anywhere, and near the last place, which is remembered."""
+        at = data.draw(st.integers(0, len(self.model) - 1))
+        for offset in (at, min(at + 1, len(self.model) - 1), max(at - 1, 0), at):
+            i = self.table.locate(self.start + offset)
+            skip = self.start + offset - self.table.begin(i)
+            assert 0 <= skip < len(self.table.parts[i])
+            assert content(self.table.parts[i])[skip] == self.model[offset]
+            assert self.table.ends[i] == self.table.begin(i) + len(self.table.parts[i])
+
+    @rule(data=st.data())
+    def look_at_a_window(self, data: st.DataObject) -> None:
+        low = data.draw(st.integers(0, len(self.model)))
+        high = data.draw(st.integers(low, len(self.model)))
+        start, stop = self.start + low, self.start + high
+        parts = self.table.entries(start, stop)
+        assert all(len(part) for part in parts)
+        assert b"".join(map(content, parts)) == self.model[low:high]
+        pieces = self.table.pieces(start, stop)
+        assert [bytes(piece) for piece in pieces] == [content(part) for part in parts]
+        assert [isinstance(piece, bytes) for piece in pieces] == [isinstance(part, bytes) for part in parts]
+        if low < high:
+            window = self.table.window(start, stop)
+            check(window, start, stop)
+            assert len(window.parts) == len(window.ends) == len(parts)
+            self.kept.append((window, start, stop, self.model[low:high]))
+
+    @invariant()
+    def it_shows_what_the_model_holds(self) -> None:
+        check(self.table, self.start, self.stop)
+        assert self.stop - self.start == len(self.model)
+        if self.model:
+            assert b"".join(map(content, self.table.all_entries(self.start))) == self.model
+
+    @rule()
+    def look_at_all(self) -> None:
+        """No invariant: it looks up where every entry ends, and most of a table's life is before that."""
+        assert shown(self.table, self.start, self.stop) == self.model
+        check(self.table, self.start, self.stop)
+
+    @invariant()
+    def the_last_entry_is_the_last(self) -> None:
+        last = self.table.last_entry()
+        assert (last is None) == (not self.model)
+        if last is not None:
+            assert last is self.table.parts[-1]
+
+    def teardown(self) -> None:
+        """Windows that were cut before go on showing what they did, whatever happened to the table."""
+        self.look_at_all()
+        for window, start, stop, expected in self.kept:
+            check(window, start, stop)
+            assert shown(window, start, stop) == expected
+
+
+TestTable = TableMachine.TestCase
+
+
+# -- looking up ----------------------------------------------------------------------------------------------
+
+
+def test_each_position_is_in_the_entry_that_holds_it_from_seam_to_seam() -> None:
+    for order in (range(10), reversed(range(10)), [0, 9, 3, 2, 8, 5, 6, 4, 1, 7]):
+        table, _, _ = table_of(b"abc", b"defgh", b"ij")
+        assert {at: table.locate(at) for at in order} == dict(enumerate([0, 0, 0, 1, 1, 1, 1, 1, 2, 2]))
+
+
+def test_ends_are_known_only_as_far_as_somebody_looked() -> None:
+    table, start, stop = table_of(*[b"ab"] * 1000)
+    assert table.ends == []
+    table.locate(5)
+    assert table.ends == [2, 4, 6]
+    table.locate(0)
+    assert len(table.ends) == 3
+    check(table, start, stop)
+    table.locate(stop - 1)
+    assert len(table.ends) == 1000
+
+
+def test_appending_asks_for_no_ends_and_goes_on_from_those_that_are_known() -> None:
+    table, _, _ = table_of(b"abc", b"d")
+    table.locate(3)
+    table.push(b"ef")
+    assert table.ends == [3, 4]
+    assert [table.locate(at) for at in range(6)] == [0, 0, 0, 1, 2, 2]
+
+
+# defects.md N3
+@pytest.mark.parametrize("guess", [0, 1, 2, 3, 7, 1000])
+def test_whatever_was_touched_last_a_lookup_is_right(guess: int) -> None:
+    for known in range(4):
+        table, _, _ = table_of(b"abc", b"defgh", b"ij")
+        if known:
+            table.locate([0, 2, 7, 9][known])
+        for at in range(10):
+            table.last = guess
+            assert table.locate(at) == (at >= 3) + (at >= 8)
+
+
+# defects.md N3
+def test_the_entry_touched_last_is_forgotten_when_the_entries_move() -> None:
+    table, _, stop = table_of(b"abc", b"defgh", b"ij")
+    assert table.locate(8) == 2
+    table.push_left(b"xy", 0)  # makes room: the indices shift
+    assert content(table.parts[table.locate(8)]) == b"ij"
+    assert content(table.parts[table.locate(-2)]) == b"xy"
+    table.drain(3, stop)
+    assert content(table.parts[table.locate(3)]) == b"defgh"
+    table.cut(3, 5)
+    assert content(table.parts[table.locate(4)]) == b"de"
+    table.reset([b"12345678"], 3)
+    assert table.locate(10) == table.head == 0
+    check(table, 3, 11)
+
+
+def test_a_lookup_in_the_entry_touched_last_or_the_one_after_it_does_not_search() -> None:
+    table, _, _ = table_of(*[b"abc"] * 100)
+    table.locate(299)
+    assert table.locate(150) == table.last == 50
+    table.ends[:49] = [10**9] * 49  # a search would stumble over them
+    table.ends[60:90] = [-1] * 30
+    assert [table.locate(at) for at in (150, 151, 152, 153, 155, 156)] == [50, 50, 50, 51, 51, 52]
+
+
+def test_entries_are_clipped_at_both_ends() -> None:
+    table, _, _ = table_of(b"abc", b"defgh", b"ij")
+    assert [content(e) for e in table.entries(1, 9)] == [b"bc", b"defgh", b"i"]
+    assert [content(e) for e in table.entries(4, 6)] == [b"ef"]
+    assert [content(e) for e in table.entries(3, 8)] == [b"defgh"]
+    assert table.entries(3, 8)[0] is table.parts[1]
+    assert table.entries(4, 4) == []
+    assert Table([], [], 7).entries(7, 7) == []
+
+
+def test_a_window_holds_exactly_what_it_spans_and_copies_no_entry() -> None:
+    table, _, _ = table_of(b"abc", b"defgh", b"ij", b"klm")
+    window = table.window(4, 9)
+    assert (window.parts, window.ends, window.base) == ([b"defgh", b"ij"], [8, 10], 3)
+    assert all(ours is theirs for ours, theirs in zip(window.parts, table.parts[1:3], strict=True))
+    assert shown(window, 4, 9) == b"efghi"
+
+
+def test_a_window_is_whole_before_anybody_looks_into_it() -> None:
+    """Threads may share it: a lookup writes nothing but `last`."""
+    table, _, stop = table_of(*[b"ab"] * 50)
+    window = table.window(11, stop)
+    before = (list(window.parts), list(window.ends), window.base, window.head)
+    for at in range(11, stop):
+        window.locate(at)
+    assert (window.parts, window.ends, window.base, window.head) == before
+
+
+def test_one_run_counts_by_the_offsets_of_its_owner() -> None:
+    owner = run(bytearray(b"0123456789")).owner
+    table = one_run(owner, 3, 7)
+    check(table, 3, 7)
+    assert shown(table, 4, 6) == b"45"
+    assert one_run(b"abc", 0, 3).parts == [b"abc"]
+    empty = one_run(b"abc", 2, 2)
+    check(empty, 2, 2)
+    assert empty.last_entry() is None
+
+
+# -- changing ------------------------------------------------------------------------------------------------
+
+
+def test_what_continues_the_last_entry_extends_it_also_where_its_end_is_known() -> None:
+    owner = run(bytearray(b"0123456789")).owner
+    for look in (False, True):
+        table = Table([], [], 0)
+        table.push(b"ab")
+        table.push(Run(owner, 0, 3))
+        if look:
+            table.locate(4)
+        table.push(Run(owner, 3, 4))
+        table.push(Run(owner, 4, 9))
+        assert len(table.parts) == 2
+        assert table.locate(10) == 1
+        check(table, 0, 11)
+        assert shown(table, 0, 11) == b"ab012345678"
+
+
+def test_what_goes_before_the_first_entry_extends_it_also_when_that_was_drained_in_part() -> None:
+    owner = run(bytearray(b"0123456789")).owner
+    table = Table([], [], 0)
+    table.push(Run(owner, 2, 6))
+    table.push(b"z")
+    table.drain(2, 5)
+    table.push_left(Run(owner, 3, 4), 2)  # "3" before "45": the drained "23" is not what comes back
+    assert len(table.parts) - table.head == 2
+    check(table, 1, 5)
+    assert shown(table, 1, 5) == b"345z"
+    table.push_left(Run(owner, 0, 2), 1)
+    check(table, -1, 5)
+    assert shown(table, -1, 5) == b"01345z"
+
+
+def test_putting_back_what_was_taken_gives_the_entry_itself_back() -> None:
+    whole = b"abcdef"
+    table, _, stop = table_of(whole, b"z")
+    table.drain(4, stop)
+    table.push_left(make_entry(whole, 0, 4), 4)
+    assert table.parts[table.head] is whole
+
+
+def test_a_drained_first_entry_is_clipped_before_something_goes_in_front_of_it() -> None:
+    table, _, stop = table_of(b"abcdef", b"z")
+    table.drain(4, stop)
+    table.push_left(b"XY", 4)
+    check(table, 2, 7)
+    assert shown(table, 2, 7) == b"XYefz"
+
+
+# defects.md N12
+def test_nothing_is_ever_joined_behind_your_back() -> None:
+    pieces = [b"%d" % i for i in range(10_000)]
+    table, start, _ = table_of(*pieces)
+    for piece in pieces:
+        table.push_left(piece, start)
+        start -= len(piece)
+    live = table.parts[table.head :]
+    assert len(live) == 20_000
+    assert all(entry is piece for entry, piece in zip(live, pieces[::-1] + pieces, strict=True))
+
+
+# defects.md O8
+def test_the_same_part_may_stand_in_a_table_twice() -> None:
+    part = run(bytearray(b"ab"))
+    table = Table([], [], 0)
+    for _ in range(3):
+        table.push(part)
+    table.push_left(part, 0)
+    check(table, -2, 6)
+    assert shown(table, -2, 6) == b"abababab"
+
+
+# defects.md O14
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_drained_entries_are_let_go_of_at_once(count: int, step: int) -> None:
+    owners = [array.array("B", b"abc") for _ in range(count)]
+    alive = [weakref.ref(owner) for owner in owners]
+    table = Table([run(owner) for owner in owners], [], 0)
+    owners.clear()
+    stop = 3 * count
+    for start in range(step, stop + 1, step):
+        table.drain(start, stop)
+        assert [ref() is not None for ref in alive] == [3 * (i + 1) > start for i in range(count)]
+        check(table, start, stop)
+
+
+def test_what_is_cut_off_is_let_go_of_at_once() -> None:
+    owners = [array.array("B", b"abc") for _ in range(4)]
+    alive = [weakref.ref(owner) for owner in owners]
+    table = Table([run(owner) for owner in owners], [], 0)
+    owners.clear()
+    for stop, left in [(10, 4), (9, 3), (4, 2), (3, 1), (1, 1), (0, 0)]:
+        table.cut(0, stop)
+        check(table, 0, stop)
+        assert [ref() is not None for ref in alive] == [True] * left + [False] * (4 - left)
+
+
+def test_a_reset_leaves_the_old_lists_to_whoever_iterates_over_them() -> None:
+    table, _, stop = table_of(b"abc", b"def")
+    old = table.parts
+    table.locate(stop - 1)
+    table.reset([b"x"], 7)
+    assert old == [b"abc", b"def"]
+    check(table, 7, 8)
+
+
+def test_a_queue_that_never_runs_empty_does_not_grow() -> None:
+    table, start, stop = table_of(*[b"ab"] * 10)
+    for _ in range(1_000):
+        table.push(b"ab")
+        stop += 2
+        start += 2
+        table.drain(start, stop)
+        assert len(table.parts) <= 10 + 16 + 1
+    check(table, start, stop)
+
+
+class Counted(list[Any]):
+    """A list that counts the slots that are moved or filled when its size changes at the front or in the middle."""
+
+    work = 0
+
+    def __delitem__(self, key: Any) -> None:
+        Counted.work += len(self)
+        super().__delitem__(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(key, slice):
+            start, stop, _ = key.indices(len(self))
+            Counted.work += max(len(value), stop - start)
+            if len(value) != stop - start:
+                Counted.work += len(self)
+        super().__setitem__(key, value)
+
+
+def counted_table(n: int) -> tuple[Table, int, int]:
+    Counted.work = 0
+    return Table(Counted([b"ab"] * n), Counted(), 0), 0, 2 * n
+
+
+# defects.md N13
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+def test_draining_part_by_part_is_linear(step: int) -> None:
+    n = 10_000
+    table, _, stop = counted_table(n)
+    for start in range(step, stop, step):
+        table.drain(start, stop)
+    assert Counted.work <= 8 * n
+
+
+# defects.md N13
+def test_prepending_part_by_part_is_linear() -> None:
+    n = 10_000
+    table, start, _ = counted_table(0)
+    for i in range(n):
+        table.push_left(b"ab", start - 2 * i)
+    assert Counted.work <= 16 * n
+    check(table, -2 * n, 0)
+
+
+# defects.md N13
+@pytest.mark.parametrize("depth", [1, 2, 5, 100])
+def test_taking_and_putting_back_in_turn_costs_no_more_than_what_is_moved(depth: int) -> None:
+    """As a parser does that looks at a message's head and gives it back."""
+    n, turns = 10_000, 1_000
+    table, start, stop = counted_table(n)
+    for _ in range(turns):
+        for _ in range(depth):
+            table.push_left(b"xy", start)
+            start -= 2
+        start += 2 * depth
+        table.drain(start, stop)
+    assert Counted.work <= 8 * n + 8 * turns * depth
+    check(table, start, stop)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["left", "right", "drain"]), st.integers(1, 40)), max_size=60))
+def test_the_dead_never_outweigh_the_living_by_much(steps: list[tuple[str, int]]) -> None:
+    table = Table([], [], 0)
+    start = stop = 0
+    most = 0
+    for step, n in steps:
+        for _ in range(n):
+            if step == "left":
+                table.push_left(b"ab", start)
+                start -= 2
+            elif step == "right":
+                table.push(b"ab")
+                stop += 2
+            elif start < stop:
+                start += 2
+                table.drain(start, stop)
+        most = max(most, (stop - start) // 2)
+        check(table, start, stop)
+        assert len(table.parts) <= 2 * most + 16
+
+
+# -- the check bites -----------------------------------------------------------------------------------------
+
+
+def healthy() -> tuple[Table, int, int]:
+    """A table with dead entries, an incomplete list of ends, and a window that clips the first entry."""
+    owner = run(bytearray(b"0123456789")).owner
+    parts: list[Entry] = [b"dead", b"abc", Run(owner, 2, 5), b"def", Run(SHARED, 0, 3), Run(SHARED, 4, 6)]
+    table = Table(parts, [], 0)
+    table.drain(5, 18)
+    table.locate(8)
+    assert (table.head, table.base, table.ends) == (1, 4, [4, 7, 10])
+    check(table, 5, 18)
+    return table, 5, 18
+
+
+def set_part(i: int, entry: Entry) -> Callable[[Table], None]:
+    return lambda table: table.parts.__setitem__(i, entry)
+
+
+def set_end(i: int, end: int) -> Callable[[Table], None]:
+    return lambda table: table.ends.__setitem__(i, end)
+
+
+def change(name: str, value: int) -> Callable[[Table], None]:
+    return lambda table: setattr(table, name, value)
+
+
+CORRUPTIONS: dict[str, Callable[[Table], None]] = {
+    "a negative head": change("head", -1),
+    "a head beyond the ends": change("head", 4),
+    "a head before a dead entry": change("head", 0),
+    "a head after a live entry": change("head", 2),
+    "a drained entry that is still held": set_part(0, b"dead"),
+    "more ends than entries": lambda table: table.ends.extend([13, 16, 18, 20]),
+    "an end too far": set_end(1, 8),
+    "an end too near": set_end(2, 9),
+    "a base too high": change("base", 5),
+    "a base too low": change("base", 3),
+    "a negative guess": change("last", -1),
+    "an empty entry": set_part(3, b""),
+    "an empty entry in between": lambda table: table.parts.insert(3, b""),
+    "an empty run": set_part(3, Run(SHARED, 5, 5)),
+    "an entry that its neighbour goes on from": set_part(4, Run(SHARED, 1, 4)),
+    "an entry too long": set_part(1, b"abcd"),
+    "an entry too few": lambda table: table.parts.__delitem__(-1),
+    "an entry too many": lambda table: table.parts.append(b"x"),
+    "no entry at all": lambda table: table.reset([], 5),
+}
+
+
+@pytest.mark.parametrize("corrupt", CORRUPTIONS.values(), ids=CORRUPTIONS)
+def test_check_finds_what_is_broken(corrupt: Callable[[Table], None]) -> None:
+    table, start, stop = healthy()
+    corrupt(table)
+    with pytest.raises(AssertionError):
+        check(table, start, stop)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(3, 18), (7, 18), (8, 18), (5, 16), (5, 15), (5, 19)], ids=str)
+def test_check_finds_a_window_that_is_not_the_tables(start: int, stop: int) -> None:
+    table, _, _ = healthy()
+    with pytest.raises(AssertionError):
+        check(table, start, stop)
+
+
+def test_check_lets_pass_a_window_that_clips_the_last_entry_as_slices_do() -> None:
+    table, start, stop = healthy()
+    check(table, start, stop - 1)
+
+
+def test_check_finds_a_window_over_nothing() -> None:
+    check(Table([], [], 3), 3, 3)
+    with pytest.raises(AssertionError):
+        check(Table([], [], 3), 3, 4)
+
+
+@pytest.mark.parametrize(("i", "position"), [(1, 3), (1, 4), (1, 5), (1, 7), (2, 8), (2, 9)])
+def test_draining_to_a_place_in_an_entry_or_behind_it(i: int, position: int) -> None:
+    table, _, stop = table_of(b"abc", b"de", b"fghi")
+    table.locate(stop - 1)
+    table.drop_behind(i, position, stop)
+    check(table, position, stop)
+    assert b"".join(table.pieces(position, stop)) == b"abcdefghi"[position:]
+
+
+@pytest.mark.parametrize("known", [0, 1, 20, 50])
+@pytest.mark.parametrize("step", [1, 2, 7, 16, 17, 49, 50])
+def test_draining_to_a_place_that_is_known_looks_nothing_up(known: int, step: int) -> None:
+    table, _, stop = table_of(*[bytes([65 + k]) * 2 for k in range(50)])
+    if known:
+        table.locate(2 * known - 1)
+    for i in [*range(0, 50, step), 50]:
+        dead = table.base // 2 - table.head
+        table.drop_to(i - dead, 2 * i)
+        assert len(table.ends) - table.head == max(known - i, 0)
+        check(table, 2 * i, stop)
+        assert all(not part for part in table.parts[: table.head])
+    assert table.last_entry() is None
