@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from operator import index
-from sys import maxsize
+from sys import maxsize, version_info
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, final
 
 from ._core.audit import count_copy
-from ._core.holding import compacted
-from ._core.numbers import uint
+from ._core.holding import ENTRY_COST, compacted, gathered, waste_of
+from ._core.numbers import COMPILED, uint
 from ._core.parts import (
     Block,
     Entry,
     Memory,
+    clip,
     entry_of,
     has_buffer,
     is_reserved,
@@ -24,9 +25,9 @@ from ._core.parts import (
     size_of,
 )
 from ._core.seeker import Seeker
-from ._core.table import Table
+from ._core.table import Table, let_go
 from .base_buffer import BaseBuffer, own_separator
-from .errors import FrameError, LimitExceeded, Underrun
+from .errors import Busy, FrameError, LimitExceeded, Underrun
 from .reader import Lease, Reader, Wait, layout_of
 from .slice_buffer import SliceBuffer, cut, cut_entry, load_slice, window_on
 
@@ -43,6 +44,10 @@ _T = TypeVar("_T")
 
 _BLOCK: Final = 4096
 """Bytes of a block that small parts are copied to: one page, so that a slice of it pins little."""
+
+_SHORTENS: Final = version_info >= (3, 12)
+"""Whether lists may be cut off in place. On 3.11 the collector, and with it anything, runs inside allocations: also in
+the one of a list's slice, which then copies what is not there any more."""
 
 _UNHEARD_OF: Final = maxsize // 2
 """More bytes than any machine has: sizes beyond that would be an OverflowError, and this is a MemoryError."""
@@ -66,7 +71,8 @@ class CompositeBuffer(BaseBuffer):
     """
 
     __slots__ = (
-        "_awaited", "_block", "_coalesce_below", "_edits", "_index", "_lent", "_parsing", "_seeker",
+        "_awaited", "_block", "_coalesce_below", "_edits", "_index", "_lent", "_locked", "_parsing", "_seeker",
+        "_alarm", "_spare", "_wasted",
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = (), *, coalesce_below: SupportsIndex = 0) -> None:
@@ -82,8 +88,12 @@ class CompositeBuffer(BaseBuffer):
         self._edits = 0
         self._seeker: Seeker | None = None
         self._lent: Lease | None = None
-        self._parsing = False
+        self._locked = False  # nobody but who set it may change anything
+        self._parsing = False  # it was parse()
         self._awaited: _Awaited | None = None
+        self._spare = _UNHEARD_OF  # bytes of memory that its parts may cost beside what they show
+        self._alarm = _UNHEARD_OF  # when to look what they do cost
+        self._wasted = 0  # what those did that are not bytes, when somebody looked, and since
         self.extend(parts)
 
     def _window(self, start: int, stop: int) -> SliceBuffer:
@@ -93,8 +103,12 @@ class CompositeBuffer(BaseBuffer):
         return load_composite, (self._coalesce_below,)
 
     def _entries(self) -> list[Entry]:
+        if self._start == self._stop:
+            return []
+        if self._locked:
+            return self._index.entries(self._start, self._stop)  # it may hold more than it shows
         # Its last entry is never clipped: unlike in a slice, where it ends need not be looked up.
-        return [] if self._start == self._stop else self._index.all_entries(self._start)
+        return self._index.all_entries(self._start)
 
     # -- telling others of changes
 
@@ -112,20 +126,129 @@ class CompositeBuffer(BaseBuffer):
             self._lent.revoke()
             self._lent = None
 
-    def _refuse_in_parse(self) -> None:
+    def _refuse_if_locked(self) -> None:
+        """Raise if a change is under way below us, in another thread, or was cut short in a way that nobody mended."""
         if self._parsing:
             raise RuntimeError("the buffer is being parsed: the parser may read it, but not change or parse it")
+        if self._locked:
+            raise Busy("the buffer")
+
+    def _forget_looks(self) -> None:
+        self._seeker = None
+        gone = self._awaited
+        self._awaited = None
+        let_go(gone)
+
+    # -- changing: by these few ways, and no others (the rules are those of the table)
+
+    def _grow(self, entries: list[Entry], size: int) -> None:
+        """Add entries of that size at the end: all, or none. None of them continues its left neighbour."""
+        self._refuse_if_locked()
+        if not entries:
+            return
+        gone: object = None
+        try:
+            self._locked = True
+            stop = self._stop + size
+            if self._start == self._stop and self._lent is None:
+                gone = self._exchange(Table(entries, [], self._start), self._start, stop)
+            else:
+                self._index.extend(entries, self._stop)
+                self._stop = stop
+            self._locked = False
+        except BaseException:
+            self._cut_back()
+            raise
+        let_go(gone)
+
+    def _exclusively(self, change: Callable[[], object]) -> None:
+        """Make a change that returns what it took out, which goes last. The most common ones spell this out."""
+        self._refuse_if_locked()
+        try:
+            self._locked = True
+            gone = change()
+            self._locked = False
+        except BaseException:
+            self._cut_back()
+            raise
+        let_go(gone)
+
+    def _cut_back(self) -> None:
+        """End a change that did not come to its end; the window tells whether it was made.
+
+        If this fails, too, the buffer stays locked: it can be read, and all else is Busy.
+        """
+        self._index.trim(self._stop)
+        self._locked = False
+
+    def _leave(self, position: int) -> object:
+        """Move the front to a position, and let go at once of what lies before it. Returns that. The caller has locked.
+
+        Complexity: O(entries dropped), amortised.
+        """
+        table = self._index
+        i = table.head
+        begin = table.base
+        if position == self._stop:
+            i = len(table.parts)
+            begin = position
+        elif position > begin:
+            first = table.parts[i]
+            end = begin + (len(first) if isinstance(first, bytes) else first.stop - first.start)
+            if position == end:  # the two most common places look nothing up
+                i += 1
+                begin = end
+            elif position > end:
+                i = table.locate(position)
+                begin = table.begin(i)
+        self._start = position
+        return self._drop_to(i, begin)
+
+    def _drop_to(self, i: int, begin: int) -> object:
+        """Let go of the entries in front of entry ``i``, which begins at ``begin``. Returns them."""
+        table = self._index
+        if i == table.head:
+            return None
+        try:
+            if table.outweighed_by(i):
+                return self._exchange(table.rest(i, begin), self._start, self._stop)
+            return table.drop_to(i, begin)
+        except MemoryError:
+            return None  # what was asked for is done, and the next drain lets go of these, too
+
+    def _exchange(self, table: Table, start: int, stop: int) -> object:
+        """Show a window of another table, and return the one that was shown before. The caller has locked.
+
+        Between the stores runs nothing of anybody's: they make no call. Only a tracer comes there.
+        """
+        old = self._index
+        old_start = self._start
+        old_stop = self._stop
+        try:
+            self._source = table
+            self._index = table
+            self._start = start
+            self._stop = stop
+        except BaseException:
+            self._source = old
+            self._index = old
+            self._start = old_start
+            self._stop = old_stop
+            raise
+        return old
 
     def _edit(self) -> None:
         """Prepare for a change other than appending and draining: what was looked up or promised holds no more."""
-        self._refuse_in_parse()
         self._revoke()
         self._edits += 1
         self._forget_looks()
 
-    def _forget_looks(self) -> None:
-        self._seeker = None
-        self._awaited = None
+    def _rebuild(self, entries: list[Entry], size: int) -> object:
+        """Show these entries instead, and return what held those that were shown. The caller has locked."""
+        made = Table(entries, [], self._start)
+        stop = self._start + size
+        self._edit()
+        return self._exchange(made, self._start, stop)
 
     # -- building
 
@@ -135,33 +258,28 @@ class CompositeBuffer(BaseBuffer):
         An empty part is dropped; one that goes on where the last part stops, in the same owner, extends that. A buffer
         may be appended to itself. Raises TypeError for what is not bytes-like; then nothing was added.
         """
-        if type(part) is bytes and len(part) > self._coalesce_below and not self._parsing:
-            self._index.parts.append(part)
-            self._stop += len(part)
+        if type(part) is bytes and (size := len(part)) > self._coalesce_below and not self._locked:
+            try:
+                self._locked = True
+                stop = self._stop + size
+                self._index.parts.append(part)
+                self._stop = stop
+                self._locked = False
+            except BaseException:
+                self._cut_back()
+                raise
         elif isinstance(part, BaseBuffer) and not self._coalesce_below:
-            self._append_buffer(part)
+            # In a buffer no entry continues the one before it: only the first may merge. The others cost a list slice.
+            entries = part._entries()
+            self._grow(entries, part._size())
         else:
             self._append_entries(_entries_of(part))
 
-    def _append_buffer(self, buffer: BaseBuffer) -> None:
-        self._refuse_in_parse()
-        entries, size = buffer._entries(), buffer._size()
-        if self._start == self._stop:
-            self._index.reset(entries, self._start)
-        elif entries:
-            # In a buffer no entry continues the one before it: only the first may merge. The others cost a list slice.
-            self._index.push(entries[0])
-            self._index.parts.extend(entries[1:])
-        self._stop += size
-
     def _append_entries(self, entries: list[Entry]) -> None:
-        self._refuse_in_parse()
+        self._refuse_if_locked()
         if self._coalesce_below:
             entries = self._coalesced(entries)
-        table = self._index
-        for entry in entries:
-            table.push(entry)
-            self._stop += len(entry)
+        self._grow(entries, _size(entries))
 
     def _coalesced(self, entries: list[Entry]) -> list[Entry]:
         """Return the entries with those that are small, and do not merge as they are, copied to the tail block."""
@@ -172,7 +290,45 @@ class CompositeBuffer(BaseBuffer):
             copied.append(small)
             last = None if small else entry
         count_copy("coalesce", sum([len(e) for e, small in zip(entries, copied, strict=True) if small]))
-        return [self._copy_to_block(memory_view(e)) if small else e for e, small in zip(entries, copied, strict=True)]
+        merging: list[Entry] = []
+        for e, small in zip(entries, copied, strict=True):
+            _extend_merging(merging, [self._copy_to_block(memory_view(e)) if small else e])
+        return merging
+
+    # -- bounded memory
+
+    def _keep_within(self, limit: int) -> None:
+        """Let :meth:`_append_within` see to it that no more than twice so many bytes and a page are kept for them."""
+        self._spare = self._alarm = min(limit, _UNHEARD_OF) // 2 + _BLOCK // 2
+
+    def _append_within(self, part: Part) -> None:
+        """Append a part, as :meth:`append`. Before that, if what waits costs too much beside its bytes, gather that.
+
+        Copies: nothing, or all parts that cost more than they show ("coalesce"): so each byte once.
+        """
+        table = self._index
+        n = len(table.parts)
+        if (n - table.head) * ENTRY_COST + self._wasted > self._alarm:
+            self._exclusively(self._gather)
+            table = self._index
+            n = len(table.parts)
+        self.append(part)
+        if type(part) is not bytes:
+            parts = self._index.parts
+            self._wasted += waste_of(parts[n:] if self._index is table else parts)
+
+    def _gather(self) -> object:
+        """Join neighbours that cost more than they show, if in all they cost more than may be spared."""
+        entries = self._entries()
+        wasted = waste_of(entries)
+        gone: object = None
+        if wasted > self._spare // 2:
+            entries = gathered(entries)
+            wasted = waste_of(entries)
+            gone = self._rebuild(entries, self._size())
+        self._wasted = max(0, wasted - len(entries) * ENTRY_COST)
+        self._alarm = max(self._spare, 2 * wasted)  # ranges of files are not gathered: that is looked at no more often
+        return gone
 
     def _copy_to_block(self, data: memoryview) -> Entry:
         block = self._block
@@ -197,18 +353,30 @@ class CompositeBuffer(BaseBuffer):
             )
         entries: list[Entry] = []
         for part in parts:
-            entries.extend(_entries_of(part))
+            _extend_merging(entries, _entries_of(part))
         self._append_entries(entries)
 
     def appendleft(self, part: Part) -> None:
         """Add a part in front. Complexity and errors as :meth:`append`. Copies: nothing."""
-        self._prepend_entries(_entries_of(part))
+        self._prepend(_entries_of(part))
 
-    def _prepend_entries(self, entries: list[Entry]) -> None:
+    def _prepend(self, entries: list[Entry]) -> None:
+        """Add entries in front: all, or none. None of them continues its left neighbour."""
+        if entries:
+            self._exclusively(lambda: self._put_front(entries))
+
+    def _put_front(self, entries: list[Entry]) -> object:
+        table = self._index
+        start = self._start - _size(entries)
+        if self._start == self._stop:
+            made = Table(entries, [], start)
+            self._edit()
+            return self._exchange(made, start, self._stop)
         self._edit()
-        for entry in reversed(entries):
-            self._index.push_left(entry, self._start)
-            self._start -= len(entry)
+        if table.put_front(entries, self._start):
+            self._start = start
+            return None
+        return self._exchange(table.with_front(entries, self._start), start, self._stop)
 
     def insert(self, at: SupportsIndex, part: Part) -> None:
         """Put a part in front of byte ``at``. Complexity and errors as :meth:`splice`. Copies: nothing."""
@@ -220,22 +388,22 @@ class CompositeBuffer(BaseBuffer):
         Raises IndexError for a position beyond the end, ValueError for a negative one or a start after the stop; then
         nothing was changed. Complexity: O(parts); inserting at either end amortised O(1). Copies: nothing.
         """
-        low, high = self._exact_range(start, size_of(stop))
+        first, last = size_of(start), size_of(stop)
         entries = _entries_of(part)
+        self._refuse_if_locked()
+        low, high = self._exact_range(first, last)
         if low == self._stop:
             self._append_entries(entries)
         elif high == self._start:
-            self._prepend_entries(entries)
+            self._prepend(entries)
         else:
-            joined = self._index.entries(self._start, low)
-            _extend_merging(joined, entries)
-            _extend_merging(joined, self._index.entries(high, self._stop))
-            self._rebuild(joined, self._size() - (high - low) + sum([len(entry) for entry in entries]))
+            self._exclusively(lambda: self._put_between(low, high, entries))
 
-    def _rebuild(self, entries: list[Entry], size: int) -> None:
-        self._edit()
-        self._index.reset(entries, self._start)
-        self._stop = self._start + size
+    def _put_between(self, low: int, high: int, entries: list[Entry]) -> object:
+        joined = self._index.entries(self._start, low)
+        _extend_merging(joined, entries)
+        _extend_merging(joined, self._index.entries(high, self._stop))
+        return self._rebuild(joined, self._size() - (high - low) + _size(entries))
 
     def pack(self, fmt: str | bytes | Struct, *values: Any) -> None:
         """Append values as ``struct`` encodes them; the format begins with its byte order, else ValueError.
@@ -265,12 +433,11 @@ class CompositeBuffer(BaseBuffer):
         self._append_packed(number.to_bytes(min(size, _UNHEARD_OF), byteorder))
 
     def _append_packed(self, data: bytes | bytearray) -> None:
-        self._refuse_in_parse()
+        self._refuse_if_locked()
         if len(data) > _BLOCK // 4:
             self.append(bytes(data))
         elif data:
-            self._index.push(self._copy_to_block(memoryview(data)))
-            self._stop += len(data)
+            self._grow([self._copy_to_block(memoryview(data))], len(data))
 
     def reserve(self, n: SupportsIndex) -> memoryview:
         """Append ``n`` zero bytes and return a writable view of them, for a length that is known only later.
@@ -278,13 +445,11 @@ class CompositeBuffer(BaseBuffer):
         It writes to its bytes wherever they now are, in slices and drained parts too: while it is alive, neither
         :meth:`consolidate` nor :meth:`compact` moves them.
         """
-        self._refuse_in_parse()
         size = size_of(n)
         owner = _zeros(size)
-        if size:
-            self._index.push(make_entry(owner, 0, size))
-            self._stop += size
-        return owner.reserve()
+        view = owner.reserve()
+        self._grow([make_entry(owner, 0, size)] if size else [], size)
+        return view
 
     # -- consuming
 
@@ -297,37 +462,66 @@ class CompositeBuffer(BaseBuffer):
         start = self._start
         if size > self._stop - start:
             raise Underrun(size, self._stop - start)
-        return self._detach(start, start + size, start + size)
+        return self._detach(start, start, start + size, start + size)
 
-    def _detach(self, begin: int, stop: int, position: int) -> SliceBuffer:
-        """Drain everything in front of a position, and return a range of that as a slice."""
-        if begin == stop or self._lent is not None or self._parsing:
-            taken = cut(self._index, begin, stop)
-            self._drain(position)
-            return taken
-        table = self._index
-        # Most frames end inside the first part, or with it: nothing needs to be looked up for them.
-        entry = table.parts[table.head]
-        base = table.base
-        self._start = position
-        if isinstance(entry, bytes):
-            end = base + len(entry)
-            if position < end:
-                return window_on(entry, begin - base, stop - base)
-        else:
-            end = base + entry.stop - entry.start
-        if position <= end:
-            taken = cut_entry(entry, begin - base, stop - base)
-            if position == end:
-                table.drop_to(table.head + 1, end)
-            return taken
-        i = table.locate(stop - 1)
-        first = table.begin(i)
-        if begin >= first:
-            taken = cut_entry(table.parts[i], begin - first, stop - first)
-        else:
-            taken = window_on(table.span(table.head if begin < end else table.locate(begin), i + 1), begin, stop)
-        table.drop_behind(i, position, self._stop)
+    def _detach(self, front: int, begin: int, stop: int, position: int) -> SliceBuffer:
+        """Return a range as a slice, and drain everything in front of a position, which is not before its stop.
+
+        ``front`` is where the window began when these were reckoned. If it has moved since, somebody else is at work.
+        """
+        if self._locked or front != self._start or position > self._stop:
+            self._refuse_if_locked()
+            raise Busy("the buffer")
+        gone: object = None
+        try:
+            self._locked = True
+            if self._lent is not None:
+                self._revoke()
+            table = self._index
+            if begin == stop:
+                taken = cut(table, begin, stop)
+                gone = self._leave(position)
+            else:
+                # Most frames end inside the first part, or with it: nothing needs to be looked up for them.
+                entry = table.parts[table.head]
+                base = table.base
+                if isinstance(entry, bytes):
+                    end = base + len(entry)
+                    if position < end:
+                        taken = window_on(entry, begin - base, stop - base)
+                        self._start = position
+                        self._locked = False
+                        return taken
+                else:
+                    end = base + entry.stop - entry.start
+                if position <= end:
+                    taken = cut_entry(entry, begin - base, stop - base)
+                    self._start = position
+                    if position == end:
+                        gone = self._drop_to(table.head + 1, end)
+                else:
+                    i = table.locate(stop - 1)
+                    first = table.begin(i)
+                    if begin >= first:
+                        taken = cut_entry(table.parts[i], begin - first, stop - first)
+                    else:
+                        head = table.head if begin < end else table.locate(begin)
+                        taken = window_on(table.span(head, i + 1), begin, stop)
+                    end = table.ends[i]
+                    if position < end:
+                        self._start = position
+                        gone = self._drop_to(i, first)
+                    elif position == end:
+                        self._start = position
+                        gone = self._drop_to(i + 1, end)
+                    else:
+                        gone = self._leave(position)
+            self._locked = False
+        except BaseException:
+            self._locked = False
+            raise
+        if COMPILED:
+            let_go(gone)
         return taken
 
     def _peek_uint(self, at: int, size: int, *, little: bool) -> int:
@@ -349,7 +543,11 @@ class CompositeBuffer(BaseBuffer):
 
     def skip(self, n: SupportsIndex) -> None:
         """Drain the first ``n`` bytes. Underrun if there are fewer: nothing moved then. O(parts dropped)."""
-        self._drain(self._front(n))
+        size = n if isinstance(n, int) and n >= 0 else size_of(n)
+        start = self._start
+        if size > self._stop - start:
+            raise Underrun(size, self._stop - start)
+        self._drain(start, start + size)
 
     def truncate(self, n: SupportsIndex) -> None:
         """Keep the first ``n`` bytes and drop the rest. Raises ValueError if there are fewer.
@@ -359,11 +557,24 @@ class CompositeBuffer(BaseBuffer):
         size = size_of(n)
         if size > self._stop - self._start:
             raise ValueError(f"{self._stop - self._start} bytes cannot be truncated to {size}")
-        stop = self._start + size
-        if stop < self._stop:
+        if size < self._stop - self._start:
+            self._exclusively(lambda: self._end_at(size))
+
+    def _end_at(self, size: int) -> object:
+        table = self._index
+        start = self._start
+        stop = start + size
+        if size == 0 or not _SHORTENS:
+            made = Table(table.entries(start, stop), [], start)
             self._edit()
-            self._index.cut(self._start, stop)
-            self._stop = stop
+            return self._exchange(made, start, stop)
+        i = table.locate(stop - 1)
+        last = clip(table.parts[i], 0, stop - table.begin(i))
+        gone = table.parts[i:]
+        self._edit()
+        self._stop = stop
+        table.cut(i, last)
+        return gone
 
     def clear(self) -> None:
         """Drop everything. Slices that were taken live on."""
@@ -377,14 +588,23 @@ class CompositeBuffer(BaseBuffer):
         remembered until something other than the front or the end changes, so that the total work is linear in the
         bytes that came in. Copies: nothing.
         """
-        seeker = self._seeker_for(own_separator(sep))
+        separator = own_separator(sep)
         most = size_of(limit)
-        found = seeker.seek(self._index, self._start, self._stop, most)
-        if seeker.begin - self._start > most:
+        self._refuse_if_locked()
+        try:
+            self._locked = True  # looking may ask for a file's bytes
+            start = self._start
+            seeker = self._seeker_for(separator)
+            found = seeker.seek(self._index, start, self._stop, most)
+            self._locked = False
+        except BaseException:
+            self._locked = False
+            raise
+        if seeker.begin - start > most:
             raise LimitExceeded(most)
         if not found:
             return None
-        return self._detach(self._start, seeker.end if keepends else seeker.begin, seeker.end)
+        return self._detach(start, start, seeker.end if keepends else seeker.begin, seeker.end)
 
     def _seeker_for(self, sep: bytes) -> Seeker:
         """Return the seeker that looked for the same separator last, or a new one."""
@@ -393,25 +613,37 @@ class CompositeBuffer(BaseBuffer):
             seeker = self._seeker = Seeker((sep,), self._start)
         return seeker
 
-    def _front(self, n: SupportsIndex) -> int:
-        """Return the position ``n`` bytes after the front. Raises Underrun if that lies beyond the end."""
-        size = n if isinstance(n, int) and n >= 0 else size_of(n)
-        if size > self._stop - self._start:
-            raise Underrun(size, self._stop - self._start)
-        return self._start + size
-
-    def _drain(self, position: int) -> None:
-        self._refuse_in_parse()
-        self._revoke()
-        self._start = position
-        self._index.drain(position, self._stop)
+    def _drain(self, front: int, position: int) -> None:
+        """Drain everything in front of a position; ``front`` as for :meth:`_detach`."""
+        if self._locked or front != self._start or position > self._stop:
+            self._refuse_if_locked()
+            raise Busy("the buffer")
+        gone: object = None
+        try:
+            self._locked = True
+            self._revoke()
+            gone = self._leave(position)
+            self._locked = False
+        except BaseException:
+            self._locked = False
+            raise
+        let_go(gone)
 
     def _drain_to(self, i: int, within: int, n: int) -> None:
         """Drain the first ``n`` bytes, of which the last ``within`` are in entry ``i``: the place need not be found."""
-        self._refuse_in_parse()
-        self._revoke()
-        self._start += n
-        self._index.drop_to(i, self._start - within)
+        self._refuse_if_locked()
+        gone: object = None
+        try:
+            self._locked = True
+            self._revoke()
+            start = self._start + n
+            self._start = start
+            gone = self._drop_to(i, start - within)
+            self._locked = False
+        except BaseException:
+            self._locked = False
+            raise
+        let_go(gone)
 
     # -- parsing
 
@@ -438,40 +670,51 @@ class CompositeBuffer(BaseBuffer):
         ``fn`` runs at most once more than it has different underruns, so parse a message of many separately awaited
         items one item at a time. Copies: nothing.
         """
-        self._refuse_in_parse()
         most = size_of(limit)
-        if not self._is_due(fn, most, byteorder):
-            return None
         awaited = self._awaited
-        self._awaited = None
-        lease = Lease()
-        reader = Reader(self, lease, byteorder, most)
-        reader._hint = None if awaited is None else awaited.wait
-        self._parsing = True
+        wait: Wait | None = None
+        if awaited is not None and awaited.byteorder == byteorder and awaited.fn == fn:
+            wait = awaited.wait
+        self._refuse_if_locked()
+        gone: object = None
+        lease: Lease | None = None
+        reader: Reader | None = None
         try:
+            self._locked = True
+            if awaited is not self._awaited or (awaited is not None and awaited.start != self._start):
+                wait = None  # comparing the parsers parsed, or the front has moved
+            if wait is not None and not self._is_due(wait, most):
+                return None
+            self._parsing = True
+            self._awaited = None
+            lease = Lease()
+            reader = Reader(self, lease, byteorder, most)
+            reader._hint = wait
             value = fn(reader)
             if value is None or _is_postponed(value):
                 raise TypeError(f"{shown(fn)} returned {shown(value)}: a parser returns its message, and never None")
             end = self._start + reader.position
+            self._revoke()
+            gone = self._leave(end)
         except Underrun as error:
-            wait = reader._wait_for(error)
+            wait = None if reader is None else reader._wait_for(error)
             if wait is None:
                 raise _never_right(error)  # noqa: B904  # it has its cause, which mypyc would leave out
             self._awaited = _Awaited(fn, byteorder, self._start, wait)
             return None
         finally:
             self._parsing = False
-            lease.close()
-            reader._failures = None  # their tracebacks have the parser's frame, and that has the reader
-        self._drain(end)
+            self._locked = False
+            if lease is not None:
+                lease.close()
+            if reader is not None:
+                reader._failures = None  # their tracebacks have the parser's frame, and that has the reader
+        let_go(gone)
+        let_go(awaited)
         return value
 
-    def _is_due(self, fn: object, limit: int, byteorder: ByteOrder) -> bool:
-        """Whether running ``fn`` can end otherwise than it did last time."""
-        awaited = self._awaited
-        if awaited is None or awaited.start != self._start or awaited.byteorder != byteorder or awaited.fn != fn:
-            return True
-        wait = awaited.wait
+    def _is_due(self, wait: Wait, limit: int) -> bool:
+        """Whether running the parser that waits for this can end otherwise than it did last time."""
         seeker = wait.seeker
         if seeker is None:
             if wait.varint_stop and self._stop >= wait.position:
@@ -500,15 +743,21 @@ class CompositeBuffer(BaseBuffer):
         ("consolidate"), or nothing if it lies in one part. Slices cut before keep the old parts. What a view from
         :meth:`reserve` still writes to stays a part of its own.
         """
-        low, high = self._exact_range(start, stop)
+        first = size_of(start)
+        last = None if stop is None else size_of(stop)
+        self._exclusively(lambda: self._join(first, last))
+
+    def _join(self, first: int, last: int | None) -> object:
+        low, high = self._exact_range(first, last)
         entries = self._index.entries(low, high)
         joined = _joined(entries)
-        if len(joined) < len(entries):
-            rebuilt = self._index.entries(self._start, low)
-            # What is not joined may go on in the part that the range cuts.
-            _extend_merging(rebuilt, joined)
-            _extend_merging(rebuilt, self._index.entries(high, self._stop))
-            self._rebuild(rebuilt, self._size())
+        if len(joined) == len(entries):
+            return None
+        rebuilt = self._index.entries(self._start, low)
+        # What is not joined may go on in the part that the range cuts.
+        _extend_merging(rebuilt, joined)
+        _extend_merging(rebuilt, self._index.entries(high, self._stop))
+        return self._rebuild(rebuilt, self._size())
 
     def compact(self) -> int:
         """Rewrite, in place, what pins mostly waste, and return the number of bytes let go of.
@@ -517,9 +766,14 @@ class CompositeBuffer(BaseBuffer):
         or files. Slices cut before go on pinning what they show. Complexity: O(parts) and what is rewritten. Copies:
         that ("compact").
         """
-        entries, freed = compacted(self._entries())
-        if freed:
-            self._rebuild(entries, self._stop - self._start)
+        freed = 0
+
+        def rewrite() -> object:
+            nonlocal freed
+            entries, freed = compacted(self._entries())
+            return self._rebuild(entries, self._size()) if freed else None
+
+        self._exclusively(rewrite)
         return freed
 
     def __copy__(self) -> CompositeBuffer:
@@ -593,6 +847,10 @@ def _entries_of(part: Part) -> list[Entry]:
         return part._entries()
     entry = entry_of(part)
     return [] if entry is None else [entry]
+
+
+def _size(entries: list[Entry]) -> int:
+    return sum([len(entry) for entry in entries])
 
 
 def _extend_merging(entries: list[Entry], more: list[Entry]) -> None:

@@ -8,7 +8,10 @@ Rules for every format:
 1. The frames, the errors and what is left never depend on how the input was cut.
 2. Limits are inclusive and mandatory. A length that is only declared allocates nothing.
 3. Good frames come before the error of a bad one behind them.
-4. The work is linear in the bytes that are fed. Nothing is copied.
+4. The work is linear in the bytes that are fed. Nothing is copied, but for tiny parts in such a flood that they cost
+   more memory than the limit.
+5. What a framer knows beside its bytes are positions, each in one field, so that one store is a change: an exception
+   that comes between two of them leaves it as before, or as after.
 """
 
 from __future__ import annotations
@@ -34,8 +37,13 @@ __all__ = ["Delimited", "FixedLength", "Framer", "LengthPrefixed", "Lines", "OnE
 OnError: TypeAlias = Literal["raise", "skip"]
 
 _MAX_VARINT_BYTES: Final = 10
+_MAX_VARINT: Final = 1 << 64
 _FOREVER: Final = 1 << 62
 """A limit that nothing reaches, while an overlong frame is thrown away."""
+_UNKNOWN: Final = 1 << 80
+"""Where a bad frame ends that only its bytes can tell."""
+_NOWHERE: Final = -1
+"""Where a bad frame ends behind which nobody can go on."""
 
 _NO_FRAMES: Final[Iterator[SliceBuffer]] = iter(())
 
@@ -47,16 +55,18 @@ class Framer:
     away as its bytes come in, counted in ``skipped``, and the next one is looked for. Belongs to one thread at a time.
     """
 
-    __slots__ = ("_buffer", "_closed", "_discard", "_due", "_on_error", "_skipped")
+    __slots__ = ("_bad_stop", "_buffer", "_closed", "_due", "_on_error", "_skipped")
 
-    def __init__(self, on_error: OnError) -> None:
+    def __init__(self, on_error: OnError, limit: int) -> None:
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
         self._buffer = CompositeBuffer()
+        self._buffer._keep_within(limit)
         self._on_error = on_error
         self._closed = False
-        self._discard = 0
         self._skipped = 0
+        # Where the bad frame ends that is being thrown away, or one that has gone.
+        self._bad_stop = 0
         # A position before which no frame can end: what does not reach it need not be looked at.
         self._due = 0
 
@@ -76,11 +86,12 @@ class Framer:
         Frames that are not taken from it come first next time; those that a later part completes come from the iterator
         of that call. The iterator raises FrameError for bytes that can never become right and LimitExceeded for a frame
         that is too long, after the good frames before it. Raises ClosedError after that, and TypeError for what is not
-        bytes-like; then nothing was taken in. Copies: nothing.
+        bytes-like; then nothing was taken in. Copies: nothing, but parts so tiny and so many that they would keep more
+        memory than twice the limit and a page ("coalesce").
         """
         self._refuse_closed()
         buffer = self._buffer
-        buffer.append(part)
+        buffer._append_within(part)
         return _NO_FRAMES if buffer._stop < self._due else self._frames()
 
     def _frames(self) -> Iterator[SliceBuffer]:
@@ -91,15 +102,27 @@ class Framer:
         """Take the next good frame, or return None if it is not whole."""
         while True:
             self._refuse_closed()
-            if not self._is_past_the_bad():
+            if self._bad_stop > self._buffer._start and not self._is_past_the_bad():
                 return None
             try:
                 return self._next()
             except (FrameError, LimitExceeded):
-                if self._on_error == "raise" or not self._is_skippable():
+                bad_stop = self._bad_end() if self._on_error == "skip" else _NOWHERE
+                if bad_stop == _NOWHERE:
                     self._closed = True
                     raise
-                self._skipped += 1
+                self._skip_to(bad_stop)
+
+    def _skip_to(self, bad_stop: int) -> None:
+        """Take note of a bad frame at the front, and where it ends."""
+        count = self._skipped
+        try:
+            self._skipped = count + 1
+            self._bad_stop = bad_stop
+        except BaseException:  # between the two comes only a tracer
+            self._bad_stop = self._buffer._start
+            self._skipped = count
+            raise
 
     def end(self) -> None:
         """Say that nothing more comes. Raises Underrun if bytes are left; they are kept.
@@ -108,7 +131,7 @@ class Framer:
         """
         self._refuse_closed()
         left = self._buffer._size()
-        if left or self._is_skippable():
+        if left or self._bad_stop > self._buffer._start:
             # Where bytes are left of more than one frame, or of one that only waits for a longer separator, what is
             # missing is not the end of the first.
             try:
@@ -136,24 +159,23 @@ class Framer:
     # -- what a format defines
 
     def _next(self) -> SliceBuffer | None:
-        """Take the next frame, or return None if it is not whole. An error leaves what is to be skipped noted."""
+        """Take the next frame, or return None if it is not whole. Raises what is wrong with it; then nothing moved."""
         raise NotImplementedError
+
+    def _bad_end(self) -> int:
+        """Return where the frame at the front ends, with which something is wrong: _UNKNOWN or _NOWHERE may be."""
+        return _NOWHERE
 
     def _wanted(self) -> int:
         """Return how many bytes the unfinished frame has at least."""
         return self._buffer._size() + 1
 
-    def _is_skippable(self) -> bool:
-        """Whether a bad frame is being thrown away."""
-        return self._discard > 0
-
     def _is_past_the_bad(self) -> bool:
         """Throw away what has come of a bad frame. False if more of it is still to come."""
-        if self._discard:
-            here = min(self._discard, self._buffer._size())
-            self._buffer.skip(here)
-            self._discard -= here
-        return self._discard == 0
+        buffer = self._buffer
+        here = min(self._bad_stop, buffer._stop)
+        buffer._drain(buffer._start, here)
+        return here == self._bad_stop
 
 
 @final
@@ -169,8 +191,8 @@ class FixedLength(Framer):
     __slots__ = ("_size",)
 
     def __init__(self, n: SupportsIndex) -> None:
-        super().__init__("raise")
         self._size = _positive(n, "the length of a frame")
+        super().__init__("raise", self._size)
 
     def _next(self) -> SliceBuffer | None:
         buffer = self._buffer
@@ -178,7 +200,7 @@ class FixedLength(Framer):
         if buffer._stop < stop:
             self._due = stop
             return None
-        return buffer._detach(buffer._start, stop, stop)
+        return buffer._detach(buffer._start, buffer._start, stop, stop)
 
     def _wanted(self) -> int:
         return self._size
@@ -204,47 +226,47 @@ class Delimited(Framer):
     separator. Skipping goes on behind the next separator.
     """
 
-    __slots__ = ("_keepends", "_limit", "_overlong", "_seeker", "_separators")
+    __slots__ = ("_keepends", "_limit", "_seeker", "_separators")
 
     def __init__(
         self, *seps: BytesLike, limit: SupportsIndex, keepends: bool = False, on_error: OnError = "raise"
     ) -> None:
-        super().__init__(on_error)
         if not seps:
             raise ValueError("at least one separator is wanted")
         self._separators = tuple([own_separator(sep) for sep in seps])
         self._limit = size_of(limit)
+        super().__init__(on_error, self._limit)
         self._keepends = keepends
         self._seeker = Seeker(self._separators, 0)
-        self._overlong = False
 
     def _next(self) -> SliceBuffer | None:
         buffer = self._buffer
         start = buffer._start
         found = self._seeker.seek(buffer._table(), start, buffer._stop, self._limit)
         if self._seeker.begin - start > self._limit:
-            self._overlong = True
             raise LimitExceeded(self._limit)
         if not found:
             return None
         end = self._seeker.end
-        return buffer._detach(start, end if self._keepends else self._seeker.begin, end)
+        return buffer._detach(start, start, end if self._keepends else self._seeker.begin, end)
 
     def _wanted(self) -> int:
         start = self._buffer._start
         self._seeker.seek(self._buffer._table(), start, self._buffer._stop, _FOREVER)
         return self._seeker.end - start
 
-    def _is_skippable(self) -> bool:
-        return self._overlong
+    def _bad_end(self) -> int:
+        return _UNKNOWN
 
     def _is_past_the_bad(self) -> bool:
-        if self._overlong:
+        if self._bad_stop == _UNKNOWN:
             buffer = self._buffer
-            self._overlong = not self._seeker.seek(buffer._table(), buffer._start, buffer._stop, _FOREVER)
-            # What may be the beginning of a separator stays.
-            buffer.skip((self._seeker.begin if self._overlong else self._seeker.end) - buffer._start)
-        return not self._overlong
+            start = buffer._start
+            if not self._seeker.seek(buffer._table(), start, buffer._stop, _FOREVER):
+                buffer._drain(start, self._seeker.begin)  # what may be the beginning of a separator stays
+                return False
+            self._bad_stop = self._seeker.end
+        return Framer._is_past_the_bad(self)
 
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the payload with a separator behind it; with ``keepends`` the payload has it already. Copies: nothing.
@@ -312,7 +334,8 @@ class LengthPrefixed(Framer):
         limit: SupportsIndex,
         on_error: OnError = "raise",
     ) -> None:
-        super().__init__(on_error)
+        self._limit = _positive(limit, "the limit")
+        super().__init__(on_error, self._limit)
         self._size = index(size)
         if self._size not in (1, 2, 3, 4, 8):
             raise ValueError(f"the length has 1, 2, 3, 4 or 8 bytes, not {self._size}")
@@ -324,7 +347,6 @@ class LengthPrefixed(Framer):
         self._header = self._offset + self._size
         self._extra = index(adjust) + (0 if includes_header else self._header)
         self._strip = self._header if strip is None else size_of(strip)
-        self._limit = _positive(limit, "the limit")
 
     def _total(self) -> int:
         """Return how long the frame at the front is, as its header has it."""
@@ -343,20 +365,23 @@ class LengthPrefixed(Framer):
         if here < total:
             self._due = start + total
             return None
-        return buffer._detach(start + self._strip, start + total, start + total)
+        return buffer._detach(start, start + self._strip, start + total, start + total)
 
     def _refuse(self, total: int) -> None:
         at = self._buffer._start  # nothing else moves this buffer: the bytes that were fed before it
         if total < self._header:
             raise FrameError(f"the frame is {total} bytes long, its header alone {self._header}", at)
-        self._discard = total
         if total > self._limit:
             raise LimitExceeded(self._limit)
         raise FrameError(f"{self._strip} bytes cannot be stripped from a frame of {total}", at)
 
+    def _bad_end(self) -> int:
+        total = self._total()
+        return self._buffer._start + total if total >= self._header else _NOWHERE
+
     def _wanted(self) -> int:
-        if self._discard:
-            return self._discard
+        if self._bad_stop > self._buffer._start:
+            return self._bad_stop - self._buffer._start
         return self._header if self._buffer._size() < self._header else self._total()
 
     def encode(self, payload: Part) -> CompositeBuffer:
@@ -394,8 +419,8 @@ class VarintPrefixed(Framer):
     __slots__ = ("_limit",)
 
     def __init__(self, limit: SupportsIndex, *, on_error: OnError = "raise") -> None:
-        super().__init__(on_error)
         self._limit = size_of(limit)
+        super().__init__(on_error, self._limit + _MAX_VARINT_BYTES)
 
     def _header(self) -> tuple[int, int] | None:
         """Return the payload's length and the number of bytes that say so, or None if they have not all come."""
@@ -404,7 +429,7 @@ class VarintPrefixed(Framer):
         for k in range(min(buffer._size(), _MAX_VARINT_BYTES)):
             byte = buffer._byte(buffer._start + k)
             size |= (byte & 0x7F) << (7 * k)
-            if byte < 0x80 and size < 1 << 64:
+            if byte < 0x80 and size < _MAX_VARINT:
                 return size, k + 1
         if buffer._size() >= _MAX_VARINT_BYTES:
             raise FrameError("the varint has more than 64 bits", buffer._start)
@@ -416,18 +441,24 @@ class VarintPrefixed(Framer):
             return None
         size, prefix = header
         if size > self._limit:
-            self._discard = prefix + size
             raise LimitExceeded(self._limit)
         start = self._buffer._start
         stop = start + prefix + size
         if self._buffer._stop < stop:
             self._due = stop
             return None
-        return self._buffer._detach(start + prefix, stop, stop)
+        return self._buffer._detach(start, start + prefix, stop, stop)
+
+    def _bad_end(self) -> int:
+        try:
+            header = self._header()
+        except FrameError:
+            return _NOWHERE
+        return _NOWHERE if header is None else self._buffer._start + sum(header)
 
     def _wanted(self) -> int:
-        if self._discard:
-            return self._discard
+        if self._bad_stop > self._buffer._start:
+            return self._bad_stop - self._buffer._start
         header = self._header()
         return self._buffer._size() + 1 if header is None else sum(header)
 

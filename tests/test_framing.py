@@ -625,7 +625,7 @@ def test_frames_outlive_their_framer_and_its_errors() -> None:
 
 
 def test_the_core_is_no_format() -> None:
-    framer = Framer("raise")
+    framer = Framer("raise", 0)
     frames = framer.feed(b"abc")
     with pytest.raises(NotImplementedError):
         next(frames)

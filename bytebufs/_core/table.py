@@ -16,6 +16,19 @@ Rules, asserted by :func:`check`:
 2. ``ends[i]`` is where ``parts[i]`` ends, if that is alive; ``ends`` covers at least the dead entries and at most all.
 3. No live entry is empty, and none continues its left neighbour in the same owner.
 4. ``last`` is a guess, checked before each use: an index, whatever happened to the table since.
+
+How a table changes, so that nothing that runs in between meets half of a change (finalizers, the collector, signal
+handlers, threads), and no exception leaves one:
+
+5. The window decides. It lies within the entries, and who reads goes by positions in it, so that a table may hold more
+   on either side: what grows, grows the table first and then the window; what shrinks, shrinks the window first. The
+   one store that moves the window is the change; all that can fail has been done before it.
+6. What is left in front of the window, because memory had run out or an exception came, is let go of by the next drain.
+   What is left behind it is cut off before anything else is added (:meth:`Table.trim`).
+7. Lists are lengthened in place, never shortened (but by :meth:`Table.trim`): whoever is in the middle of reading one
+   goes on in it. What cannot be done so is another table, which the buffer exchanges for this one.
+8. No reference that may be the last one is dropped in here. It is returned, and the caller lets it go when all is done:
+   compiled code drops what a field or an item of a list held *before* it stores what comes instead.
 """
 
 from __future__ import annotations
@@ -25,13 +38,14 @@ from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
+from .numbers import COMPILED
 from .parts import Entry, Owner, clip, lent_view, make_entry, merged
 
-__all__ = ["Table", "check", "one_run"]
+__all__ = ["CHANGED", "Table", "check", "let_go", "one_run"]
+
+CHANGED: Final = "the buffer changed while it was read"
 
 _DEAD: Final = b""
-_UNKNOWN: Final = 0
-"""Where a dead entry ended, if nobody had looked: nobody will. A number for each would be an object for each."""
 
 _SLACK: Final = 16
 """Placeholders that are left where they are: moving the rest of a short list would be most of what draining costs."""
@@ -90,7 +104,10 @@ class Table:
         while True:
             entry = parts[i]
             end += len(entry) if isinstance(entry, bytes) else entry.stop - entry.start
-            ends.append(end)
+            if COMPILED:
+                ends.append(end)
+            else:
+                ends[i:] = [end]  # where it belongs, whatever a signal handler has looked up between two lines
             if position < end:
                 return i
             i += 1
@@ -103,11 +120,14 @@ class Table:
         if start == stop:
             return []
         i = self.locate(start)
+        skip = start - self.begin(i)
         j = self.locate(stop - 1)
-        found = self.parts[i : j + 1]
+        keep = stop - self.begin(j)
+        found = self._between(i, j + 1)
         j -= i
-        found[j] = clip(found[j], 0, stop - self.begin(i + j))
-        found[0] = clip(found[0], start - self.begin(i), len(found[0]))
+        found[j] = clip(found[j], 0, keep)
+        if skip:
+            found[0] = clip(found[0], skip, len(found[0]))
         return found
 
     def all_entries(self, start: int) -> list[Entry]:
@@ -115,9 +135,27 @@ class Table:
 
         As :meth:`entries`, but nothing is looked up. The window must not be empty.
         """
+        skip = start - self.base
+        if skip == 0:
+            return self._between(self.head, len(self.parts))
+        i = self.head
+        if skip >= len(self.parts[i]):  # rule 6
+            i = self.locate(start)
+            skip = start - self.begin(i)
+        found = self._between(i, len(self.parts))
+        found[0] = clip(found[0], skip, len(found[0]))
+        return found
+
+    def _between(self, i: int, j: int) -> list[Entry]:
+        """Return the entries from ``i`` up to ``j``.
+
+        RuntimeError if making the list had them drained or prepended to: an allocation may run the collector.
+        """
         head = self.head
-        found = self.parts[head:] if head else self.parts[:]
-        found[0] = clip(found[0], start - self.base, len(found[0]))
+        base = self.base
+        found = self.parts[i:j]
+        if head != self.head or base != self.base:
+            raise RuntimeError(CHANGED)
         return found
 
     def pieces(self, start: int, stop: int) -> list[bytes | memoryview]:
@@ -131,137 +169,172 @@ class Table:
 
     def span(self, i: int, j: int) -> Table:
         """Return a table of the entries from ``i`` up to ``j``, all known to ``ends``."""
-        return Table(self.parts[i:j], self.ends[i:j], self.begin(i))
+        begin = self.begin(i)
+        ends = self.ends[i:j]
+        return Table(self._between(i, j), ends, begin)
 
     def last_entry(self) -> Entry | None:
         """Return the last entry, or None if there is none. In a slice the window may clip it."""
         return self.parts[-1] if len(self.parts) > self.head else None
 
-    # -- changing; the caller holds the window and moves it
+    # -- changing; the caller holds the window, and moves it
 
     def push(self, entry: Entry) -> None:
-        """Add an entry at the end, merging it with the last one if it continues that."""
+        """Add an entry at the end, merging it with the last one: for whoever fills a table that nobody else has yet."""
+        last = self.last_entry()
+        both = None if last is None else merged(last, entry)
+        if both is None:
+            self.parts.append(entry)
+        else:
+            self.parts[-1] = both
+            del self.ends[len(self.parts) - 1 :]
+
+    def extend(self, entries: list[Entry], end: int) -> None:
+        """Add entries, of which none continues its left neighbour, behind the last one, which ends at ``end``.
+
+        The window does not show them yet. After an exception there may be a part of them: trim().
+        Complexity: O(entries).
+        """
         parts = self.parts
         n = len(parts)
         last = self.last_entry()
-        if last is not None:
-            both = merged(last, entry)
-            if both is not None:
-                parts[n - 1] = both
-                if len(self.ends) == n:
-                    self.ends[n - 1] += len(entry)
-                return
-        parts.append(entry)
-
-    def push_left(self, entry: Entry, start: int) -> None:
-        """Add an entry in front of ``start``, the first position of the window."""
-        if self.head < len(self.parts):
-            first = self._clip_head(start)
-            both = merged(entry, first)
-            if both is not None:
-                self.parts[self.head] = both
-                self.base = start - len(entry)
-                return
-        if self.head == 0:
-            self._make_room()
-        # An entry in front ends where the window began: known at once.
-        self.head -= 1
-        self.parts[self.head] = entry
-        self.ends[self.head] = start
-        self.base = start - len(entry)
-
-    def _clip_head(self, start: int) -> Entry:
-        """Cut from the first entry what the window has drained of it, and return what is left."""
-        head = self.head
-        first = clip(self.parts[head], start - self.base, len(self.parts[head]))
-        self.parts[head] = first
-        self.base = start
-        return first
-
-    def _make_room(self) -> None:
-        room = len(self.parts) // 2 + _SPARE
-        self.parts[0:0] = [_DEAD] * room
-        self.ends[0:0] = [self.base] * room
-        self.head = room
-        self.last = 0
-
-    def drain(self, start: int, stop: int) -> None:
-        """Let go at once of every entry in front of ``start``, the new first position; ``stop`` is the end.
-
-        Complexity: O(entries dropped), amortised.
-        """
-        if start == stop:
-            self._empty(start)
+        both = None if last is None else merged(last, entries[0])
+        if both is None:
+            parts.extend(entries)
             return
-        first = self.parts[self.head]
-        end = self.base + (len(first) if isinstance(first, bytes) else first.stop - first.start)
-        if start > end:
-            self.drop(self.locate(start))
-        elif start == end:  # the two most common ends of a drain look nothing up
-            self.drop_to(self.head + 1, end)
+        if len(entries) > 1:
+            parts.extend(entries[1:])
+        end += len(entries[0])
+        parts[n - 1] = both
+        if len(self.ends) >= n:
+            self.ends[n - 1] = end
 
-    def drop(self, i: int) -> None:
-        """Let go at once of every entry in front of entry ``i``, not the first; ``ends`` knows where it begins."""
-        self.drop_to(i, self.ends[i - 1])
+    def trim(self, stop: int) -> None:
+        """Cut off what lies behind ``stop``, the end of the window: what an exception left there. Looks nothing up."""
+        parts = self.parts
+        end = self.base
+        i = self.head
+        while i < len(parts) and end < stop:
+            end += len(parts[i])
+            i += 1
+        del parts[i:]
+        del self.ends[i:]
+        if end > stop:
+            last = parts[i - 1]
+            parts[i - 1] = clip(last, 0, len(last) - (end - stop))
+            del self.ends[max(i - 1, self.head) :]
 
-    def drop_to(self, i: int, begin: int) -> None:
-        """Let go at once of every entry in front of entry ``i``, which begins at ``begin`` and may be behind the last.
-
-        Where the others ended need not be known.
-        """
-        parts, ends = self.parts, self.ends
-        self.base = begin
-        if i > _SLACK and 2 * i > len(parts):
-            del parts[:i]
-            del ends[:i]
-            self.head = 0
-            self.last = 0
-        else:
-            head = self.head
-            for dead in range(head, i):
-                parts[dead] = _DEAD
-            missing = i - len(ends)
-            if missing == 1:
-                ends.append(_UNKNOWN)
-            elif missing > 0:
-                ends.extend([_UNKNOWN] * missing)
-            self.head = i
-
-    def drop_behind(self, i: int, position: int, stop: int) -> None:
-        """Let go of what lies in front of a position in entry ``i`` or behind it; ``stop`` is the end of the window."""
-        end = self.ends[i]
-        if position < end:
-            self.drop(i)
-        elif position == end and i + 1 < len(self.parts):
-            self.drop(i + 1)
-        else:
-            self.drain(position, stop)
-
-    def _empty(self, base: int) -> None:
-        self.parts.clear()
-        self.ends.clear()
-        self.head = 0
-        self.base = base
-        self.last = 0
-
-    def cut(self, start: int, stop: int) -> None:
-        """Drop everything from position ``stop`` on; ``start`` is the first position of the window."""
-        if start == stop:
-            self._empty(start)
-            return
-        i = self.locate(stop - 1)
+    def cut(self, i: int, last: Entry) -> None:
+        """Make ``last`` the last entry, in the place of entry ``i``: the window ends with it already."""
+        del self.ends[i:]
         del self.parts[i + 1 :]
-        del self.ends[i + 1 :]
-        self.parts[i] = clip(self.parts[i], 0, stop - self.begin(i))
-        self.ends[i] = stop
+        self.parts[i] = last
 
-    def reset(self, parts: list[Entry], base: int) -> None:
-        """Begin anew with these entries. New lists: an iterator over the old ones sees no half-way state."""
-        self.parts = parts
-        self.ends = []
-        self.head = 0
-        self.base = base
-        self.last = 0
+    def put_front(self, entries: list[Entry], start: int) -> bool:
+        """Put entries in front of ``start``, where the window begins, which does not show them yet.
+
+        False, and nothing done, where there is no room for them. No entry continues its left neighbour, but the last
+        one may be continued by what the window begins with. The window is not empty.
+        """
+        head = self.head
+        parts = self.parts
+        first = parts[head]
+        if start - self.base >= len(first):
+            return False  # rule 6
+        joined = clip(first, start - self.base, len(first))
+        n = len(entries)
+        begin = start
+        both = merged(entries[n - 1], joined)
+        if both is not None:
+            joined = both
+            n -= 1
+            begin -= len(entries[n])
+        if n > head:
+            return False
+        base = self.base
+        new_base = begin
+        i = head
+        try:
+            # What is dead is not looked at, so all of this does not show yet.
+            while i > head - n:
+                i -= 1
+                entry = entries[n - (head - i)]
+                parts[i] = entry
+                self.ends[i] = new_base
+                new_base -= len(entry)
+            # And nothing of anybody else's runs between these three.
+            parts[head] = joined
+            self.head = i
+            self.base = new_base
+        except BaseException:
+            parts[head] = first
+            self.head = head
+            self.base = base
+            while i < head:
+                parts[i] = _DEAD
+                i += 1
+            raise
+        return True
+
+    def with_front(self, entries: list[Entry], start: int) -> Table:
+        """Return another table that has entries in front of ``start``, as :meth:`put_front`, and room for more."""
+        base = start
+        for entry in entries:
+            base -= len(entry)
+        live = self.all_entries(start)
+        both = merged(entries[-1], live[0])
+        if both is not None:
+            live[0] = both
+            entries = entries[:-1]
+        room = (len(entries) + len(live)) // 2 + _SPARE
+        made = Table([_DEAD] * room + entries + live, [base] * room, base)
+        made.head = room
+        return made
+
+    def outweighed_by(self, i: int) -> bool:
+        """Whether the entries in front of entry ``i``, and what is dead already, are more than is left where it is."""
+        return i > _SLACK and 2 * i > len(self.parts)
+
+    def rest(self, i: int, begin: int) -> Table:
+        """Return another table, of the entries from ``i`` on, which begins at ``begin`` and may be behind the last."""
+        return Table(self.parts[i:], self.ends[i:], begin)
+
+    def drop_to(self, i: int, begin: int) -> object:
+        """Let go of every entry in front of entry ``i``, which begins at ``begin`` and may be behind the last.
+
+        The window begins there or behind it already. Where the others ended need not be known. Returns what held them.
+        """
+        parts = self.parts
+        ends = self.ends
+        head = self.head
+        dropped: object = parts[head] if i - head == 1 else parts[head:i]
+        try:
+            if i - len(ends) == 1:
+                ends.append(begin)
+            elif i > len(ends):
+                # The same number for all: nobody asks for theirs, and what is behind them begins there.
+                ends.extend([begin] * (i - len(ends)))
+            self._bury(head, i, begin)
+        except BaseException:
+            if len(ends) >= i:
+                self._bury(head, i, begin)  # half of it may be done
+            raise
+        return dropped
+
+    def _bury(self, head: int, i: int, begin: int) -> None:
+        self.base = begin
+        self.head = i
+        parts = self.parts
+        while head < i:  # one by one: assigning a slice of three costs 80 ns more
+            parts[head] = _DEAD
+            head += 1
+
+
+def let_go(held: object) -> None:
+    """Do nothing, and so hold on to something until here: compiled, a local variable ends with its last use.
+
+    Called as the last act of a change, with what it took out: from here on finalizers may run.
+    """
 
 
 def one_run(owner: Owner, start: int, stop: int) -> Table:
@@ -288,8 +361,8 @@ def check(table: Table, start: int, stop: int) -> None:
         position += len(entry)
         assert i >= len(ends) or ends[i] == position, (i, ends[i], position)
         left = entry
-    if head < len(parts):
-        assert table.base <= start < table.base + len(parts[head])
+    if start < stop:
+        assert table.base <= start
         assert position - len(parts[-1]) < stop <= position
     else:
-        assert start == stop
+        assert not parts[head:] or table.base <= start == position

@@ -7,8 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self, SupportsIndex, final
 
 from .._core.parts import size_of
+from .._core.table import let_go
+from ..base_buffer import BaseBuffer
 from ..composite_buffer import CompositeBuffer
 from ..errors import BrokenSink, Busy, ClosedError, TruncatedFile
+from ..slice_buffer import SliceBuffer
 from .channels import Ahead, Channel, Sink, channel_to
 from .flushing import offer, send_some, tell_flushed
 from .plan import IOV_MAX, Plan, in_one_batch
@@ -76,7 +79,7 @@ class Outbox:
         self._on_pause = on_pause
         self._on_resume = on_resume
         self.paused = False
-        self._queue = CompositeBuffer()
+        self._queue = self._new_queue()
         self._late: CompositeBuffer | None = None  # put in while the queue was being sent
         self._ahead: Ahead | None = None  # what was read of a file, and not taken
         self._sent = 0  # bytes, since the beginning
@@ -87,6 +90,11 @@ class Outbox:
         self._is_closed = False
         self._is_cut = False  # the fields are about to disagree: an exception in between leaves it set, and breaks us
         self._broken = ""  # why nothing may be sent any more
+
+    def _new_queue(self) -> CompositeBuffer:
+        queue = CompositeBuffer()
+        queue._keep_within(self._high)
+        return queue
 
     @property
     def pending(self) -> int:
@@ -117,18 +125,29 @@ class Outbox:
         of it, as of the part, when it is closed.
 
         Raises TypeError for what is no part, ClosedError once closed, BrokenSink once the sink is broken; then nothing
-        was added. Complexity: O(parts of the part). Copies: nothing.
+        was added. Complexity: O(parts of the part). Copies: nothing, but parts so tiny and so many that they would keep
+        more memory than twice ``high`` and a page ("coalesce").
         """
         self._assert_usable()
-        if not self._is_busy and self._late is None:
-            self._queue.append(part)
-        else:
-            late = self._late or CompositeBuffer()
-            late.append(part)
-            self._late = late
-        pending = self.pending
-        if on_sent is not None:
-            self._callbacks.append((self._sent + pending, on_sent))
+        if type(part) is not bytes and not isinstance(part, BaseBuffer):
+            part = SliceBuffer(part)  # here its own code runs, if it has any
+            self._assert_usable()
+        if self._is_busy and self._late is None:
+            self._late = self._new_queue()
+        queue = self._queue if self._late is None else self._late
+        stop = queue._stop
+        waiter: tuple[int, Callable[[], object]] | None = None
+        try:
+            queue._append_within(part)
+            pending = self.pending
+            if on_sent is not None:
+                waiter = (self._sent + pending, on_sent)
+                self._callbacks.append(waiter)
+        except BaseException:
+            # Where the part is in, all is to be as if nothing had come between.
+            if queue._stop != stop and on_sent is not None and waiter not in self._callbacks:
+                self._callbacks.append((self._sent + self.pending, on_sent))
+            raise
         if pending > self._high and not self.paused:
             self.paused = True
             self._on_pause()
@@ -212,19 +231,22 @@ class Outbox:
 
     def _let_go(self, plan: Plan | None, channel: Channel) -> None:
         """Drop what went from the queue. A plan that came to its end knows the place: then it need not be found."""
+        ahead = self._ahead
         try:
+            # Before the parts go: their finalizers may put something in, which counts from here.
+            self._sent += self._went
+            self._ahead = channel.ahead
             if plan is None:
                 self._queue.skip(self._went)
             else:
                 i, within = plan.place
                 self._queue._drain_to(i, within, self._went)
-            self._sent += self._went
-            self._ahead = channel.ahead
         except BaseException as error:  # whatever it is: it came from outside
             tell_flushed(error, self._went)
             self._break(error)
             raise
         self._is_cut = bool(self._broken)
+        let_go(ahead)
 
     def _break(self, error: BaseException) -> None:
         self._broken = f"{type(error).__name__} ended what was sent: {error}"
@@ -275,16 +297,27 @@ class Outbox:
     def _tidy(self) -> None:
         """Do what could not be done while the queue was being sent."""
         if self._is_closed:
-            self._queue.clear()
+            gone = (self._late, self._ahead)
             self._late = None
-            self._callbacks.clear()
             self._ahead = None
+            self._callbacks.clear()
             self.paused = False
+            self._queue.clear()
+            let_go(gone)
         elif self._late is not None and not self._is_cut:
-            self._take_late(self._late)
+            with suppress(MemoryError):  # then it waits for the next flush
+                self._take_late(self._late)
 
     def _take_late(self, late: CompositeBuffer) -> None:
+        queue = self._queue
+        stop = queue._stop
         self._is_cut = True
-        self._late = None
-        self._queue.append(late)
+        try:
+            queue.append(late)
+            self._late = None
+        except BaseException:
+            if queue._stop != stop:
+                self._late = None
+            self._is_cut = False
+            raise
         self._is_cut = False
