@@ -47,10 +47,22 @@ def compiled(folder: str) -> list[Any]:
     # Its own settings, not pyproject's: those are for the whole tree, with more packages than a build has.
     names = [f"bytebufs/{name}.py" for name in COMPILED]
     made = mypycify(["--config-file", os.devnull, *names], opt_level="3", target_dir=folder)
+    say_that_the_gil_is_used(Path(folder))
     for extension in made:
         # A warning of a compiler that nobody tried is no reason to fail.
         extension.extra_compile_args = [arg for arg in extension.extra_compile_args if arg != "-Werror"] + CALLS_INLINE
     return list(made)
+
+
+def say_that_the_gil_is_used(folder: Path) -> None:
+    """Have the interpreter of a free-threaded build switch its lock on when it loads us.
+
+    mypyc declares that it is not needed, to let people try; our own rules count on nobody running between two stores.
+    """
+    for source in folder.rglob("*.c"):
+        text = source.read_text(encoding="utf-8")
+        if "Py_MOD_GIL_NOT_USED" in text:
+            source.write_text(text.replace("Py_MOD_GIL_NOT_USED", "Py_MOD_GIL_USED"), encoding="utf-8")
 
 
 # Outside the source tree: no shared object is ever left in it.

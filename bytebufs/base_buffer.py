@@ -101,6 +101,10 @@ class BaseBuffer(Exporter):
         source = self._source
         return source if isinstance(source, Table) else one_run(source, self._start, self._stop)
 
+    def _exact_source(self) -> Owner | Table:
+        """The source, in which nothing lies behind the window."""
+        return self._source
+
     def _pieces(self) -> list[bytes | memoryview]:
         return self._table().pieces(self._start, self._stop)
 

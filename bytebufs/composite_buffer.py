@@ -8,12 +8,13 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, final
 
 from ._core.audit import count_copy
-from ._core.holding import ENTRY_COST, compacted, gathered, waste_of
+from ._core.holding import ENTRY_COST, compacted, gathered, held_nbytes, waste_of
 from ._core.numbers import COMPILED, uint
 from ._core.parts import (
     Block,
     Entry,
     Memory,
+    Owner,
     clip,
     entry_of,
     has_buffer,
@@ -71,8 +72,8 @@ class CompositeBuffer(BaseBuffer):
     """
 
     __slots__ = (
-        "_awaited", "_block", "_coalesce_below", "_edits", "_index", "_lent", "_locked", "_parsing", "_seeker",
-        "_alarm", "_spare", "_wasted",
+        "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_index", "_lent", "_locked", "_parsing",
+        "_seeker", "_spare", "_wasted",
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = (), *, coalesce_below: SupportsIndex = 0) -> None:
@@ -109,6 +110,9 @@ class CompositeBuffer(BaseBuffer):
             return self._index.entries(self._start, self._stop)  # it may hold more than it shows
         # Its last entry is never clipped: unlike in a slice, where it ends need not be looked up.
         return self._index.all_entries(self._start)
+
+    def _exact_source(self) -> Owner | Table:
+        return Table(self._entries(), [], self._start) if self._locked else self._index
 
     # -- telling others of changes
 
@@ -189,20 +193,33 @@ class CompositeBuffer(BaseBuffer):
         table = self._index
         i = table.head
         begin = table.base
-        if position == self._stop:
-            i = len(table.parts)
-            begin = position
-        elif position > begin:
+        if position > begin and position > self._start:
             first = table.parts[i]
             end = begin + (len(first) if isinstance(first, bytes) else first.stop - first.start)
-            if position == end:  # the two most common places look nothing up
-                i += 1
-                begin = end
+            if position == end:
+                return self._leave_first(position)  # the two most common places look nothing up
+            if position == self._stop:
+                i = len(table.parts)
+                begin = position
             elif position > end:
                 i = table.locate(position)
                 begin = table.begin(i)
         self._start = position
         return self._drop_to(i, begin)
+
+    def _leave_first(self, end: int) -> object:
+        """Move the front to where the first entry ends, and let go of that. As :meth:`_leave`."""
+        table = self._index
+        i = table.head + 1
+        if table.outweighed_by(i):
+            self._start = end
+            return self._drop_to(i, end)
+        if len(table.ends) < i:
+            table.ends.append(
+                0 if COMPILED else end
+            )  # nobody will ask; but interpreted, others may run before it is dead
+        self._start = end
+        return table.drop_first(end)
 
     def _drop_to(self, i: int, begin: int) -> object:
         """Let go of the entries in front of entry ``i``, which begins at ``begin``. Returns them."""
@@ -298,7 +315,10 @@ class CompositeBuffer(BaseBuffer):
     # -- bounded memory
 
     def _keep_within(self, limit: int) -> None:
-        """Let :meth:`_append_within` see to it that no more than twice so many bytes and a page are kept for them."""
+        """Let :meth:`_append_within` see to it that little more than twice so much memory is kept for that many bytes.
+
+        That is a page more, and what the last two parts hold.
+        """
         self._spare = self._alarm = min(limit, _UNHEARD_OF) // 2 + _BLOCK // 2
 
     def _append_within(self, part: Part) -> None:
@@ -318,16 +338,20 @@ class CompositeBuffer(BaseBuffer):
             self._wasted += waste_of(parts[n:] if self._index is table else parts)
 
     def _gather(self) -> object:
-        """Join neighbours that cost more than they show, if in all they cost more than may be spared."""
+        """Join neighbours that cost more than they show, if in all they cost more than may be spared.
+
+        What the last part holds does not count: it may be a large chunk, of which a tail waits for the next one.
+        """
         entries = self._entries()
         wasted = waste_of(entries)
+        beyond = wasted - held_nbytes(entries[-1:], mapped=False)
         gone: object = None
-        if wasted > self._spare // 2:
+        if beyond > self._spare // 2:
             entries = gathered(entries)
-            wasted = waste_of(entries)
+            wasted = beyond = waste_of(entries)
             gone = self._rebuild(entries, self._size())
         self._wasted = max(0, wasted - len(entries) * ENTRY_COST)
-        self._alarm = max(self._spare, 2 * wasted)  # ranges of files are not gathered: that is looked at no more often
+        self._alarm = max(self._spare, 2 * beyond)  # more where there are ranges of files, which are not gathered
         return gone
 
     def _copy_to_block(self, data: memoryview) -> Entry:
@@ -496,9 +520,10 @@ class CompositeBuffer(BaseBuffer):
                     end = base + entry.stop - entry.start
                 if position <= end:
                     taken = cut_entry(entry, begin - base, stop - base)
-                    self._start = position
-                    if position == end:
-                        gone = self._drop_to(table.head + 1, end)
+                    if position < end:
+                        self._start = position
+                    else:
+                        gone = self._leave_first(position)
                 else:
                     i = table.locate(stop - 1)
                     first = table.begin(i)

@@ -478,6 +478,133 @@ def test_the_copy_check_bites(source: str, copying: set[str]) -> None:
     assert _places(source)[0] == copying
 
 
+# -- changes
+
+TABLE_FIELDS: Final = frozenset({"parts", "ends", "head", "base"})
+WINDOW_FIELDS: Final = frozenset({"_source", "_index", "_start", "_stop"})
+
+CHANGES: Final[Mapping[str, frozenset[str]]] = {
+    "_core.table": frozenset(
+        {
+            "Table.__init__",
+            "Table._bury",
+            "Table._grow",
+            "Table.cut",
+            "Table.drop_first",
+            "Table.drop_to",
+            "Table.extend",
+            "Table.push",
+            "Table.put_front",
+            "Table.trim",
+            "Table.with_front",
+        }
+    ),
+    "composite_buffer": frozenset(
+        {
+            "CompositeBuffer.__init__",
+            "CompositeBuffer._detach",
+            "CompositeBuffer._drain_to",
+            "CompositeBuffer._end_at",
+            "CompositeBuffer._exchange",
+            "CompositeBuffer._grow",
+            "CompositeBuffer._leave",
+            "CompositeBuffer._leave_first",
+            "CompositeBuffer._put_front",
+            "CompositeBuffer.append",
+        }
+    ),
+    "slice_buffer": frozenset({"SliceBuffer.__init__", "window_on"}),
+}
+"""The functions that change a table or a window, by module: the rules in _core/table.py are kept by them alone."""
+
+_OTHERS: Final = frozenset(
+    {"errors", "files.mapped", "reader", "sending.channels", "sending.plan", "sending.transferring"}
+)
+"""Modules whose own classes have fields of those names, which stand for something else."""
+
+_LIST_CHANGES: Final = frozenset({"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse"})
+
+
+def _changing(tree: ast.Module) -> set[str]:
+    """Return the qualified names of functions that store to a field of a table or window, or change its lists."""
+    fields = TABLE_FIELDS | WINDOW_FIELDS
+    found = set()
+    lists: dict[str, set[str]] = {}  # local names for a table's own lists, by function
+
+    def stores(target: ast.expr) -> Iterator[ast.expr]:
+        if isinstance(target, ast.Tuple):
+            for element in target.elts:
+                yield from stores(element)
+        else:
+            yield target
+
+    def is_list(place: str, node: ast.expr) -> bool:
+        if isinstance(node, ast.Attribute):
+            return node.attr in {"parts", "ends"}
+        return isinstance(node, ast.Name) and node.id in lists.get(place, ())
+
+    nodes = list(_qualified(tree))
+    for place, node in nodes:
+        if isinstance(node, ast.Assign):
+            pairs = [(target, node.value) for target in node.targets]
+            for target, value in list(pairs):
+                if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                    pairs += zip(target.elts, value.elts, strict=True)
+            for target, value in pairs:
+                if isinstance(target, ast.Name) and is_list(place, value):
+                    lists.setdefault(place, set()).add(target.id)
+    for place, node in nodes:
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+            targets = [node.target] if isinstance(node, ast.AugAssign) or node.value else []
+        elif isinstance(node, ast.Delete):
+            targets = node.targets
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            called = node.func
+            if called.attr in _LIST_CHANGES and is_list(place, called.value):
+                found.add(place)
+        for one in [one for target in targets for one in stores(target)]:
+            is_field = isinstance(one, ast.Attribute) and one.attr in fields
+            if is_field or (isinstance(one, ast.Subscript) and is_list(place, one.value)):
+                found.add(place)
+    return found
+
+
+def test_a_table_and_a_window_change_by_their_primitives_alone() -> None:
+    found = {name: _changing(_parsed(path)) for name, path in _sources(PACKAGE).items() if name not in _OTHERS}
+    assert {name: places for name, places in found.items() if places} == {
+        name: set(places) for name, places in CHANGES.items() if places
+    }
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(table): table.parts = []",
+        "def f(table): table.head += 1",
+        "def f(table): del table.ends[3:]",
+        "def f(table): table.parts[0] = b''",
+        "def f(table): table.parts.append(b'')",
+        "def f(table):\n  parts, ends = table.parts, table.ends\n  ends.extend([1])",
+        "def f(table):\n  parts = table.parts\n  parts[2:3] = [b'x']",
+        "def f(self): self._start, self._stop = 1, 2",
+        "def f(self): self._index = self._source",
+    ],
+)
+def test_the_check_of_changes_bites(source: str) -> None:
+    assert _changing(ast.parse(source)) == {"f"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["def f(table): parts = table.parts[1:]; parts.append(b'')", "def f(self): start = self._start; start += 1"],
+)
+def test_the_check_of_changes_lets_pass_what_reads(source: str) -> None:
+    assert _changing(ast.parse(source)) == set()
+
+
 # -- the tree and its papers
 
 

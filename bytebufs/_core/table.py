@@ -321,6 +321,20 @@ class Table:
             raise
         return dropped
 
+    def drop_first(self, end: int) -> Entry:
+        """Let go of the first entry, which ends at ``end``, as ``ends`` knows: the most common of all. Returns it."""
+        parts = self.parts
+        head = self.head
+        first = parts[head]
+        try:
+            self.base = end
+            self.head = head + 1
+            parts[head] = _DEAD
+        except BaseException:
+            self._bury(head, head + 1, end)
+            raise
+        return first
+
     def _bury(self, head: int, i: int, begin: int) -> None:
         self.base = begin
         self.head = i
@@ -362,6 +376,7 @@ def check(table: Table, start: int, stop: int) -> None:
         assert i >= len(ends) or ends[i] == position, (i, ends[i], position)
         left = entry
     if start < stop:
+        assert head < len(parts)
         assert table.base <= start
         assert position - len(parts[-1]) < stop <= position
     else:

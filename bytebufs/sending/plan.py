@@ -84,7 +84,7 @@ class Plan:
     def __init__(
         self, buffer: BaseBuffer, *, iov_max: int = IOV_MAX, call_max: int = CALL_MAX, coalesce_below: int = 0
     ) -> None:
-        source = buffer._source
+        source = buffer._exact_source()
         start = buffer._start
         stop = buffer._stop
         self.position = 0
@@ -107,6 +107,9 @@ class Plan:
             self._ends = source.ends
             self._i = source.head
             self._at = start - source.base
+            if self._near and self._at >= len(source.parts[self._i]):  # what memory was lacking to let go of
+                self._i = source.locate(start)
+                self._at = start - source.begin(self._i)
             # Only a slice clips its last entry, and a slice knows all its ends.
             known = len(source.ends)
             self._over = source.ends[known - 1] - stop if self._near and known == len(source.parts) else 0
@@ -281,7 +284,7 @@ class Plan:
 
 def in_one_batch(buffer: BaseBuffer, coalesce_below: int) -> list[Piece]:
     """Return a message that is offered whole in one call, as most are, or nothing where that takes a plan."""
-    source = buffer._source
+    source = buffer._exact_source()
     start = buffer._start
     stop = buffer._stop
     if start == stop:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bytebufs._core.parts import Entry, Run, entry_of, make_entry, memory_view, owner_view
+from bytebufs._core.parts import Entry, Run, clip, entry_of, make_entry, memory_view, owner_view
 from bytebufs._core.table import Table, check, one_run
 
 
@@ -36,6 +36,39 @@ def table_of(*pieces: bytes) -> tuple[Table, int, int]:
     for piece in pieces:
         table.push(piece)
     return table, 0, sum(map(len, pieces))
+
+
+# What a composite does with a table: it moves its window, and shows another table where this one says so.
+
+
+def drained(table: Table, start: int, stop: int) -> Table:
+    """Let go of all in front of ``start``."""
+    i, begin = (len(table.parts), start) if start == stop else (table.locate(start), -1)
+    return dropped(table, i, begin if start == stop else table.begin(i))
+
+
+def dropped(table: Table, i: int, begin: int) -> Table:
+    if table.outweighed_by(i):
+        return table.rest(i, begin)
+    if i > table.head:
+        table.drop_to(i, begin)
+    return table
+
+
+def fronted(table: Table, entry: Entry, start: int) -> Table:
+    """Put an entry in front of ``start``."""
+    if table.last_entry() is None:
+        return Table([entry], [], start - len(entry))
+    return table if table.put_front([entry], start) else table.with_front([entry], start)
+
+
+def ended(table: Table, start: int, stop: int) -> Table:
+    """Drop all from ``stop`` on."""
+    if start == stop:
+        return Table([], [], start)
+    i = table.locate(stop - 1)
+    table.cut(i, clip(table.parts[i], 0, stop - table.begin(i)))
+    return table
 
 
 # -- a state machine -----------------------------------------------------------------------------------------
@@ -75,6 +108,47 @@ class TableMachine(RuleBasedStateMachine):
         self.stop += len(entry)
         self.model += content(entry)
 
+    @rule(more=st.lists(entries(), min_size=1, max_size=9))
+    def extend(self, more: list[Entry]) -> None:
+        apart = Table([], [], 0)
+        for entry in more:
+            apart.push(entry)
+        self.table.extend(apart.parts, self.stop)
+        self.stop += sum(map(len, more))
+        self.model += b"".join(map(content, more))
+
+    @rule(more=st.lists(entries(), min_size=1, max_size=9))
+    def extend_and_take_it_back(self, more: list[Entry]) -> None:
+        """As after an exception that came before the window had moved."""
+        apart = Table([], [], 0)
+        for entry in more:
+            apart.push(entry)
+        self.table.extend(apart.parts, self.stop)
+        if self.model:
+            assert b"".join(map(content, self.table.entries(self.start, self.stop))) == self.model
+        self.table.trim(self.stop)
+
+    @rule(more=st.lists(entries(), min_size=1, max_size=9))
+    def put_several_in_front(self, more: list[Entry]) -> None:
+        apart = Table([], [], 0)
+        for entry in more:
+            apart.push(entry)
+        size = sum(map(len, more))
+        if not self.model:
+            self.table = Table(apart.parts, [], self.start - size)
+        elif not self.table.put_front(apart.parts, self.start):
+            self.table = self.table.with_front(apart.parts, self.start)
+        self.start -= size
+        self.model = b"".join(map(content, more)) + self.model
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def move_the_front_and_drop_nothing(self, data: st.DataObject) -> None:
+        """As where there was no memory for that: the next drain does it."""
+        n = data.draw(st.integers(0, len(self.model) - 1))
+        self.start += n
+        self.model = self.model[n:]
+
     @rule(pieces=st.lists(st.binary(min_size=1, max_size=3), min_size=1, max_size=9))
     def append_whole_bytes_without_asking(self, pieces: list[bytes]) -> None:
         """What the fast path of a composite does: nothing can merge with a whole bytes object."""
@@ -85,7 +159,7 @@ class TableMachine(RuleBasedStateMachine):
 
     @rule(entry=entries())
     def push_left(self, entry: Entry) -> None:
-        self.table.push_left(entry, self.start)
+        self.table = fronted(self.table, entry, self.start)
         self.start -= len(entry)
         self.model = content(entry) + self.model
 
@@ -108,7 +182,7 @@ class TableMachine(RuleBasedStateMachine):
     def drain(self, data: st.DataObject) -> None:
         n = data.draw(st.integers(0, len(self.model)))
         self.start += n
-        self.table.drain(self.start, self.stop)
+        self.table = drained(self.table, self.start, self.stop)
         self.model = self.model[n:]
 
     @precondition(lambda self: self.model)
@@ -116,13 +190,14 @@ class TableMachine(RuleBasedStateMachine):
     def drain_exactly_one_entry(self, data: st.DataObject) -> None:
         n = len(self.table.entries(self.start, self.stop)[0])
         self.start += n
-        self.table.drain(self.start, self.stop)
+        self.table = drained(self.table, self.start, self.stop)
         self.model = self.model[n:]
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
     def drop_to_a_place_that_is_known(self, data: st.DataObject) -> None:
         """What was sent: whoever did it counted the entries, and nobody looked up where they end."""
+        self.table = drained(self.table, self.start, self.stop)
         sizes = [len(entry) for entry in self.table.all_entries(self.start)]
         i = data.draw(st.integers(0, len(sizes)))
         within = data.draw(st.integers(0, sizes[i] - 1)) if i < len(sizes) else 0
@@ -130,19 +205,19 @@ class TableMachine(RuleBasedStateMachine):
         # An entry that was drained in part begins in front of the window.
         begin = self.table.base if i == 0 else self.start + n - within
         self.start += n
-        self.table.drop_to(self.table.head + i, begin)
+        self.table = dropped(self.table, self.table.head + i, begin)
         self.model = self.model[n:]
 
     @rule(data=st.data())
     def cut(self, data: st.DataObject) -> None:
         n = data.draw(st.integers(0, len(self.model)))
         self.stop = self.start + n
-        self.table.cut(self.start, self.stop)
+        self.table = ended(self.table, self.start, self.stop)
         self.model = self.model[:n]
 
     @rule(parts=st.lists(st.binary(min_size=1, max_size=5), max_size=4))
     def reset(self, parts: list[bytes]) -> None:
-        self.table.reset(list(parts), self.start)
+        self.table = Table(list(parts), [], self.start)
         self.model = b"".join(parts)
         self.stop = self.start + len(self.model)
 
@@ -251,16 +326,13 @@ def test_whatever_was_touched_last_a_lookup_is_right(guess: int) -> None:
 def test_the_entry_touched_last_is_forgotten_when_the_entries_move() -> None:
     table, _, stop = table_of(b"abc", b"defgh", b"ij")
     assert table.locate(8) == 2
-    table.push_left(b"xy", 0)  # makes room: the indices shift
+    table = fronted(table, b"xy", 0)  # makes room: the indices shift
     assert content(table.parts[table.locate(8)]) == b"ij"
     assert content(table.parts[table.locate(-2)]) == b"xy"
-    table.drain(3, stop)
+    table = drained(table, 3, stop)
     assert content(table.parts[table.locate(3)]) == b"defgh"
-    table.cut(3, 5)
+    table = ended(table, 3, 5)
     assert content(table.parts[table.locate(4)]) == b"de"
-    table.reset([b"12345678"], 3)
-    assert table.locate(10) == table.head == 0
-    check(table, 3, 11)
 
 
 def test_a_lookup_in_the_entry_touched_last_or_the_one_after_it_does_not_search() -> None:
@@ -335,12 +407,12 @@ def test_what_goes_before_the_first_entry_extends_it_also_when_that_was_drained_
     table = Table([], [], 0)
     table.push(Run(owner, 2, 6))
     table.push(b"z")
-    table.drain(2, 5)
-    table.push_left(Run(owner, 3, 4), 2)  # "3" before "45": the drained "23" is not what comes back
+    table = drained(table, 2, 5)
+    table = fronted(table, Run(owner, 3, 4), 2)  # "3" before "45": the drained "23" is not what comes back
     assert len(table.parts) - table.head == 2
     check(table, 1, 5)
     assert shown(table, 1, 5) == b"345z"
-    table.push_left(Run(owner, 0, 2), 1)
+    table = fronted(table, Run(owner, 0, 2), 1)
     check(table, -1, 5)
     assert shown(table, -1, 5) == b"01345z"
 
@@ -348,15 +420,15 @@ def test_what_goes_before_the_first_entry_extends_it_also_when_that_was_drained_
 def test_putting_back_what_was_taken_gives_the_entry_itself_back() -> None:
     whole = b"abcdef"
     table, _, stop = table_of(whole, b"z")
-    table.drain(4, stop)
-    table.push_left(make_entry(whole, 0, 4), 4)
+    table = drained(table, 4, stop)
+    table = fronted(table, make_entry(whole, 0, 4), 4)
     assert table.parts[table.head] is whole
 
 
 def test_a_drained_first_entry_is_clipped_before_something_goes_in_front_of_it() -> None:
     table, _, stop = table_of(b"abcdef", b"z")
-    table.drain(4, stop)
-    table.push_left(b"XY", 4)
+    table = drained(table, 4, stop)
+    table = fronted(table, b"XY", 4)
     check(table, 2, 7)
     assert shown(table, 2, 7) == b"XYefz"
 
@@ -366,7 +438,7 @@ def test_nothing_is_ever_joined_behind_your_back() -> None:
     pieces = [b"%d" % i for i in range(10_000)]
     table, start, _ = table_of(*pieces)
     for piece in pieces:
-        table.push_left(piece, start)
+        table = fronted(table, piece, start)
         start -= len(piece)
     live = table.parts[table.head :]
     assert len(live) == 20_000
@@ -379,7 +451,7 @@ def test_the_same_part_may_stand_in_a_table_twice() -> None:
     table = Table([], [], 0)
     for _ in range(3):
         table.push(part)
-    table.push_left(part, 0)
+    table = fronted(table, part, 0)
     check(table, -2, 6)
     assert shown(table, -2, 6) == b"abababab"
 
@@ -394,7 +466,7 @@ def test_drained_entries_are_let_go_of_at_once(count: int, step: int) -> None:
     owners.clear()
     stop = 3 * count
     for start in range(step, stop + 1, step):
-        table.drain(start, stop)
+        table = drained(table, start, stop)
         assert [ref() is not None for ref in alive] == [3 * (i + 1) > start for i in range(count)]
         check(table, start, stop)
 
@@ -405,18 +477,9 @@ def test_what_is_cut_off_is_let_go_of_at_once() -> None:
     table = Table([run(owner) for owner in owners], [], 0)
     owners.clear()
     for stop, left in [(10, 4), (9, 3), (4, 2), (3, 1), (1, 1), (0, 0)]:
-        table.cut(0, stop)
+        table = ended(table, 0, stop)
         check(table, 0, stop)
         assert [ref() is not None for ref in alive] == [True] * left + [False] * (4 - left)
-
-
-def test_a_reset_leaves_the_old_lists_to_whoever_iterates_over_them() -> None:
-    table, _, stop = table_of(b"abc", b"def")
-    old = table.parts
-    table.locate(stop - 1)
-    table.reset([b"x"], 7)
-    assert old == [b"abc", b"def"]
-    check(table, 7, 8)
 
 
 def test_a_queue_that_never_runs_empty_does_not_grow() -> None:
@@ -425,7 +488,7 @@ def test_a_queue_that_never_runs_empty_does_not_grow() -> None:
         table.push(b"ab")
         stop += 2
         start += 2
-        table.drain(start, stop)
+        table = drained(table, start, stop)
         assert len(table.parts) <= 10 + 16 + 1
     check(table, start, stop)
 
@@ -444,7 +507,7 @@ class Counted(list[Any]):
             start, stop, _ = key.indices(len(self))
             Counted.work += max(len(value), stop - start)
             if len(value) != stop - start:
-                Counted.work += len(self)
+                Counted.work += len(self) - start
         super().__setitem__(key, value)
 
 
@@ -459,7 +522,7 @@ def test_draining_part_by_part_is_linear(step: int) -> None:
     n = 10_000
     table, _, stop = counted_table(n)
     for start in range(step, stop, step):
-        table.drain(start, stop)
+        table = drained(table, start, stop)
     assert Counted.work <= 8 * n
 
 
@@ -468,7 +531,7 @@ def test_prepending_part_by_part_is_linear() -> None:
     n = 10_000
     table, start, _ = counted_table(0)
     for i in range(n):
-        table.push_left(b"ab", start - 2 * i)
+        table = fronted(table, b"ab", start - 2 * i)
     assert Counted.work <= 16 * n
     check(table, -2 * n, 0)
 
@@ -481,10 +544,10 @@ def test_taking_and_putting_back_in_turn_costs_no_more_than_what_is_moved(depth:
     table, start, stop = counted_table(n)
     for _ in range(turns):
         for _ in range(depth):
-            table.push_left(b"xy", start)
+            table = fronted(table, b"xy", start)
             start -= 2
         start += 2 * depth
-        table.drain(start, stop)
+        table = drained(table, start, stop)
     assert Counted.work <= 8 * n + 8 * turns * depth
     check(table, start, stop)
 
@@ -497,14 +560,14 @@ def test_the_dead_never_outweigh_the_living_by_much(steps: list[tuple[str, int]]
     for step, n in steps:
         for _ in range(n):
             if step == "left":
-                table.push_left(b"ab", start)
+                table = fronted(table, b"ab", start)
                 start -= 2
             elif step == "right":
                 table.push(b"ab")
                 stop += 2
             elif start < stop:
                 start += 2
-                table.drain(start, stop)
+                table = drained(table, start, stop)
         most = max(most, (stop - start) // 2)
         check(table, start, stop)
         assert len(table.parts) <= 2 * most + 16
@@ -518,7 +581,7 @@ def healthy() -> tuple[Table, int, int]:
     owner = run(bytearray(b"0123456789")).owner
     parts: list[Entry] = [b"dead", b"abc", Run(owner, 2, 5), b"def", Run(SHARED, 0, 3), Run(SHARED, 4, 6)]
     table = Table(parts, [], 0)
-    table.drain(5, 18)
+    table = drained(table, 5, 18)
     table.locate(8)
     assert (table.head, table.base, table.ends) == (1, 4, [4, 7, 10])
     check(table, 5, 18)
@@ -556,7 +619,7 @@ CORRUPTIONS: dict[str, Callable[[Table], None]] = {
     "an entry too long": set_part(1, b"abcd"),
     "an entry too few": lambda table: table.parts.__delitem__(-1),
     "an entry too many": lambda table: table.parts.append(b"x"),
-    "no entry at all": lambda table: table.reset([], 5),
+    "no entry at all": lambda table: table.trim(table.base),
 }
 
 
@@ -568,7 +631,7 @@ def test_check_finds_what_is_broken(corrupt: Callable[[Table], None]) -> None:
         check(table, start, stop)
 
 
-@pytest.mark.parametrize(("start", "stop"), [(3, 18), (7, 18), (8, 18), (5, 16), (5, 15), (5, 19)], ids=str)
+@pytest.mark.parametrize(("start", "stop"), [(3, 18), (5, 16), (5, 15), (5, 19)], ids=str)
 def test_check_finds_a_window_that_is_not_the_tables(start: int, stop: int) -> None:
     table, _, _ = healthy()
     with pytest.raises(AssertionError):
@@ -580,19 +643,18 @@ def test_check_lets_pass_a_window_that_clips_the_last_entry_as_slices_do() -> No
     check(table, start, stop - 1)
 
 
+def test_check_lets_pass_what_is_left_in_front_of_the_window() -> None:
+    """The next drain lets go of it."""
+    table, _, stop = healthy()
+    check(table, 8, stop)
+    assert b"".join(map(content, table.all_entries(8))) == b"34def" + SHARED[:3] + SHARED[4:6]
+    check(table, stop, stop)
+
+
 def test_check_finds_a_window_over_nothing() -> None:
     check(Table([], [], 3), 3, 3)
     with pytest.raises(AssertionError):
         check(Table([], [], 3), 3, 4)
-
-
-@pytest.mark.parametrize(("i", "position"), [(1, 3), (1, 4), (1, 5), (1, 7), (2, 8), (2, 9)])
-def test_draining_to_a_place_in_an_entry_or_behind_it(i: int, position: int) -> None:
-    table, _, stop = table_of(b"abc", b"de", b"fghi")
-    table.locate(stop - 1)
-    table.drop_behind(i, position, stop)
-    check(table, position, stop)
-    assert b"".join(table.pieces(position, stop)) == b"abcdefghi"[position:]
 
 
 @pytest.mark.parametrize("known", [0, 1, 20, 50])
@@ -603,7 +665,7 @@ def test_draining_to_a_place_that_is_known_looks_nothing_up(known: int, step: in
         table.locate(2 * known - 1)
     for i in [*range(0, 50, step), 50]:
         dead = table.base // 2 - table.head
-        table.drop_to(i - dead, 2 * i)
+        table = dropped(table, i - dead, 2 * i)
         assert len(table.ends) - table.head == max(known - i, 0)
         check(table, 2 * i, stop)
         assert all(not part for part in table.parts[: table.head])

@@ -1,0 +1,167 @@
+"""Limits bound memory, not only bytes: what a flood of tiny parts, of every kind of owner, leaves in the process."""
+
+from __future__ import annotations
+
+import array
+import gc
+import tracemalloc
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+import bytebufs
+from bytebufs import (
+    CompositeBuffer,
+    CopyForbidden,
+    Delimited,
+    FixedLength,
+    Lines,
+    Outbox,
+    Part,
+    SliceBuffer,
+    VarintPrefixed,
+    copy_audit,
+    no_copy,
+)
+
+BLOCK: Final = 4096
+CHUNK: Final = 1 << 16
+
+NUMBERS: Final = bytes(range(1, 10)) * 2  # no separator in it, and slices of it are objects of their own
+
+
+LARGE: Final = {"view of a large chunk": CHUNK, "slice of a large chunk": CHUNK}
+"""What a part holds: the last one that came, and the one before, may wait for what completes them."""
+
+
+def _of_a_composite(k: int) -> CompositeBuffer:
+    return CompositeBuffer([bytearray(b"x"), b"y"])
+
+
+TINY: Final[dict[str, Callable[[int], Part]]] = {
+    "one byte": lambda k: NUMBERS[k % 9 : k % 9 + 1],
+    "two bytes": lambda k: bytes(bytearray(NUMBERS[k % 9 : k % 9 + 2])),
+    "bytearray": lambda k: bytearray(b"x"),
+    "array": lambda k: array.array("B", b"x"),
+    "view of a bytearray": lambda k: memoryview(bytearray(b"xyz"))[1:2],
+    "view of a large chunk": lambda k: memoryview(bytearray(CHUNK))[k : k + 1],
+    "slice of a large chunk": lambda k: SliceBuffer(bytes(CHUNK))[7:8],
+    "map": lambda k: bytebufs.allocate(1),
+    "composite": _of_a_composite,
+}
+
+
+def kept_by(fill: Callable[[], object]) -> tuple[object, int]:
+    """Return what a call makes, and the heap memory that it keeps."""
+    fill()  # what is made once only
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        made = fill()
+        gc.collect()
+        return made, tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+def counts(kind: str) -> int:
+    """Fewer of what is slow to make."""
+    return 1500 if kind == "map" or kind in LARGE else 12_000
+
+
+@pytest.mark.parametrize("kind", TINY)
+@pytest.mark.parametrize("name", ["delimited", "lines", "fixed", "varint"])
+@pytest.mark.parametrize("limit", [1 << 10, 1 << 16])
+def test_a_framer_keeps_at_most_twice_its_limit_and_a_block(name: str, kind: str, limit: int) -> None:
+    makers: dict[str, Callable[[], Any]] = {
+        "delimited": lambda: Delimited(b"\xff\xff\xff", limit=limit),
+        "lines": lambda: Lines(limit),
+        "fixed": lambda: FixedLength(limit),
+        "varint": lambda: VarintPrefixed(limit),
+    }
+    make = TINY[kind]
+
+    def flood() -> object:
+        framer = makers[name]()
+        if name == "varint":
+            framer.feed(b"\xff\x07" if limit == 1 << 10 else b"\xff\xff\x03")
+        for k in range(min(counts(kind), (limit - 10) // 2)):
+            for _ in framer.feed(make(k)):
+                raise AssertionError("nothing is whole")
+        return framer
+
+    framer, kept = kept_by(flood)
+    assert framer is not None
+    assert kept <= 2 * limit + BLOCK + 2 * LARGE.get(kind, 0)
+
+
+@pytest.mark.parametrize("kind", TINY)
+@pytest.mark.parametrize("high", [1 << 10, 1 << 16])
+def test_an_outbox_keeps_at_most_twice_its_watermark_and_a_block(kind: str, high: int) -> None:
+    make = TINY[kind]
+
+    def flood() -> object:
+        outbox = Outbox(high, 0)
+        k = 0
+        while not outbox.paused and k < counts(kind):
+            outbox.put(make(k))
+            k += 1
+        return outbox
+
+    _, kept = kept_by(flood)
+    assert kept <= 2 * high + BLOCK + 2 * LARGE.get(kind, 0)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TINY if kind != "composite"])
+def test_a_composite_that_coalesces_keeps_little_more_than_it_shows(kind: str) -> None:
+    make = TINY[kind]
+    n = counts(kind)
+
+    def flood() -> object:
+        buffer = CompositeBuffer(coalesce_below=64)
+        for k in range(n):
+            buffer.append(make(k))
+        return buffer
+
+    buffer, kept = kept_by(flood)
+    assert isinstance(buffer, CompositeBuffer)
+    assert kept <= 2 * len(buffer) + BLOCK
+
+
+def test_each_byte_is_gathered_once_and_counted() -> None:
+    framer = Lines(1 << 16)
+    with copy_audit() as audit:
+        for k in range(20_000):
+            framer.feed(NUMBERS[k % 9 : k % 9 + 1])
+    assert set(audit.by_reason) == {"coalesce"}
+    assert audit.nbytes <= framer.pending
+    [line] = framer.feed(b"\n")
+    assert line == (NUMBERS * 2000)[: len(line)] or len(line) == 20_000
+
+
+def test_parts_that_are_worth_their_memory_are_never_copied() -> None:
+    with no_copy(strict=True):
+        framer = FixedLength(1 << 20)
+        for _ in range(300):
+            framer.feed(bytes(1460))
+            framer.feed(bytearray(30))
+        lines = Lines(80)
+        for _ in range(50):  # a few bytes of each chunk wait for the next one
+            assert len(list(lines.feed(memoryview(bytearray(b"a line\n" * 1000 + b"tail"))))) == 1000
+
+
+def test_where_copies_are_forbidden_a_flood_is_refused_and_loses_nothing() -> None:
+    framer = Lines(64)
+    fed = 0
+    with no_copy():
+        for k in range(10_000):
+            part = NUMBERS[k % 9 : k % 9 + 1]
+            try:
+                framer.feed(part)
+            except CopyForbidden:
+                break
+            fed += 1
+    assert 20 < fed < 1000
+    assert framer.pending == fed
