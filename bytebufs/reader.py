@@ -23,8 +23,8 @@ from mypy_extensions import mypyc_attr
 from ._core.audit import count_copy
 from ._core.numbers import COMPILED, uint
 from ._core.parts import join, size_of
-from ._core.search import scratch
-from ._core.seeker import Seeker
+from ._core.search import BLOCK, scratch
+from ._core.seeker import Looks, Seeker
 from .errors import ClosedError, FrameError, LimitExceeded, Underrun
 
 if TYPE_CHECKING:
@@ -74,13 +74,17 @@ _ARRAY_SIZES: Final = {
 
 @final
 class Lease:
-    """What a reader and its buffer share: whether what the reader has seen of the buffer still holds."""
+    """What a reader and its buffer share: whether what the reader has seen of the buffer still holds.
 
-    __slots__ = ("closed", "valid")
+    ``writes`` tells by a change that bytes were written to, which ends no reader: what was looked for may be there now.
+    """
+
+    __slots__ = ("closed", "valid", "writes")
 
     def __init__(self) -> None:
         self.valid = True
         self.closed = False
+        self.writes = 0
 
     def revoke(self) -> None:
         """The buffer changed: its readers' next call is an error."""
@@ -138,7 +142,7 @@ class Reader:
 
     __slots__ = (
         "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failures", "_front", "_hint", "_known_table",
-        "_lease", "_limit", "_little", "_shift", "_stop",
+        "_lease", "_limit", "_little", "_looks", "_shift", "_stop",
     )  # fmt: skip
 
     # Indexes in _data: what a read does with them is most of what it costs, and i64 makes that a third less.
@@ -168,6 +172,8 @@ class Reader:
         # What failed under parse(), which may be told of any of them, and what it waited for since the last time.
         self._failures: list[tuple[Underrun, Wait]] | None = None
         self._hint: Wait | None = None
+        # The searches that failed, and the position and the state of the bytes for which that is true.
+        self._looks: tuple[int, int, Looks] | None = None
 
     def _table(self) -> Table:
         """Return the buffer's table, in which a slice of one part puts itself only when it is asked to."""
@@ -629,10 +635,12 @@ class Reader:
         position = self._here()
         self._allow(position, len(literal))
         here = min(len(literal), self._last() - position)
-        seen = scratch(self._table(), position, position + here)
-        if seen != literal[:here]:
-            k = next(k for k in range(here) if seen[k] != literal[k])
-            raise FrameError(f"{literal!r} is expected, not {seen[: k + 1]!r}", position + k - self._front)
+        for at in range(0, here, BLOCK):
+            seen = scratch(self._table(), position + at, position + min(at + BLOCK, here))
+            if not literal.startswith(seen, at):
+                k = next(k for k in range(len(seen)) if seen[k] != literal[at + k])
+                wrong = literal[:at] + seen[: k + 1]
+                raise FrameError(f"{literal!r} is expected, not {wrong!r}", position + at + k - self._front)
         self._reach(position, len(literal))
         self._pass(len(literal))
 
@@ -659,7 +667,8 @@ class Reader:
         """Read the bytes before ``sep`` as a slice, and pass ``sep`` too. Copies: nothing.
 
         Raises LimitExceeded if more than ``limit`` bytes stand before it, as soon as that is certain; Underrun with the
-        separator if it has not come; ValueError if it is empty. Complexity: linear.
+        separator if it has not come; ValueError if it is empty. Complexity: linear, also where a live reader is asked
+        again and again at one position while bytes come in: it goes on where it stopped, for a few separators in turn.
         """
         if not isinstance(sep, bytes):
             raise TypeError(f"a separator of a reader is bytes, not {type(sep).__name__}")
@@ -682,18 +691,34 @@ class Reader:
         found = seeker.seek(self._table(), start, last, limit)
         self._allow_separator(seeker, start, limit)
         if not found:
+            self._remember(seeker, start)
             self._underrun(Underrun(seeker.end - start, last - start, separators[-1]), Wait(start, seeker, limit))
         self._move(seeker.end)
         return self._buffer._window(start, seeker.begin)
 
     def _seeker_for(self, separators: tuple[bytes, ...], start: int) -> Seeker:
-        """Return the seeker that parse() went on looking with, if it looks for the same from the same place."""
+        """Return a seeker that looked for the same from the same place, here or on behalf of parse(), or a new one."""
         hint = self._hint
         if hint is not None and hint.position == start:
             seeker = hint.seeker
             if seeker is not None and seeker.separators == separators:
                 return seeker
+        if self._looks is not None:
+            position, writes, looks = self._looks
+            if position == start and writes == self._lease.writes:
+                known = looks.known(separators)
+                if known is not None:
+                    return known
         return Seeker(separators, start)
+
+    def _remember(self, seeker: Seeker, start: int) -> None:
+        """Keep a seeker that found nothing, to go on with it when more has come, if more can come at all."""
+        if self._bounded or self._buffer._changes() is None:
+            return
+        writes = self._lease.writes
+        if self._looks is None or self._looks[0] != start or self._looks[1] != writes:
+            self._looks = (start, writes, Looks())
+        self._looks[2].keep(seeker)
 
     def _allow_separator(self, seeker: Seeker, start: int, limit: int) -> None:
         """Hold what was found, or may still come, against this read's limit and the reader's own.

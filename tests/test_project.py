@@ -28,6 +28,7 @@ DESIGN: Final = ROOT / "docs" / "design.md"
 COUNTED: Final[Mapping[str, frozenset[str]]] = {
     "_core.parts": frozenset({"join"}),
     "_core.pickling": frozenset({"own"}),
+    "_core.search": frozenset({"_block", "_last"}),
     "sending.plan": frozenset({"_join", "in_one_batch"}),
     "base_buffer": frozenset({"BaseBuffer.copy_into", "BaseBuffer.decode", "BaseBuffer.hex"}),
     "composite_buffer": frozenset({"CompositeBuffer._coalesced", "_joined"}),

@@ -1,4 +1,4 @@
-"""Looking for separators in bytes that are still coming, without looking at a byte twice.
+"""Looking for separators in bytes that are still coming, without looking at a byte again and again.
 
 A separator ends what stands before it. Where several are given, the one that begins first counts, and of those
 that begin at the same place the longest. The answer never depends on how the bytes were cut:
@@ -7,21 +7,43 @@ that begin at the same place the longest. The answer never depends on how the by
     separator   "\\r\\n", limit 3          "abc" "\\r"   ...   may still come: 3 bytes stand before it
                                          "abc" "d"    ...   cannot come any more within the limit
 
-Each separator's next place is remembered, also when another one came first, so that a rare separator is not looked
-for again and again; and where it has not come, the first place where it may still begin, so that nothing is searched
-until there are bytes enough from there on to hold it. The work is linear in the bytes.
+How the work stays linear in the bytes, for each separator, whatever they are:
+
+1. Where a separator is found is remembered, also when another one came first.
+2. Where it has not come, ``_from`` is the first place where it may still begin, and all from there up to ``_seen`` is
+   its beginning. The next bytes are held against the rest of it; if they go wrong, its borders say where it may begin
+   instead (Knuth, Morris, Pratt). Only behind ``_seen`` it is searched for.
+
+       ...xx\\r\\n\\r|          separator "\\r\\n\\r\\n"
+            ^       ^
+         _from    _seen
+
+3. Several are looked for in windows that double, until one is found: one that never comes costs no more than those that
+   do come, also when each is looked for by a new Seeker.
+
+An interrupt may end a call between any two steps. So each store leaves what is true by itself: a place that was found,
+a later place before which nothing begins, a later end of what is its beginning.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
-from .search import find, first_open
+from .search import BLOCK, borders, find, first_open, scratch
 
 if TYPE_CHECKING:
     from .table import Table
 
-__all__ = ["Seeker"]
+__all__ = ["Looks", "Seeker"]
+
+AHEAD: Final = 256
+"""The first window for several separators: a few lines. A search of so many bytes costs little more than a call."""
+
+_NO_BORDERS: Final = [0]
+"""What there is for one and two bytes."""
+
+_MOST_LOOKS: Final = 4
+"""Searches that are remembered side by side: a line, a blank line, and two more."""
 
 
 @final
@@ -32,14 +54,19 @@ class Seeker:
     ones that a separator could still have. Both are what limits are held against.
     """
 
-    __slots__ = ("_found", "_next", "begin", "end", "longest", "separators")
+    __slots__ = ("_at", "_borders", "_from", "_reached", "_seen", "begin", "end", "longest", "separators")
 
     def __init__(self, separators: tuple[bytes, ...], position: int) -> None:
         self.separators = separators
-        self.longest = max([len(sep) for sep in separators])
-        # Of each separator: where it is, if found, else a place before which it does not begin.
-        self._next = [position] * len(separators)
-        self._found = [False] * len(separators)
+        n = len(separators)
+        self.longest = len(separators[0]) if n == 1 else max([len(sep) for sep in separators])
+        # Of each separator: a place before which it does not begin, how far all behind that is its beginning, and
+        # behind the first byte of where it was found.
+        self._from = [position] * n
+        self._seen = [position] * n
+        self._at = [position] * n
+        self._borders: list[list[int] | None] | None = None
+        self._reached = position
         self.begin = position
         self.end = position
 
@@ -48,46 +75,156 @@ class Seeker:
 
         Returns whether it is found and no later byte could change that.
         """
-        reach = min(stop, start + limit + self.longest)
-        self._nearest(table, start, reach)
-        if self.end <= reach - self.longest:
-            return True
-        begin, end = self._earliest(table, start, reach)
-        if self.end <= reach and self.begin < begin:
+        reach = start + limit + self.longest
+        if reach > stop:
+            reach = stop
+        if len(self.separators) > 1:
+            ahead = AHEAD
+            end = self._reached
+            if end <= start:
+                end = self._reached = start + ahead
+            while end < reach:
+                if self._seek_to(table, start, end):
+                    return True
+                end = self._reached = end + ahead
+                ahead *= 2
+        return self._seek_to(table, start, reach)
+
+    def _seek_to(self, table: Table, start: int, reach: int) -> bool:
+        """Look at nothing from ``reach`` on."""
+        # The first that is found, the longest of those, and the earliest places that others may still have.
+        begin = end = open_begin = open_end = reach + self.longest
+        for k, sep in enumerate(self.separators):
+            if self._look(table, k, start, reach):
+                at = self._at[k] - 1
+                if at < begin or (at == begin and at + len(sep) > end):
+                    begin = at
+                    end = at + len(sep)
+            else:
+                at = self._from[k]
+                if at > reach:
+                    at = reach
+                if at < open_begin:
+                    open_begin = at
+                if at + len(sep) < open_end:
+                    open_end = at + len(sep)
+        if end <= reach and begin < open_begin:
+            self.begin = begin
+            self.end = end
             return True
         # Nothing was found, or what has only begun could come before it or be longer.
-        self.begin = min(self.begin, begin)
-        self.end = min(self.end, end)
+        self.begin = begin if begin < open_begin else open_begin
+        self.end = end if end < open_end else open_end
         return False
 
-    def _nearest(self, table: Table, start: int, reach: int) -> None:
-        """Set ``begin`` and ``end`` to the first separator, and the longest of those; beyond reach if there is none."""
-        self.begin = self.end = reach + self.longest
-        for k, sep in enumerate(self.separators):
-            at = self._locate(table, k, start, reach)
-            if at < self.begin or (at == self.begin and at + len(sep) > self.end):
-                self.begin = at
-                self.end = at + len(sep)
-
-    def _locate(self, table: Table, k: int, start: int, reach: int) -> int:
-        """Return where one separator is; beyond reach if it is not."""
+    def _look(self, table: Table, k: int, start: int, reach: int) -> bool:
+        """Say whether one separator is found; else ``_from`` is the first place where it may begin."""
+        at = self._from[k]
+        seen = self._seen[k]
+        if at < start:
+            at = start
+        elif seen >= reach and self._at[k] <= at:
+            return False  # nothing has come
+        if self._at[k] > at:
+            return True
         sep = self.separators[k]
-        at = self._next[k]
-        if self._found[k] and at >= start:
-            return at
-        at = max(at, start)
-        offset = find(table, at, reach, sep) if reach - at >= len(sep) else -1
-        self._found[k] = offset >= 0
-        self._next[k] = at + offset if offset >= 0 else max(at, reach - len(sep) + 1)
-        return at + offset if offset >= 0 else reach + self.longest
+        m = len(sep)
+        if seen > at:
+            at = self._follow(table, k, at, seen, reach)
+            if at < seen:
+                if reach - at >= m:
+                    self._at[k] = at + 1
+                    return True
+                self._from[k] = at
+                self._seen[k] = reach
+                return False
+        if reach - at >= m:
+            offset = find(table, at, reach, sep)
+            if offset >= 0:
+                self._at[k] = at + offset + 1
+                return True
+            at = reach - m + 1
+        if at < reach:
+            at = first_open(table, at, reach, sep, self._borders_of(k))
+        # In this order: what is its beginning from a later place on is so up to ``_seen`` as well.
+        self._from[k] = at
+        self._seen[k] = reach
+        return False
 
-    def _earliest(self, table: Table, start: int, reach: int) -> tuple[int, int]:
-        """Return the first places where one that was not found may still begin, and end; beyond reach if all were."""
-        begin = end = reach + self.longest
-        for k, sep in enumerate(self.separators):
-            if not self._found[k]:
-                at = first_open(table, max(start, self._next[k]), reach, sep)
-                self._next[k] = max(self._next[k], at)
-                begin = min(begin, at)
-                end = min(end, at + len(sep))
-        return begin, end
+    def _follow(self, table: Table, k: int, start: int, seen: int, reach: int) -> int:
+        """Return where what had begun before ``seen`` goes on as far as there are bytes; else a place behind it.
+
+        Nothing begins between ``start`` and there. What goes on may be whole.
+        """
+        sep = self.separators[k]
+        fallbacks = self._borders_of(k)
+        known = seen - self._from[k]
+        while seen - known < start:
+            known = fallbacks[known - 1]
+        at = seen
+        stop = min(reach, seen + len(sep) - 1)
+        while known > at - seen and at < stop:
+            for byte in scratch(table, at, min(at + BLOCK, stop)):
+                while known and byte != sep[known]:
+                    known = fallbacks[known - 1]
+                if byte == sep[known]:
+                    known += 1
+                at += 1
+                if known == len(sep) or known <= at - seen:
+                    return at - known
+        return at - known
+
+    def _borders_of(self, k: int) -> list[int]:
+        """Return the borders of a separator, which are worked out at the first need."""
+        sep = self.separators[k]
+        if len(sep) <= 2:
+            return _NO_BORDERS
+        if self._borders is None:
+            self._borders = [None] * len(self.separators)
+        found = self._borders[k]
+        if found is None:
+            found = self._borders[k] = borders(sep)
+        return found
+
+
+@final
+class Looks:
+    """The last few searches in one buffer, side by side, each of which goes on where it stopped.
+
+    Whoever holds it clears it when bytes change that were looked at. A search is not forgotten by asking for others in
+    between, up to four.
+    """
+
+    __slots__ = ("_seekers",)
+
+    def __init__(self) -> None:
+        self._seekers: list[Seeker] = []
+
+    def seeker_for(self, separators: tuple[bytes, ...], position: int) -> Seeker:
+        """Return the seeker that looked for the same, or a new one that begins at a position and is remembered.
+
+        Nothing may be looked for in front of where the last :meth:`Seeker.seek` began.
+        """
+        seeker = self.known(separators)
+        if seeker is None:
+            seeker = Seeker(separators, position)
+            self.keep(seeker)
+        return seeker
+
+    def known(self, separators: tuple[bytes, ...]) -> Seeker | None:
+        """Return the seeker that looked for the same, or None."""
+        for seeker in self._seekers:
+            if seeker.separators == separators:
+                return seeker
+        return None
+
+    def keep(self, seeker: Seeker) -> None:
+        """Remember a seeker in place of one for the same, or of the oldest one."""
+        if self.known(seeker.separators) is seeker:
+            return
+        others = [other for other in self._seekers if other.separators != seeker.separators]
+        self._seekers = [*others[1 - _MOST_LOOKS :], seeker]
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._seekers = []

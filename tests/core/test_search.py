@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import example, given
@@ -15,10 +15,23 @@ from hypothesis import strategies as st
 
 from bytebufs import COMPILED
 from bytebufs._core import search as _search
-from bytebufs._core.audit import no_copy
+from bytebufs._core.audit import copy_audit, no_copy
 from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of
-from bytebufs._core.search import compare, count, equal, find, first_open, occurrences, rfind, scratch
+from bytebufs._core.search import (
+    BLOCK,
+    SHORT,
+    borders,
+    compare,
+    count,
+    equal,
+    find,
+    first_open,
+    occurrences,
+    rfind,
+    scratch,
+)
 from bytebufs._core.table import Table
+from bytebufs.errors import CopyForbidden
 
 interpreted = pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in")
 
@@ -93,8 +106,9 @@ needles = few_letters(1, 8)
 
 
 @contextmanager
-def knobs(direct: int, first_block: int, block: int) -> Iterator[None]:
+def knobs(direct: int, first_block: int, block: int, short: int = SHORT) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_search, "SHORT", short)
         patch.setattr(_search, "DIRECT", direct)
         patch.setattr(_search, "FIRST_BLOCK", first_block)
         patch.setattr(_search, "BLOCK", block)
@@ -132,20 +146,24 @@ def test_searches_agree_with_bytes(layout: tuple[Table, int, int, bytes], needle
 @interpreted
 @pytest.mark.parametrize("direct", [1, 2, 3, 8])
 @pytest.mark.parametrize("block", [1, 2, 3, 8])
-@given(layout=layouts(few_letters()), needle=needles, first_block=st.sampled_from([1, 2, 3, 8]))
+@given(
+    layout=layouts(few_letters()), needle=needles, first_block=st.sampled_from([1, 2, 3, 8]),
+    short=st.sampled_from([0, 2, 8]),
+)  # fmt: skip
 def test_searches_agree_with_bytes_wherever_the_seams_of_the_blocks_lie(
-    direct: int, block: int, layout: tuple[Table, int, int, bytes], needle: bytes, first_block: int
+    direct: int, block: int, layout: tuple[Table, int, int, bytes], needle: bytes, first_block: int, short: int
 ) -> None:
-    with knobs(direct, first_block, block):
+    with knobs(direct, first_block, block, short):
         check_searches(*layout, needle)
 
 
 @interpreted
+@pytest.mark.parametrize("short", [0, SHORT])
 @pytest.mark.parametrize("direct", [1, 2, 3])
-def test_every_short_text_in_every_layout_of_up_to_three_parts(direct: int) -> None:
+def test_every_short_text_in_every_layout_of_up_to_three_parts(direct: int, short: int) -> None:
     """Exhaustive where it is small: each text of 6 bytes from two letters, each needle of up to 4."""
     needles = [bytes(word) for m in range(1, 5) for word in product(b"ab", repeat=m)]
-    with knobs(direct, 1, 2):
+    with knobs(direct, 1, 2, short):
         for letters in product(b"ab", repeat=6):
             text = bytes(letters)
             for low, high in [(0, 0), (1, 3), (2, 3), (3, 5), (1, 5), (2, 4)]:
@@ -369,6 +387,104 @@ def test_a_match_nearby_is_found_without_joining_much(monkeypatch: pytest.Monkey
     assert sum(joined) <= 4096
 
 
+LONG: Final = {
+    "a near miss": lambda n: (b"a" * n, b"ab" + b"a" * (n // 2)),
+    "a near miss at its end": lambda n: (b"a" * n, b"a" * (n // 2) + b"b"),
+    "matches that overlap": lambda n: (b"a" * n, b"a" * (n // 2)),
+    "matches that overlap, far from the end": lambda n: (b"a" * (n // 2) + b"b" * (n // 2), b"a" * (n // 8)),
+    "matches by every third byte": lambda n: (b"aab" * (n // 3), b"aab" * (n // 12)),
+    "one, far from the end": lambda n: (b"xa" + b"a" * n, b"xa" + b"a" * (n // 3)),
+    "one, at the end": lambda n: (b"a" * n + b"x" + b"a" * 99, b"x" + b"a" * 99),
+    "short beside what is searched": lambda n: (b"a" * n, b"ab" + b"a" * 98),
+}
+"""What is hard to search backwards: a text and a needle, both of a size in proportion to n."""
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("case", LONG)
+@pytest.mark.parametrize("n", [200, 3_000, 100_000])
+def test_long_needles_are_found_from_the_end_too(kind: str, case: str, n: int) -> None:
+    text, needle = LONG[case](n)
+    for size in (len(text), len(text) // 2 + 1, 5_000, 700):
+        table = table_of(cut(text, list(range(0, len(text), size))), kind, base=3)
+        for start, stop in ((0, len(text)), (1, len(text)), (0, len(text) - 1), (n // 3, n - 7)):
+            found = rfind(table, start + 3, stop + 3, needle)
+            assert found == text[start:stop].rfind(needle), (size, start, stop)
+
+
+class CountingFinder:
+    """Searches as bytes do, and counts what that costs: the window and the needle forwards, their product backwards."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.work = 0
+
+    def find(self, needle: bytes, start: int = 0, stop: int | None = None) -> int:
+        self.work += len(needle) + (len(self.data) if stop is None else stop) - start
+        return self.data.find(needle, start, stop)
+
+    def rfind(self, needle: bytes, start: int = 0, stop: int | None = None) -> int:
+        self.work += len(needle) * ((len(self.data) if stop is None else stop) - start)
+        return self.data.rfind(needle, start, stop)
+
+
+@interpreted
+@pytest.mark.parametrize("case", LONG)
+def test_searching_backwards_for_a_long_needle_is_linear(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    work: list[int] = []
+
+    def counting(table: Table, start: int, stop: int) -> bytes:
+        work.append(stop - start)
+        return scratch(table, start, stop)
+
+    monkeypatch.setattr(_search, "scratch", counting)
+    for n in (3_000, 6_000, 12_000, 24_000, 48_000, 96_000):
+        text, needle = LONG[case](n)
+        finder: Any = CountingFinder(text)
+        table = Table([Run(Memory(None, memoryview(text), finder), 0, len(text))], [], 0)
+        work.clear()
+        assert rfind(table, 0, len(text), needle) == text.rfind(needle)
+        assert sum(work) + finder.work <= 8 * n
+
+
+@pytest.mark.parametrize(("m", "is_counted"), [(BLOCK // 2, False), (BLOCK // 2 + 2, True), (200_000, True)])
+@each_search
+def test_what_a_long_needle_makes_long_is_counted_and_may_be_forbidden(
+    search: Callable[..., object], m: int, is_counted: bool
+) -> None:
+    n = 300_000
+    table = table_of([b"." * 1_000] * (n // 1_000))
+    needle = b"x" * m
+    with copy_audit() as audit:
+        search(table, 0, n, needle)
+    assert (audit.by_reason.get("needle", 0) > 0) == is_counted
+    assert audit.nbytes <= 2 * n
+    with no_copy():
+        if is_counted:
+            with pytest.raises(CopyForbidden):
+                search(table, 0, n, needle)
+        else:
+            search(table, 0, n, needle)
+
+
+@each_search
+def test_a_long_needle_in_one_part_is_looked_for_without_a_copy(search: Callable[..., object]) -> None:
+    for kind in set(KINDS) - {"array"}:  # which cannot search itself
+        table = table_of([b"." * 300_000], kind)
+        with no_copy(strict=True):
+            search(table, 0, 300_000, b"x" + b"." * 100_000)
+            search(table, 0, 300_000, b"." * 8_000)
+
+
+def test_matches_that_overlap_are_turned_round_and_counted_if_they_are_long() -> None:
+    table = table_of([b"." * 300_000])
+    with copy_audit() as audit:
+        assert rfind(table, 0, 300_000, b"." * 100_000) == 200_000
+    assert 100_000 < audit.by_reason["needle"] <= 500_000
+    with no_copy(), pytest.raises(CopyForbidden):
+        rfind(table, 0, 300_000, b"." * 100_000)
+
+
 # -- scratch and the open end --------------------------------------------------------------------------------
 
 
@@ -397,7 +513,44 @@ def test_a_match_may_still_begin_where_the_end_is_a_proper_prefix_of_the_needle(
 ) -> None:
     table, start, stop, data = layout
     expected = next(at for at in range(len(data) + 1) if len(data) - at < len(needle) and needle.startswith(data[at:]))
-    assert first_open(table, start, stop, needle) == start + expected
+    assert first_open(table, start, stop, needle, borders(needle)) == start + expected
+
+
+@interpreted
+@given(layouts(few_letters()), needles)
+def test_the_end_of_a_window_may_be_longer_than_a_block(layout: tuple[Table, int, int, bytes], needle: bytes) -> None:
+    table, start, stop, data = layout
+    expected = next(at for at in range(len(data) + 1) if len(data) - at < len(needle) and needle.startswith(data[at:]))
+    with knobs(1, 1, 2):
+        assert first_open(table, start, stop, needle, borders(needle)) == start + expected
+
+
+@given(few_letters(1, 20))
+@example(b"abacabab")
+def test_the_borders_of_every_prefix_are_the_longest(needle: bytes) -> None:
+    for m, border in enumerate(borders(needle), 1):
+        prefix = needle[:m]
+        assert border == max(k for k in range(m) if prefix.endswith(prefix[:k]))
+
+
+@interpreted
+@pytest.mark.parametrize("m", [16, 256, 4096])
+@pytest.mark.parametrize("needle", ["periodic", "a near miss", "nothing alike"])
+def test_the_open_place_is_found_in_steps_linear_in_the_needle(m: int, needle: str) -> None:
+    """Each step of the automaton looks one border up, or takes one byte."""
+    looked = 0
+
+    class Counting(list[int]):
+        def __getitem__(self, i: Any) -> Any:
+            nonlocal looked
+            looked += 1
+            return super().__getitem__(i)
+
+    sep = {"periodic": b"ab" * (m // 2), "a near miss": b"a" * (m - 1) + b"b", "nothing alike": bytes(range(16)) * m}
+    text = {"periodic": b"ab" * m, "a near miss": b"a" * (m // 2) + b"c" + b"a" * m, "nothing alike": b"\0" * 16 * m}
+    table = table_of([text[needle]])
+    first_open(table, 0, len(text[needle]), sep[needle], Counting(borders(sep[needle])))
+    assert looked <= 2 * len(sep[needle])
 
 
 @pytest.mark.parametrize(
@@ -417,7 +570,7 @@ def test_a_match_may_still_begin_where_the_end_is_a_proper_prefix_of_the_needle(
 def test_the_first_open_place(text: bytes, needle: bytes, expected: int) -> None:
     for edges in ([], [1], [1, 2, 3]):
         table = table_of(cut(text, edges) if text else [], base=-2)
-        assert first_open(table, -2, len(text) - 2, needle) == expected - 2
+        assert first_open(table, -2, len(text) - 2, needle, borders(needle)) == expected - 2
 
 
 # -- comparing -----------------------------------------------------------------------------------------------
@@ -525,6 +678,59 @@ def test_the_same_range_of_the_same_owner_is_equal_without_a_look() -> None:
     assert lazy.looks > 0
 
 
+@pytest.mark.parametrize("edges", [[], [1 << 40], [5, 1 << 63, (1 << 63) + 1]], ids=str)
+def test_what_is_shared_is_ordered_in_a_step_a_part_whatever_its_size(edges: list[int]) -> None:
+    """Never looked at; a look would raise, and a step for each 64 KiB would go on for weeks."""
+    size = 1 << 64
+    owner = LazyOwner(size)
+    places = [0, *edges, size]
+    left = Table([Run(owner, 0, size)], [], 7)
+    right = Table([Run(owner, low, high) for low, high in pairwise(places)], [], -3)
+    assert equal(left, 7, right, -3, size)
+    assert compare((left, 7, 7 + size), (right, -3, size - 3)) == 0
+    assert compare((left, 8, 7 + size), (right, -2, size - 4)) > 0
+    assert compare((left, 7, 6 + size), (right, -3, size - 3)) < 0
+
+
+def test_what_is_behind_something_shared_is_looked_at_alone() -> None:
+    size = 1 << 64
+    owner, small, big = LazyOwner(size), Lazy(b"a" * 100_000), Lazy(b"a" * 99_999 + b"b")
+    left, right = (Table([b"x", Run(owner, 0, size), Run(lazy, 0, 100_000)], [], 0) for lazy in (small, big))
+    stop = size + 100_001
+    assert compare((left, 0, stop), (right, 0, stop)) < 0
+    assert compare((right, 0, stop), (left, 0, stop)) > 0
+    assert compare((left, 0, stop - 1), (right, 0, stop - 1)) == 0
+    assert not equal(left, 0, right, 0, stop)
+
+
+@each_kind
+def test_one_entry_on_both_sides_is_equal_to_itself(kind: str) -> None:
+    table = table_of([b"abcab"], kind)
+    other = Table(table.parts[:], [], 10)
+    for x, y, size in ((1, 11, 4), (0, 10, 5), (0, 13, 2), (0, 12, 2)):
+        data = b"abcab"
+        expected = data[x : x + size] == data[y - 10 : y - 10 + size]
+        assert equal(table, x, other, y, size) == expected
+        assert (compare((table, x, x + size), (other, y, y + size)) == 0) == expected
+
+
+@interpreted
+def test_no_more_than_a_block_is_joined_to_tell_which_is_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[int] = []
+
+    def counting(table: Table, start: int, stop: int) -> bytes:
+        joined.append(stop - start)
+        return scratch(table, start, stop)
+
+    monkeypatch.setattr(_search, "scratch", counting)
+    for kind in KINDS:
+        joined.clear()
+        left, right = table_of([b"a" * 300_000], kind), table_of([b"a" * 299_999 + b"b"], kind)
+        assert compare((left, 0, 300_000), (right, 0, 300_000)) < 0
+        assert joined
+        assert max(joined) <= BLOCK
+
+
 def test_comparing_does_not_copy() -> None:
     with no_copy(strict=True):
         for kind in KINDS:
@@ -609,5 +815,6 @@ def test_two_exports_of_one_array_are_equal_where_they_show_the_same() -> None:
     owner = bytearray(b"abcabc")
     left, right = (Table([entry(owner)], [], 0) for _ in range(2))
     assert equal(left, 1, right, 1, 4)
+    assert compare((left, 1, 5), (right, 1, 5)) == 0
     assert equal(left, 0, right, 3, 3)
     assert not equal(left, 0, right, 1, 3)
