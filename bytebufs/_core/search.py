@@ -292,14 +292,14 @@ def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
 def _last(table: Table, finder: Finder, shift: int, start: int, stop: int, needle: Needle) -> int:
     """Return what ``finder.rfind`` does for a window of the table, by searches forwards: in time linear in it.
 
-    A window is tried for m matches that end last, then for 2 m before those, 4 m ...: what is found lies in the last
-    half of what was looked at, or near. Halves of it are tried until fewer than m places are left, each half in time
-    proportional to it, since it is longer than the needle. Two matches in those overlap: only then something is turned
-    round.
+    A window is tried for matches at the last few places, then at twice as many before those, and so on: what is looked
+    at is in proportion to what lies behind the match. Halves of the window with a match are tried until at most m places are left,
+    each half in time proportional to it, since it is longer than the needle. Two matches in those overlap: only then
+    something is turned round.
     """
     m = len(needle)
     above = below = stop - m + 1  # matches begin from ``above`` on, and below ``below``
-    span = m
+    span = max(m, DIRECT)
     at = -1
     while at < 0:
         if above <= start:

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Looks", "Seeker"]
 
-AHEAD: Final = 256
-"""The first window for several separators: a few lines. A search of so many bytes costs little more than a call."""
+AHEAD: Final = 1024
+"""The first window for several separators: some lines, so that few end at its end; and so many bytes are searched in
+the time of a few calls."""
 
 _NO_BORDERS: Final = [0]
 """What there is for one and two bytes."""
@@ -59,7 +60,11 @@ class Seeker:
     def __init__(self, separators: tuple[bytes, ...], position: int) -> None:
         self.separators = separators
         n = len(separators)
-        self.longest = len(separators[0]) if n == 1 else max([len(sep) for sep in separators])
+        longest = 0
+        for sep in separators:
+            if len(sep) > longest:
+                longest = len(sep)
+        self.longest = longest
         # Of each separator: a place before which it does not begin, how far all behind that is its beginning, and
         # behind the first byte of where it was found.
         self._from = [position] * n
@@ -92,33 +97,50 @@ class Seeker:
 
     def _seek_to(self, table: Table, start: int, reach: int) -> bool:
         """Look at nothing from ``reach`` on."""
-        # The first that is found, the longest of those, and the earliest places that others may still have.
-        begin = end = open_begin = open_end = reach + self.longest
+        # The first that is found, and the longest of those.
+        begin = end = reach + self.longest
         for k, sep in enumerate(self.separators):
             if self._look(table, k, start, reach):
                 at = self._at[k] - 1
                 if at < begin or (at == begin and at + len(sep) > end):
                     begin = at
                     end = at + len(sep)
-            else:
-                at = self._from[k]
-                if at > reach:
-                    at = reach
+        self.begin = begin
+        self.end = end
+        if end <= reach - self.longest:
+            return True
+        # The earliest places that the others may still have.
+        open_begin = open_end = reach + self.longest
+        for k, sep in enumerate(self.separators):
+            if self._at[k] <= self._from[k]:
+                at = self._open(table, k, reach)
                 if at < open_begin:
                     open_begin = at
                 if at + len(sep) < open_end:
                     open_end = at + len(sep)
         if end <= reach and begin < open_begin:
-            self.begin = begin
-            self.end = end
             return True
         # Nothing was found, or what has only begun could come before it or be longer.
-        self.begin = begin if begin < open_begin else open_begin
-        self.end = end if end < open_end else open_end
+        if open_begin < begin:
+            self.begin = open_begin
+        if open_end < end:
+            self.end = open_end
         return False
 
+    def _open(self, table: Table, k: int, reach: int) -> int:
+        """Return the first place where one separator, which was not found, may begin; ``reach`` if it has not begun."""
+        at = self._from[k]
+        if at >= reach:
+            return reach
+        if self._seen[k] < reach:
+            at = first_open(table, at, reach, self.separators[k], self._borders_of(k))
+            # In this order: what is its beginning from a later place on is so up to ``_seen`` as well.
+            self._from[k] = at
+            self._seen[k] = reach
+        return at
+
     def _look(self, table: Table, k: int, start: int, reach: int) -> bool:
-        """Say whether one separator is found; else ``_from`` is the first place where it may begin."""
+        """Say whether one separator is found; else nothing begins before ``_from``, which is not before ``start``."""
         at = self._from[k]
         seen = self._seen[k]
         if at < start:
@@ -144,11 +166,7 @@ class Seeker:
                 self._at[k] = at + offset + 1
                 return True
             at = reach - m + 1
-        if at < reach:
-            at = first_open(table, at, reach, sep, self._borders_of(k))
-        # In this order: what is its beginning from a later place on is so up to ``_seen`` as well.
         self._from[k] = at
-        self._seen[k] = reach
         return False
 
     def _follow(self, table: Table, k: int, start: int, seen: int, reach: int) -> int:

@@ -387,7 +387,7 @@ def test_a_match_nearby_is_found_without_joining_much(monkeypatch: pytest.Monkey
     assert sum(joined) <= 4096
 
 
-LONG: Final = {
+LONG: Final[dict[str, Callable[[int], tuple[bytes, bytes]]]] = {
     "a near miss": lambda n: (b"a" * n, b"ab" + b"a" * (n // 2)),
     "a near miss at its end": lambda n: (b"a" * n, b"a" * (n // 2) + b"b"),
     "matches that overlap": lambda n: (b"a" * n, b"a" * (n // 2)),
@@ -400,6 +400,12 @@ LONG: Final = {
 """What is hard to search backwards: a text and a needle, both of a size in proportion to n."""
 
 
+def last_place(text: bytes, needle: bytes) -> int:
+    """Return what ``rfind`` does, which takes too long for some of these."""
+    turned = text[::-1].find(needle[::-1])
+    return -1 if turned < 0 else len(text) - turned - len(needle)
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("case", LONG)
 @pytest.mark.parametrize("n", [200, 3_000, 100_000])
@@ -409,7 +415,7 @@ def test_long_needles_are_found_from_the_end_too(kind: str, case: str, n: int) -
         table = table_of(cut(text, list(range(0, len(text), size))), kind, base=3)
         for start, stop in ((0, len(text)), (1, len(text)), (0, len(text) - 1), (n // 3, n - 7)):
             found = rfind(table, start + 3, stop + 3, needle)
-            assert found == text[start:stop].rfind(needle), (size, start, stop)
+            assert found == last_place(text[start:stop], needle), (size, start, stop)
 
 
 class CountingFinder:
@@ -443,7 +449,7 @@ def test_searching_backwards_for_a_long_needle_is_linear(case: str, monkeypatch:
         finder: Any = CountingFinder(text)
         table = Table([Run(Memory(None, memoryview(text), finder), 0, len(text))], [], 0)
         work.clear()
-        assert rfind(table, 0, len(text), needle) == text.rfind(needle)
+        assert rfind(table, 0, len(text), needle) == last_place(text, needle)
         assert sum(work) + finder.work <= 8 * n
 
 

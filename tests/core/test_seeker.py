@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import FrameType
 from typing import Any, Final
 
 import pytest
@@ -13,10 +16,14 @@ from hypothesis import strategies as st
 from bytebufs import CompositeBuffer
 from bytebufs._core.search import find
 from bytebufs._core.seeker import AHEAD, Looks, Seeker
+from bytebufs._core.table import Table
 
+from ..counting import PACKAGE, counted
 from ..layouts import MAKERS, FakeFile, chunks
 
 COMPILED: Final = type(CompositeBuffer.append).__name__ != "function"
+
+interpreted = pytest.mark.skipif(COMPILED, reason="inside compiled code nothing is counted, traced or replaced")
 
 FAR: Final = 1 << 62
 """A limit that nothing reaches."""
@@ -179,7 +186,7 @@ def count_searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return searched
 
 
-@pytest.mark.skipif(COMPILED, reason="compiled modules call each other directly: nothing can be counted in between")
+@interpreted
 @pytest.mark.parametrize(
     "seps",
     [(b";",), (b"\r\n",), (b"\n", b"\r\n"), (b";", b",", b"!"), (b"\r\n\r\n",), (b"x" * 30 + b";",)],
@@ -201,7 +208,7 @@ def test_bytes_are_searched_a_bounded_number_of_times(
     assert seeker.begin == total - (30 if begun else 0)
 
 
-@pytest.mark.skipif(COMPILED, reason="compiled modules call each other directly: nothing can be counted in between")
+@interpreted
 def test_a_rare_separator_is_not_looked_for_again_for_every_frequent_one(monkeypatch: pytest.MonkeyPatch) -> None:
     searched = count_searched(monkeypatch)
     rng = random.Random(1)
@@ -240,3 +247,195 @@ def test_what_looks_like_the_beginning_of_one_is_looked_at_again() -> None:
     buffer.append(b";")
     assert seeker.seek(buffer._table(), 0, len(buffer), FAR)
     assert (seeker.begin, seeker.end) == (2_997, 3_001)
+
+
+# -- what looks like the beginning of one, for long ----------------------------------------------------------
+
+NEAR_MISSES: Final = {
+    "16": (b"a" * 15 + b"b",),
+    "256": (b"a" * 255 + b"b",),
+    "4096": (b"a" * 4095 + b"b",),
+    "of a period": (b"ab" * 300 + b"c",),
+    "29 prefixes of one another": tuple(b"a" * k + b"b" for k in range(1, 30)),
+    "200": tuple(bytes([i // 16 + 65, i % 16 + 65, 1]) for i in range(200)),
+    "rare beside frequent": (b"aab", b"a" * 500 + b"b"),
+}
+
+
+@interpreted
+@pytest.mark.parametrize("seps", NEAR_MISSES.values(), ids=NEAR_MISSES)
+@pytest.mark.parametrize("text", [b"a", b"ab", b"aaaaaac"], ids=bytes.decode)
+def test_a_near_miss_costs_the_same_for_each_byte_however_long_it_is(seps: tuple[bytes, ...], text: bytes) -> None:
+    """Some lines a byte and separator, and for each what its borders take once."""
+    n = 300 if len(seps) > 2 else 5_000
+    data = (text * n)[:n]
+    buffer, seeker = CompositeBuffer(), Seeker(seps, 0)
+    total = 0
+    for at in range(n):
+        buffer.append(data[at : at + 1])
+        with counted() as work:
+            found = seeker.seek(buffer._table(), buffer._start, at + 1, FAR)
+        if found:
+            buffer.skip(seeker.end - buffer._start)
+        total += work.total
+    assert total <= len(seps) * 150 * n + 8 * sum(len(sep) for sep in seps)
+
+
+@interpreted
+@pytest.mark.parametrize("chunk", [2, 15, 16, 17, 300, 5_000])
+def test_a_near_miss_in_chunks_is_searched_for_at_the_speed_of_c(chunk: int) -> None:
+    """The bytes at the seams alone are looked at one by one."""
+    n, m = 20_000, 256
+    buffer, seeker = CompositeBuffer(), Seeker((b"a" * (m - 1) + b"b",), 0)
+    with counted() as work:
+        for at in range(0, n, chunk):
+            buffer.append(b"a" * chunk)
+            seeker.seek(buffer._table(), 0, at + chunk, FAR)
+    assert work.lines <= 100 * (n // chunk + 1) + 20 * min(n, (n // chunk + 1) * 2 * m) + 10 * m
+    assert work.nbytes <= 6 * n + 4 * m * (n // chunk + 1)
+
+
+@interpreted
+def test_one_that_never_comes_is_not_searched_for_by_each_new_seeker() -> None:
+    """Each looks ahead over some lines, and not to the end."""
+    n = 2_000
+    buffer = CompositeBuffer([(b"x" * 9 + b"\n") * n])
+    with counted() as work:
+        for at in range(0, 10 * n, 10):
+            seeker = Seeker((b"\r\n", b"\n"), at)
+            assert seeker.seek(buffer._table(), at, 10 * n, FAR)
+            assert seeker.begin == at + 9
+    assert work.nbytes <= n * (2 * AHEAD + 10)
+
+
+@given(
+    seps=SEPS, raw=BYTES, sizes=st.lists(st.integers(1, 5), max_size=30), ahead=st.integers(1, 5),
+    block=st.integers(1, 3),
+)  # fmt: skip
+@interpreted
+def test_what_is_found_does_not_depend_on_windows_and_blocks(
+    seps: list[bytes], raw: bytes, sizes: list[int], ahead: int, block: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bytebufs._core.seeker.AHEAD", ahead)
+        patch.setattr("bytebufs._core.seeker.BLOCK", block)
+        buffer, seeker = CompositeBuffer(), Seeker(tuple(seps), 0)
+        data, drained = b"", 0
+        for chunk in chunks(raw, sizes):
+            buffer.append(chunk)
+            data += chunk
+            while assert_seeks(seeker, buffer, data, drained, FAR):
+                taken = seeker.end - buffer._start
+                buffer.skip(taken)
+                drained += taken
+
+
+# -- interrupts ----------------------------------------------------------------------------------------------
+
+
+class Interrupt(BaseException):
+    """What a signal handler raises."""
+
+
+def interrupted(call: Callable[[], object], step: int) -> bool:
+    """Run a call and raise at a step of it, between two bytecodes. Whether it came to that step."""
+    left = step
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        nonlocal left
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left < 0:
+                raise Interrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except Interrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+STREAMS: Final = {
+    "found": ((b"\r\n",), [b"ab\r", b"\ncd", b"\r\n"]),
+    "a near miss": ((b"aab",), [b"a", b"a", b"aaa", b"b", b"aab"]),
+    "several": ((b"\n", b"\r\n", b"\n\n"), [b"x\r", b"\r\n", b"\n", b"y\n", b"zz"]),
+    "of a period": ((b"abab!", b"aba?"), [b"abab", b"ab", b"ab?abab", b"!", b"aba", b"?"]),
+}
+
+
+@interpreted
+@pytest.mark.parametrize("position", [0, -3, -1_000])
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_call_that_was_interrupted_anywhere_changes_no_later_answer(stream: str, position: int) -> None:
+    """Each seek of a stream is broken off at each step; then it and all later ones answer as a new seeker does."""
+    seps, pieces = STREAMS[stream]
+    interrupts = 0
+    for broken in range(len(pieces)):
+        step = 0
+        came = True
+        while came:
+            came = False
+            table, stop, start = Table([], [], position), position, position
+            seeker = Seeker(seps, position)
+            for k, piece in enumerate(pieces):
+                table.push(piece)
+                stop += len(piece)
+                if k == broken:
+                    came = interrupted(partial(seeker.seek, table, start, stop, FAR), step)
+                fresh = Seeker(seps, start)
+                expected = fresh.seek(table, start, stop, FAR)
+                assert seeker.seek(table, start, stop, FAR) == expected, (broken, step)
+                assert (seeker.begin, seeker.end) == (fresh.begin, fresh.end), (broken, step)
+                if expected:
+                    start = seeker.end
+            step += 1
+            interrupts += came
+    assert interrupts > 200
+
+
+# -- several searches side by side ---------------------------------------------------------------------------
+
+
+def test_looks_go_on_side_by_side() -> None:
+    looks = Looks()
+    first = looks.seeker_for((b"\r\n",), 5)
+    assert (first.separators, first.begin) == ((b"\r\n",), 5)
+    others = [looks.seeker_for(seps, 5) for seps in ((b"\n",), (b"\n", b"\r\n"), (b"\r\n", b"\n"))]
+    assert looks.seeker_for((b"\r\n",), 9) is first
+    assert [looks.seeker_for(other.separators, 9) for other in others] == others
+
+
+def test_the_oldest_look_is_forgotten_for_a_fifth() -> None:
+    looks = Looks()
+    kept = [looks.seeker_for((sep,), 0) for sep in (b"a", b"b", b"c", b"d", b"e")]
+    assert [looks.known(seeker.separators) for seeker in kept] == [None, *kept[1:]]
+    again = looks.seeker_for((b"a",), 3)
+    assert again is not kept[0]
+    assert looks.known((b"b",)) is None
+    assert looks.known((b"c",)) is kept[2]
+
+
+def test_a_look_takes_the_place_of_one_for_the_same() -> None:
+    looks = Looks()
+    looks.seeker_for((b"a",), 0)
+    other = looks.seeker_for((b"b",), 0)
+    newer = Seeker((b"a",), 7)
+    looks.keep(newer)
+    looks.keep(newer)
+    assert looks.known((b"a",)) is newer
+    assert looks.known((b"b",)) is other
+
+
+def test_looks_are_cleared() -> None:
+    looks = Looks()
+    looks.seeker_for((b"a",), 0)
+    looks.clear()
+    assert looks.known((b"a",)) is None

@@ -1,0 +1,117 @@
+"""Counting what a call does, so that growth is a fact and not a measurement: for the pure build."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import pytest
+
+import bytebufs
+from bytebufs._core import search
+from bytebufs._core.table import Table
+
+PACKAGE: Final = str(Path(bytebufs.__file__).parent)
+
+
+class Work:
+    """Lines of the package that ran, and bytes that C functions looked at or copied on its behalf."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.nbytes = 0
+
+    @property
+    def total(self) -> int:
+        """All of it. A line takes about as long as some ten bytes, which is nothing to growth."""
+        return self.lines + self.nbytes
+
+
+class _Finder:
+    """Searches as what it stands for, and counts what CPython may do.
+
+    Forwards that is m bytes and the window, by its two-way algorithm; backwards it has none: m bytes at each place.
+    """
+
+    def __init__(self, finder: Any, work: Work) -> None:
+        self._finder = finder
+        self._work = work
+
+    def find(self, needle: Any, start: int, stop: int) -> int:
+        found: int = self._finder.find(needle, start, stop)
+        self._work.nbytes += len(needle) + (stop if found < 0 else found + len(needle)) - start
+        return found
+
+    def rfind(self, needle: Any, start: int, stop: int) -> int:
+        found: int = self._finder.rfind(needle, start, stop)
+        self._work.nbytes += len(needle) * (stop - max(start, found))
+        return found
+
+
+class _Scratch(bytes):
+    """What was joined for a search, which counts as :class:`_Finder` does."""
+
+    work: Work
+
+    def find(self, needle: Any, start: Any = 0, stop: Any = None) -> int:
+        return _Finder(bytes(self), self.work).find(needle, start, len(self) if stop is None else stop)
+
+    def rfind(self, needle: Any, start: Any = 0, stop: Any = None) -> int:
+        return _Finder(bytes(self), self.work).rfind(needle, start, len(self) if stop is None else stop)
+
+
+def _patch(patch: pytest.MonkeyPatch, work: Work) -> None:
+    real_scratch, real_direct = search.scratch, search._direct
+    same_entries, equal_entries = search._same_entries, search._equal_entries
+
+    def scratch(table: Table, start: int, stop: int) -> bytes:
+        work.nbytes += stop - start
+        made = _Scratch(real_scratch(table, start, stop))
+        made.work = work
+        return made
+
+    def direct(*arguments: Any) -> Any:
+        finder = real_direct(*arguments)
+        return None if finder is None else _Finder(finder, work)
+
+    def same(x: Any, x_skip: int, y: Any, y_skip: int, n: int) -> bool:
+        x_owner, y_owner = getattr(x, "owner", x), getattr(y, "owner", y)
+        shared = x_owner is y_owner and getattr(x, "start", 0) + x_skip == getattr(y, "start", 0) + y_skip
+        work.nbytes += 0 if shared else n
+        return same_entries(x, x_skip, y, y_skip, n)
+
+    def equal(x: Table, i: int, y: Table, j: int, last: int) -> int:
+        work.nbytes += last - x.begin(i)
+        return equal_entries(x, i, y, j, last)
+
+    for name in ("_core.search", "_core.seeker", "base_buffer", "reader"):
+        module = sys.modules[f"bytebufs.{name}"]
+        if hasattr(module, "scratch"):
+            patch.setattr(module, "scratch", scratch)
+    patch.setattr(search, "_direct", direct)
+    patch.setattr(search, "_same_entries", same)
+    patch.setattr(search, "_equal_entries", equal)
+
+
+@contextmanager
+def counted() -> Iterator[Work]:
+    """Count what is done inside the block."""
+    work = Work()
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        if event == "line":
+            work.lines += 1
+        return trace if frame.f_code.co_filename.startswith(PACKAGE) else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        _patch(patch, work)
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            yield work
+        finally:
+            sys.settrace(before)
