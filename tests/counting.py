@@ -85,8 +85,9 @@ def _patch(patch: pytest.MonkeyPatch, work: Work) -> None:
         return same_entries(x, x_skip, y, y_skip, n)
 
     def equal(x: Table, i: int, y: Table, j: int, last: int) -> int:
-        work.nbytes += last - x.begin(i)
-        return equal_entries(x, i, y, j, last)
+        k = equal_entries(x, i, y, j, last)
+        work.nbytes += x.begin(x.locate(last)) - x.begin(i)
+        return k
 
     for name in ("_core.search", "_core.seeker", "base_buffer", "reader"):
         module = sys.modules[f"bytebufs.{name}"]

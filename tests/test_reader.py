@@ -8,6 +8,7 @@ import gc
 import pickle
 import struct
 import sys
+import tracemalloc
 import weakref
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,7 @@ from bytebufs import (
 from bytebufs._core.parts import LazyOwner, Memory
 from bytebufs.reader import ByteOrder, Lease, layout_of
 
+from .counting import counted
 from .layouts import LAYOUTS, MAKERS, SHAPES, Layout, addresses, chunks, hidden
 
 READ_AHEAD: Final = 256
@@ -1504,3 +1506,112 @@ def test_no_more_than_some_hundred_formats_are_remembered() -> None:
 def test_a_reader_is_not_copied(again: Callable[[Reader], object]) -> None:
     with pytest.raises(TypeError, match="a Reader is not copied or pickled"):
         again(SliceBuffer(b"abc").reader())
+
+
+# -- going on where a search stopped -------------------------------------------------------------------------
+
+SEARCHES: Final[Mapping[str, Callable[[Reader], Any]]] = {
+    "line": lambda r: r.line(limit=1 << 40),
+    "until": lambda r: r.until(b"\r\n\r\n", limit=1 << 40),
+    "until what is nearly there": lambda r: r.until(b"x" * 50 + b"!", limit=1 << 40),
+}
+"""What a live reader may be asked again and again, while no end comes."""
+
+interpreted = pytest.mark.skipif(COMPILED, reason="inside compiled code nothing is counted")
+
+
+@interpreted
+@pytest.mark.parametrize("names", [*[(name,) for name in SEARCHES], tuple(SEARCHES)], ids=" and ".join)
+def test_a_live_reader_looks_at_each_byte_a_bounded_number_of_times(names: Sequence[str]) -> None:
+    """By counted lines and bytes: as much for the last hundred bytes as for the first."""
+    b = CompositeBuffer([b"."])
+    r = b.reader()
+    r.skip(1)
+    works = []
+    for _ in range(8):
+        with counted() as work:
+            for _ in range(100):
+                b.append(b"x")
+                for name in names:
+                    with pytest.raises(Underrun):
+                        SEARCHES[name](r)
+        works.append(work.total)
+    assert max(works[1:]) <= 1.1 * works[1]
+
+
+def test_searches_in_turn_find_what_they_look_for() -> None:
+    b = CompositeBuffer()
+    r = b.reader()
+    for byte in b"abc;def\r":
+        b.append(bytes([byte]))
+        for sep in (b"\r\n", b"\n", b"f\r\n"):
+            with pytest.raises(Underrun):
+                r.until(sep, limit=100)
+    assert r.until(b";", limit=100) == b"abc"
+    b.append(b"\n;xyz\r")
+    b.append(b"\n")
+    assert r.until(b"f\r\n", limit=100) == b"de"
+    r.seek(2)
+    assert r.until(b";", limit=100) == b"c"
+    r.seek(0)
+    assert r.until(b"\r\n", limit=100) == b"abc;def"
+    assert r.until(b"\n", limit=100) == b";xyz\r"
+
+
+@given(
+    raw=st.lists(st.sampled_from(b"ab\r\n"), max_size=20).map(bytes),
+    steps=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5), st.booleans(), st.integers(0, 20)), max_size=20),
+)
+def test_a_search_that_goes_on_finds_what_a_new_one_does(raw: bytes, steps: list[tuple[int, int, bool, int]]) -> None:
+    b = CompositeBuffer()
+    r = b.reader()
+    fed = 0
+    for grow, which, goes_back, limit in steps:
+        b.append(raw[fed : fed + grow])
+        fed = min(len(raw), fed + grow)
+        position = r.position
+        new = b.reader()
+        new.seek(position)
+        sep = (b"\r\n", b"\n", b"aab", b"b", b"ab", b"bb\n")[which]
+        for call in (methodcaller("until", sep, limit=limit), methodcaller("line", limit=limit)):
+            assert outcome(call, r) == outcome(call, new)
+            assert r.position == new.position
+            if goes_back:
+                r.seek(position)
+                new.seek(position)
+
+
+def test_a_write_through_the_buffer_is_seen_by_a_search_that_goes_on() -> None:
+    """The buffer says so through the lease; a slice has no bytes to come, and is searched from the start each time."""
+    memory = bytearray(b"abcd")
+    b = CompositeBuffer([memory])
+    r = b.reader()
+    of_slice = SliceBuffer(memory).reader()
+    for reader in (r, of_slice):
+        with pytest.raises(Underrun):
+            reader.until(b"c!", limit=9)
+    memory[3:] = b"!"
+    r._lease.writes += 1
+    assert r.until(b"c!", limit=9) == b"ab"
+    assert of_slice.until(b"c!", limit=9) == b"ab"
+
+
+def test_a_literal_of_many_blocks_is_compared_block_by_block() -> None:
+    literal = bytes(range(256)) * 1_000
+    b = CompositeBuffer([literal[:100_000], literal[100_000:], b"rest"])
+    r = b.reader()
+    tracemalloc.start()
+    try:
+        with no_copy(strict=True):
+            r.expect(literal)
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+    assert r.take_bytes(4) == b"rest"
+    for at in (0, 65_535, 65_536, 255_999):
+        wrong = bytearray(literal)
+        wrong[at] ^= 1
+        with pytest.raises(FrameError) as caught:
+            SliceBuffer(bytes(wrong)).reader().expect(literal)
+        assert caught.value.at == at
+        assert repr(bytes(wrong[: at + 1])) in str(caught.value)

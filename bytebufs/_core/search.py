@@ -293,9 +293,9 @@ def _last(table: Table, finder: Finder, shift: int, start: int, stop: int, needl
     """Return what ``finder.rfind`` does for a window of the table, by searches forwards: in time linear in it.
 
     A window is tried for matches at the last few places, then at twice as many before those, and so on: what is looked
-    at is in proportion to what lies behind the match. Halves of the window with a match are tried until at most m places are left,
-    each half in time proportional to it, since it is longer than the needle. Two matches in those overlap: only then
-    something is turned round.
+    at is in proportion to what lies behind the match. Halves of the window with a match are tried until at most m
+    places are left, each half in time proportional to it, since it is longer than the needle. Two matches in those
+    overlap: only then something is turned round.
     """
     m = len(needle)
     above = below = stop - m + 1  # matches begin from ``above`` on, and below ``below``
@@ -350,6 +350,8 @@ def first_open(table: Table, start: int, stop: int, needle: bytes, fallbacks: li
     :func:`borders` of the needle, or of all of it but its last byte. Complexity: O(m).
     """
     at = max(start, stop - len(needle) + 1)
+    if stop - at == 1:  # as it mostly is: of separators, most have two bytes
+        return at if scratch(table, at, stop)[0] == needle[0] else stop
     first = needle[:1]
     k = 0
     while at < stop:

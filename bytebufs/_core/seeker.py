@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Looks", "Seeker"]
 
-AHEAD: Final = 1024
-"""The first window for several separators: some lines, so that few end at its end; and so many bytes are searched in
-the time of a few calls."""
+AHEAD: Final = 128
+"""The first window for several separators: a line or two. Each later one of the same seeker is twice as long, up to
+4 KiB, so that few lines end at its end."""
+MOST_AHEAD: Final = 4096
 
 _NO_BORDERS: Final = [0]
 """What there is for one and two bytes."""
@@ -55,7 +56,7 @@ class Seeker:
     ones that a separator could still have. Both are what limits are held against.
     """
 
-    __slots__ = ("_at", "_borders", "_from", "_reached", "_seen", "begin", "end", "longest", "separators")
+    __slots__ = ("_ahead", "_at", "_borders", "_from", "_reached", "_seen", "begin", "end", "longest", "separators")
 
     def __init__(self, separators: tuple[bytes, ...], position: int) -> None:
         self.separators = separators
@@ -72,6 +73,7 @@ class Seeker:
         self._at = [position] * n
         self._borders: list[list[int] | None] | None = None
         self._reached = position
+        self._ahead = AHEAD
         self.begin = position
         self.end = position
 
@@ -84,7 +86,7 @@ class Seeker:
         if reach > stop:
             reach = stop
         if len(self.separators) > 1:
-            ahead = AHEAD
+            ahead = self._ahead
             end = self._reached
             if end <= start:
                 end = self._reached = start + ahead
@@ -93,6 +95,7 @@ class Seeker:
                     return True
                 end = self._reached = end + ahead
                 ahead *= 2
+                self._ahead = ahead if ahead < MOST_AHEAD else MOST_AHEAD
         return self._seek_to(table, start, reach)
 
     def _seek_to(self, table: Table, start: int, reach: int) -> bool:
