@@ -136,7 +136,8 @@ class Seeker:
         if at >= reach:
             return reach
         if self._seen[k] < reach:
-            at = first_open(table, at, reach, self.separators[k], self._borders_of(k))
+            sep = self.separators[k]
+            at = first_open(table, at, reach, sep, _NO_BORDERS if len(sep) <= 2 else self._borders_of(k))
             # In this order: what is its beginning from a later place on is so up to ``_seen`` as well.
             self._from[k] = at
             self._seen[k] = reach

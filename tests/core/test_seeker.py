@@ -439,3 +439,18 @@ def test_looks_are_cleared() -> None:
     looks.seeker_for((b"a",), 0)
     looks.clear()
     assert looks.known((b"a",)) is None
+
+
+def test_a_separator_that_began_is_forgotten_with_the_bytes_that_are_drained() -> None:
+    buffer = CompositeBuffer([b"xaabaa"])
+    seeker = Seeker((b"aabaac",), 0)
+    assert not seeker.seek(buffer._table(), 0, 6, FAR)
+    assert seeker.begin == 1
+    for drained, begin in ((2, 4), (4, 4), (5, 5), (6, 6)):
+        buffer.skip(drained - buffer._start)
+        assert not seeker.seek(buffer._table(), drained, 6, FAR)
+        assert (seeker.begin, seeker.end) == (begin, begin + 6)
+        buffer.append(b"")
+    buffer.append(b"aabaac")
+    assert seeker.seek(buffer._table(), 6, 12, FAR)
+    assert (seeker.begin, seeker.end) == (6, 12)
