@@ -302,7 +302,12 @@ CHANGES: Final = _ops(
         _until(b"rs|u", keepends=True),
         consumes=True,
     ),
-    Op("take_until what is not there", lambda b, c: b.take_until(b"##", limit=c.size(9999)), _until(b"##")),
+    Op(
+        "take_until what is not there",
+        lambda b, c: b.take_until(b"##", limit=c.size(9999)),
+        _until(b"##"),
+        changes=False,
+    ),
     Op("parse", lambda b, c: b.parse(_message(12), limit=c.size(99999)), _parsed(12), consumes=True),
     Op("parse too early", lambda b, c: b.parse(_message(9999), limit=c.size(99999)), _parsed(9999)),
     Op("consolidate", lambda b, c: b.consolidate(), _same),
