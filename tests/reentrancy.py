@@ -17,13 +17,12 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
 from typing import Any, Final, SupportsIndex
 
 import bytebufs
 from bytebufs import CompositeBuffer, Outbox, Part
 
+from .bytecodes import Bytecodes
 from .changes import (
     ACTS,
     CHANGES,
@@ -50,8 +49,6 @@ THOROUGH: Final = os.environ.get("BYTEBUFS_PROFILE", "short") != "short"
 
 MOMENTS: Final = 1000 if THOROUGH else 4
 """How many of the moments at which a trigger could act inside one call it does act at."""
-
-PACKAGE: Final = str(Path(bytebufs.__file__).parent)
 
 
 class Intruder:
@@ -221,23 +218,12 @@ class Signal(Trigger):
 
     @contextlib.contextmanager
     def around(self) -> Iterator[None]:
-        before = sys.gettrace()
-        sys.settrace(self._enter)
+        bytecodes = Bytecodes(self.intruder)
+        bytecodes.start()
         try:
             yield
         finally:
-            sys.settrace(before)
-
-    def _enter(self, frame: FrameType, event: str, argument: object) -> Any:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        frame.f_trace_opcodes = True
-        return self._step
-
-    def _step(self, frame: FrameType, event: str, argument: object) -> Any:
-        if event == "opcode":
-            self.intruder()
-        return self._step
+            bytecodes.stop()
 
 
 class Index(Trigger):

@@ -1,0 +1,83 @@
+"""Something is told before each bytecode of the package, where it is interpreted, and may raise there."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType
+from typing import Any, Final
+
+import bytebufs
+
+PACKAGE: Final = str(Path(bytebufs.__file__).parent)
+
+TOOL: Final = 4
+"""One of the numbers that nobody has reserved in sys.monitoring."""
+
+
+def is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith(PACKAGE)
+
+
+if sys.version_info >= (3, 12):
+    # sys.settrace misses opcodes from 3.12 on: code that was run without it is not always instrumented anew.
+    from sys import monitoring
+
+    def _nested(code: CodeType) -> Iterator[CodeType]:
+        yield code
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                yield from _nested(constant)
+
+    def _watch_the_package() -> None:
+        """Have each bytecode reported, to nobody yet."""
+        monitoring.use_tool_id(TOOL, "tests.bytecodes")
+        for one in gc.get_objects():
+            if isinstance(one, FunctionType) and is_ours(one.__code__):
+                for code in _nested(one.__code__):
+                    monitoring.set_local_events(TOOL, code, monitoring.events.INSTRUCTION)
+
+    class Bytecodes:
+        """Between `start` and `stop`, `tell` is called before each bytecode of the package."""
+
+        def __init__(self, tell: Callable[[], object]) -> None:
+            if monitoring.get_tool(TOOL) is None:
+                _watch_the_package()
+            self._tell = tell
+
+        def start(self) -> None:
+            monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, self._step)
+
+        def stop(self) -> None:
+            monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, None)
+
+        def _step(self, code: CodeType, offset: int) -> None:
+            self._tell()
+
+else:
+
+    class Bytecodes:
+        """Between `start` and `stop`, `tell` is called before each bytecode of the package."""
+
+        def __init__(self, tell: Callable[[], object]) -> None:
+            self._tell = tell
+            self._before = sys.gettrace()
+
+        def start(self) -> None:
+            sys.settrace(self._enter)
+
+        def stop(self) -> None:
+            sys.settrace(self._before)
+
+        def _enter(self, frame: FrameType, event: str, argument: object) -> Any:
+            if not is_ours(frame.f_code):
+                return None
+            frame.f_trace_opcodes = True
+            return self._step
+
+        def _step(self, frame: FrameType, event: str, argument: object) -> Any:
+            if event == "opcode":
+                self._tell()
+            return self._step

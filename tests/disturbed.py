@@ -1,0 +1,448 @@
+"""Composites, sources of frames and outboxes that are used to their end, beside a model, with one call disturbed.
+
+What was disturbed by an exception is as before, as after, or broken and says so at each use; and then it goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import pytest
+
+from bytebufs import (
+    BrokenSink,
+    Busy,
+    BytebufsError,
+    ClosedError,
+    CompositeBuffer,
+    Delimited,
+    Framer,
+    LengthPrefixed,
+    Outbox,
+    Part,
+    Reader,
+    SliceBuffer,
+)
+
+from .changes import CHANGES, FORMATS, READS, Outcome, could_be, outcome, plainly
+
+
+class Interrupt(BaseException):
+    """What a signal handler raises."""
+
+
+class Disturbance(Protocol):
+    """What makes a call fail. Nothing is allocated between the call and `stop`: there may be no memory."""
+
+    def start(self) -> object: ...
+
+    def stop(self) -> object: ...
+
+
+class Calm:
+    """No disturbance."""
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+CALM: Final = Calm()
+
+
+def under(disturbance: Disturbance, call: Callable[[], object]) -> Outcome:
+    """Return what a call came to while it was disturbed."""
+    answer: object = None
+    error: BaseException | None = None
+    try:
+        disturbance.start()
+        answer = call()
+    except (Interrupt, MemoryError, RuntimeError, BytebufsError) as caught:
+        error = caught
+    finally:
+        disturbance.stop()
+    return Outcome(plainly(answer), error)
+
+
+# -- composites ----------------------------------------------------------------------------------------------
+
+AFTERWARDS: Final = [
+    *READS.values(),
+    *(CHANGES[name] for name in ("append", "take five", "appendleft a buffer", "skip few", "pack_uint", "take few")),
+    *(CHANGES[name] for name in ("splice the middle", "reserve", "take_until", "consolidate", "insert", "truncate")),
+    *(CHANGES[name] for name in ("append a buffer", "parse", "skip few", "take_until what is not there", "take_all")),
+]
+"""What is done to a composite that was interrupted: it has to come to what the model says."""
+
+
+def assert_whole(b: CompositeBuffer) -> bytes:
+    """Return what a composite shows; it has to agree with itself."""
+    b._check()
+    content = bytes(b)
+    assert len(b) == len(content)
+    assert b"".join(b.views()) == content
+    return content
+
+
+def says_that_it_is_broken(b: CompositeBuffer) -> bool:
+    """Whether it refuses a change; then it has to refuse every one that would change something."""
+    try:
+        b.append(b"")
+        b.skip(0)
+    except RuntimeError:
+        content = bytes(b)
+        for op in CHANGES.values():
+            if op.changes:
+                found = outcome(op, b)
+                assert isinstance(found.error, RuntimeError) or could_be(op, content, found) == content, op.name
+                assert assert_whole(b) == content, op.name
+        return True
+    return False
+
+
+def go_on(b: CompositeBuffer, state: bytes) -> None:
+    for op in AFTERWARDS:
+        found = outcome(op, b)
+        after = could_be(op, state, found)
+        assert after is not None, (op.name, state, found)
+        assert assert_whole(b) == after, op.name
+        state = after
+
+
+# -- what frames come out of: framers, `parse` and `take_until` ------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """What takes parts in and gives frames out. Its model goes from state to state, in steps that are each whole.
+
+    `next_steps` returns the states that a call of `next` goes through, and what it answers in the last; the first
+    is the one before. What a state looks like from outside is its `look`.
+    """
+
+    make: Callable[[], Any]
+    feed: Callable[[Any, Part], object]
+    next: Callable[[Any], SliceBuffer | None]
+    look: Callable[[Any], tuple[int, ...]]
+    start: tuple[Any, ...]
+    fed: Callable[[Any, bytes], Any]
+    looks: Callable[[Any], tuple[int, ...]]
+    next_steps: Callable[[Any], tuple[list[Any], object]]
+    stream: bytes
+
+    def calls(self) -> list[bytes | None]:
+        """Return what is done with it: a part is fed, None asks for the next frame."""
+        calls: list[bytes | None] = []
+        for at in range(0, len(self.stream), 7):
+            calls += [self.stream[at : at + 7], None, None]
+        return [*calls, None, None, None, None, None, None]
+
+
+def _kept_as(data: bytes, number: int) -> Part:
+    return bytearray(data) if number % 2 else data
+
+
+def _framer(make: Callable[[], Framer], stream: bytes, next_steps: Callable[[Any], tuple[list[Any], object]]) -> Source:
+    return Source(
+        make,
+        lambda framer, part: framer.feed(part),
+        lambda framer: next(framer.feed(b""), None),
+        lambda framer: (framer.pending, framer.skipped),
+        (b"", 0, 0),
+        lambda state, part: (state[0] + part, *state[1:]),
+        lambda state: (len(state[0]), state[2]),
+        next_steps,
+        stream,
+    )
+
+
+def _plain(first: Callable[[bytes], tuple[bytes, int] | None]) -> Callable[[Any], tuple[list[Any], object]]:
+    """Frames of which none is bad."""
+
+    def next_steps(state: Any) -> tuple[list[Any], object]:
+        found = first(state[0])
+        if found is None:
+            return [state], None
+        return [state, (state[0][found[1] :], *state[1:])], found[0]
+
+    return next_steps
+
+
+MOST: Final = 6
+"""Bytes of a frame: longer ones are thrown away."""
+
+
+def _skipping(bad: Callable[[bytes], int], first: Callable[[bytes], tuple[bytes, int] | None]) -> Any:
+    """Bad frames are counted, and thrown away as their bytes come. `bad` returns the bytes of one at the front, or 0.
+
+    A state is (the bytes that are held, how many are still to be thrown away, the bad frames so far).
+    """
+
+    def next_steps(state: Any) -> tuple[list[Any], object]:
+        states = [state]
+        while True:
+            data, discard, skipped = states[-1]
+            here = min(discard, len(data))
+            if here:
+                states.append((data[here:], discard - here, skipped))
+            elif discard:
+                return states, None
+            elif size := bad(data):
+                states.append((data, size, skipped + 1))
+            elif found := first(data):
+                states.append((data[found[1] :], 0, skipped))
+                return states, found[0]
+            else:
+                return states, None
+
+    return next_steps
+
+
+def _overlong_by_length(data: bytes) -> int:
+    return 1 + data[0] if data and 1 + data[0] > MOST else 0
+
+
+def _counted_by_one(data: bytes) -> tuple[bytes, int] | None:
+    return (data[1 : 1 + data[0]], 1 + data[0]) if data and len(data) > data[0] else None
+
+
+def _overlong_line(state: Any) -> tuple[list[Any], object]:
+    """Until its separator has come nobody knows how much is to be thrown away: the second number is only a mark."""
+    states = [state]
+    while True:
+        data, overlong, skipped = states[-1]
+        at = data.find(b";")
+        if overlong:
+            states.append((data[at + 1 :] if at >= 0 else b"", int(at < 0), skipped))
+            if at < 0:
+                return states, None
+        elif (at if at >= 0 else len(data)) > MOST:
+            states.append((data, 1, skipped + 1))
+        elif at >= 0:
+            states.append((data[at + 1 :], 0, skipped))
+            return states, data[:at]
+        else:
+            return states, None
+
+
+def _composite(next_of: Callable[[CompositeBuffer], SliceBuffer | None], form: str) -> Source:
+    return Source(
+        CompositeBuffer,
+        lambda b, part: b.append(part),
+        next_of,
+        lambda b: (len(b),),
+        (b"",),
+        lambda state, part: (state[0] + part,),
+        lambda state: (len(state[0]),),
+        _plain(FORMATS[form].first),
+        FORMATS[form].stream,
+    )
+
+
+def _length_prefixed(reader: Reader) -> SliceBuffer:
+    return reader.take(reader.u16())
+
+
+_WORDS: Final = (b"one", b"", b"much too long", b"two", b"sixsix", b"longer still, longer", b"also long", b"end")
+
+SOURCES: Final = {
+    **{kind: _framer(form.make, form.stream, _plain(form.first)) for kind, form in FORMATS.items()},
+    "LengthPrefixed, skipping": _framer(
+        lambda: LengthPrefixed(1, limit=MOST, on_error="skip"),
+        b"".join([bytes([len(word)]) + word for word in _WORDS]),
+        _skipping(_overlong_by_length, _counted_by_one),
+    ),
+    "Delimited, skipping": _framer(
+        lambda: Delimited(b";", limit=MOST, on_error="skip"), b"".join([word + b";" for word in _WORDS]), _overlong_line
+    ),
+    "parse": _composite(lambda b: b.parse(_length_prefixed, limit=100), "LengthPrefixed"),
+    "take_until": _composite(lambda b: b.take_until(b"; ", limit=50), "Delimited"),
+}
+
+
+def call(source: Source, subject: Any, part: bytes | None, number: int, disturbance: Disturbance = CALM) -> Outcome:
+    if part is None:
+        return under(disturbance, lambda: source.next(subject))
+    given = _kept_as(part, number)
+    found = under(disturbance, lambda: source.feed(subject, given))
+    return Outcome(None, found.error)
+
+
+def is_refused(source: Source, subject: Any) -> bool:
+    """Whether it says that it is broken, at each use."""
+    uses: list[Callable[[], object]] = [lambda: source.feed(subject, b"x"), lambda: source.next(subject)]
+    refused = []
+    for use in uses:
+        try:
+            use()
+        except (RuntimeError, ClosedError):
+            refused.append(True)
+        else:
+            refused.append(False)
+    assert refused[0] or not refused[1], "broken, but takes more in"
+    return all(refused)
+
+
+@dataclass
+class Run:
+    """A source, fed to its end, of which one call is disturbed."""
+
+    source: Source
+    which: int
+    disturbance: Disturbance = CALM
+    was_cut: bool = False
+
+    def play(self) -> None:
+        """Compare every answer with the model's."""
+        source = self.source
+        subject, state = source.make(), source.start
+        for number, part in enumerate(source.calls()):
+            states, answer = ([state, source.fed(state, part)], None) if part is not None else source.next_steps(state)
+            found = call(source, subject, part, number, self.disturbance if number == self.which else CALM)
+            if found.error is None:
+                assert (found.answer, source.look(subject)) == (answer, source.looks(states[-1])), (number, part)
+                state = states[-1]
+                continue
+            self.was_cut = True
+            assert number == self.which, found
+            look = source.look(subject)
+            possible = [one for one in states if source.looks(one) == look]
+            assert possible, f"{look} is none of {[source.looks(one) for one in states]}"
+            if isinstance(found.error, RuntimeError) or self._is_broken(subject):
+                return
+            state = possible[0]
+            if part is not None and state != states[-1]:  # it was not taken in, so that it comes again
+                source.feed(subject, part)
+                state = states[-1]
+
+    def _is_broken(self, subject: Any) -> bool:
+        buffer = subject if isinstance(subject, CompositeBuffer) else subject._buffer
+        buffer._check()
+        try:
+            self.source.feed(subject, b"")
+        except (RuntimeError, ClosedError):
+            return is_refused(self.source, subject)
+        return False
+
+
+# -- outboxes ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Post:
+    """An outbox over a pipe that takes 4 096 bytes at a time, and what it says of itself."""
+
+    def __post_init__(self) -> None:
+        self.far, self.near = os.pipe()
+        os.set_blocking(self.near, False)
+        os.set_blocking(self.far, False)
+        self.told: list[int] = []
+        self.outbox = Outbox(high=3000, low=1000)
+        self.put: list[tuple[int, int]] = []  # where each part ends, and the number of its callback
+        self.accounted = b""
+        self.came = b""
+
+    def close(self) -> None:
+        os.close(self.far)
+        os.close(self.near)
+
+    def read(self) -> int:
+        """Take out of the pipe what came, and return how much that was."""
+        got = b""
+        while True:
+            try:
+                got += os.read(self.far, 1 << 20)
+            except BlockingIOError:
+                self.came += got
+                return len(got)
+
+    def part(self, number: int) -> tuple[Part, bytes]:
+        data = bytes([65 + number]) * (1 + 700 * (number % 4)) + b"."
+        kinds: list[Callable[[], Part]] = [
+            lambda: data,
+            lambda: bytearray(data),
+            lambda: CompositeBuffer([data[:9], bytearray(data[9:])]),
+        ]
+        return kinds[number % 3](), data
+
+    def act(self, name: str, number: int) -> Callable[[], object]:
+        if name == "put":
+            part = self.part(number)[0]
+            return lambda: self.outbox.put(part, on_sent=lambda: self.told.append(number))
+        return self.outbox.close if name == "close" else lambda: self.outbox.flush(self.near)
+
+    def play(self, actions: list[str], which: int, disturbance: Disturbance = CALM) -> None:
+        """Do all of it, one disturbed, and compare what came."""
+        lost = 0
+        for number, name in enumerate(actions):
+            pending = self.outbox.pending
+            error = under(disturbance if number == which else CALM, self.act(name, number)).error
+            went = self.read()
+            added = self.outbox.pending - pending
+            if name == "put":
+                data = self.part(number)[1]
+                assert went == 0
+                assert added in {0, len(data)} if error else added == len(data), (added, len(data))
+                if added:
+                    self.accounted += data
+                    self.put.append((len(self.accounted), number))
+            if error:
+                assert number == which
+                assert getattr(error, "bytes_flushed", 0) <= went
+                if self.is_broken(name):
+                    return
+                if name == "flush":
+                    lost = 1
+            if name == "flush":
+                assert -added == went
+            if name == "close" and error and not self.is_closed():
+                assert added == 0
+        if actions[-1] == "close":
+            assert not self.told or self.told == sorted(set(self.told))
+            return
+        self.finish(lost)
+
+    def is_closed(self) -> bool:
+        try:
+            self.outbox.put(b"")
+        except ClosedError:
+            assert self.outbox.pending == 0
+            return True
+        except (BrokenSink, Busy):
+            pass
+        return False
+
+    def is_broken(self, name: str) -> bool:
+        """Whether it says that it is broken: then at each use; and what came is the beginning of what was put in."""
+        if self.is_closed():
+            return name == "close"
+        try:
+            self.outbox.flush(self.near)
+        except (BrokenSink, Busy):
+            for use in (lambda: self.outbox.flush(self.near), lambda: self.outbox.put(b"more")):
+                with pytest.raises((BrokenSink, Busy)):
+                    use()
+            data = self.accounted + self.part(0)[1]
+            assert self.came == data[: len(self.came)] or self.accounted.startswith(self.came)
+            return True
+        self.read()
+        return False
+
+    def finish(self, lost: int) -> None:
+        while self.outbox.pending:
+            assert self.outbox.flush(self.near)
+            self.read()
+        self.outbox.flush(self.near)
+        assert self.came == self.accounted
+        assert self.told == sorted(set(self.told)), "none twice, and in order"
+        missing = [number for _, number in self.put if number not in self.told]
+        assert len(missing) <= lost, f"the callbacks of {missing} never came"
+        assert not self.outbox.paused
+
+
+ACTIONS: Final = ["put", "put", "flush", "put", "put", "put", "put", "flush", "put", "flush", "put", "flush"]
