@@ -8,6 +8,7 @@ have fast paths where they matter; everything else asks for :meth:`BaseBuffer._t
 from __future__ import annotations
 
 import mmap
+from array import array
 from operator import index
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, Union, cast, overload
 
@@ -15,6 +16,7 @@ from ._core.audit import count_copy
 from ._core.exporter import Exporter
 from ._core.holding import held_nbytes
 from ._core.numbers import COMPILED, uint
+from ._core.overlap import may_overlap, may_share_file
 from ._core.parts import (
     Entry,
     LazyOwner,
@@ -23,10 +25,13 @@ from ._core.parts import (
     clip,
     entry_of,
     has_buffer,
+    int_of,
     is_writable,
     join,
     memory_view,
+    note_write,
     owner_view,
+    pour,
     shown,
     size_of,
 )
@@ -35,7 +40,7 @@ from ._core.search import BLOCK, Needle, Window, compare, count, equal, find, oc
 from ._core.table import Table, check, one_run
 from .errors import Fragmented, Underrun
 from .layout import counted, describe, hexdump, preview
-from .reader import ByteOrder, Layout, Lease, Reader, layout_of
+from .reader import ByteOrder, Layout, Lease, Reader, decoded, layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,11 +61,14 @@ Part: TypeAlias = Union["Buffer", "BaseBuffer", LazyOwner]
 
 _WHITESPACE: Final = b" \t\n\r\x0b\x0c"
 _EMPTY: Final = memoryview(b"")
-_INT_MAX: Final = 0x7FFFFFFF
-"""The largest C int, which bytes.hex wants: beyond it is an OverflowError, and no separator is as far as that."""
-
 _LOOK: Final = 4096
 """Bytes of a file that an iterator looks at at once: a page, beside which asking for the file's size costs little."""
+
+_MOST_BLOCKS: Final = 64
+"""Blocks that a long text is made of, so that no more than so many times half of it is ever copied."""
+
+_OF_THE_HEAP: Final = frozenset([bytes, bytearray, array])
+"""Types whose objects lie in memory of their own, of which there is no second view at another address."""
 
 _UNCHANGING: Final = Lease()
 _BYTES: Final = [bytes([value]) for value in range(256)]
@@ -94,6 +102,10 @@ class BaseBuffer(Exporter):
 
     def _forget_looks(self) -> None:
         """Take note that bytes are written to: what was looked for in them may be there now."""
+
+    def _snapshot(self) -> SliceBuffer:
+        """Return all of it as a slice: what takes long looks at that, whatever becomes of this buffer meanwhile."""
+        return self._window(self._start, self._stop)
 
     # -- reaching the parts
 
@@ -145,8 +157,8 @@ class BaseBuffer(Exporter):
         """
         if isinstance(key, slice):
             return self._cut(key)
-        size = self._stop - self._start
         at = key if isinstance(key, int) else index(key)
+        size = self._stop - self._start
         if at < 0:
             at += size
         if not 0 <= at < size:
@@ -154,8 +166,9 @@ class BaseBuffer(Exporter):
         return self._byte(self._start + at)
 
     def _cut(self, key: slice) -> SliceBuffer:
-        if key.step is not None and index(key.step) != 1:
-            raise ValueError(f"a slice of a buffer has step 1: write bytes(b)[::{key.step}] for a copy")
+        step = key.step
+        if step is not None and index(step) != 1:
+            raise ValueError(f"a slice of a buffer has step 1: write bytes(b)[::{step}] for a copy")
         low, high = self._clamped_range(key.start, key.stop)
         return self._window(low, high)
 
@@ -175,11 +188,20 @@ class BaseBuffer(Exporter):
         return owner_view(source)[position]
 
     def _range(self, start: SupportsIndex | None, stop: SupportsIndex | None) -> tuple[int, int]:
-        """Turn the arguments of a search into source positions. As in ``bytes``, start may lie beyond the end."""
+        """Turn the arguments of a search into source positions. As in ``bytes``, start may lie beyond the end.
+
+        The arguments become numbers before the bounds are read: what does that may change this buffer.
+        """
+        low = 0 if start is None else start if isinstance(start, int) else index(start)
+        if stop is None:
+            return self._start + (low if low >= 0 else _from_end(low, self._stop - self._start)), self._stop
+        high = stop if isinstance(stop, int) else index(stop)
         size = self._stop - self._start
-        low = 0 if start is None else _from_front(start, size)
-        high = size if stop is None else min(_from_front(stop, size), size)
-        return self._start + low, self._start + high
+        if low < 0:
+            low = _from_end(low, size)
+        if high < 0:
+            high = _from_end(high, size)
+        return self._start + low, self._start + (high if high < size else size)
 
     def _clamped_range(self, start: SupportsIndex | None, stop: SupportsIndex | None) -> tuple[int, int]:
         """Turn the ends of a slice into source positions in the window, the first not after the second."""
@@ -192,9 +214,11 @@ class BaseBuffer(Exporter):
 
         Raises IndexError beyond the end, ValueError for a negative bound or a start after the stop.
         """
-        size = self._stop - self._start
         low = size_of(start)
-        high = size if stop is None else size_of(stop)
+        high = -1 if stop is None else size_of(stop)
+        size = self._stop - self._start
+        if stop is None:
+            high = size
         if low > size or high > size:
             raise IndexError(f"[{low}:{high}] reaches beyond the {size} bytes that are there")
         if low > high:
@@ -392,12 +416,13 @@ class BaseBuffer(Exporter):
 
         Complexity: linear in the prefix. Copies: nothing.
         """
+        operands = _settled(prefix)
         low, high = self._range(start, end)
         source = self._source
         if isinstance(source, bytes) and isinstance(prefix, bytes):
             return source.startswith(prefix, low, high)
-        for candidate in prefix if isinstance(prefix, tuple) else (prefix,):
-            table, begin, stop = _window_of(candidate)
+        for operand in operands:
+            table, begin, stop = _window_of(operand)
             size = stop - begin
             if size <= high - low and equal(self._table(), low, table, begin, size):
                 return True
@@ -413,9 +438,10 @@ class BaseBuffer(Exporter):
 
         Complexity: linear in the suffix. Copies: nothing.
         """
+        operands = _settled(suffix)
         low, high = self._range(start, end)
-        for candidate in suffix if isinstance(suffix, tuple) else (suffix,):
-            table, begin, stop = _window_of(candidate)
+        for operand in operands:
+            table, begin, stop = _window_of(operand)
             size = stop - begin
             if size <= high - low and equal(self._table(), high - size, table, begin, size):
                 return True
@@ -429,10 +455,11 @@ class BaseBuffer(Exporter):
         Complexity: linear. Copies: nothing.
         """
         needle = _separator(sep)
-        at = self.find(needle)
+        whole = self._snapshot()
+        at = whole.find(needle)
         if at < 0:
-            return self[:], self[:0], self[:0]
-        return self[:at], self[at : at + len(needle)], self[at + len(needle) :]
+            return whole, whole[:0], whole[:0]
+        return whole[:at], whole[at : at + len(needle)], whole[at + len(needle) :]
 
     def rpartition(self, sep: BytesLike) -> tuple[SliceBuffer, SliceBuffer, SliceBuffer]:
         """Cut at the last ``sep``: the slices before, of, and after it; two empty ones and everything if none.
@@ -440,10 +467,11 @@ class BaseBuffer(Exporter):
         Complexity: linear. Copies: nothing.
         """
         needle = _separator(sep)
-        at = self.rfind(needle)
+        whole = self._snapshot()
+        at = whole.rfind(needle)
         if at < 0:
-            return self[:0], self[:0], self[:]
-        return self[:at], self[at : at + len(needle)], self[at + len(needle) :]
+            return whole[:0], whole[:0], whole
+        return whole[:at], whole[at : at + len(needle)], whole[at + len(needle) :]
 
     def split(self, sep: BytesLike | None = None, maxsplit: SupportsIndex = -1) -> list[SliceBuffer]:
         """Return the slices between the separators, at most ``maxsplit`` cuts from the left if that is not negative.
@@ -454,16 +482,17 @@ class BaseBuffer(Exporter):
         if sep is None:
             raise TypeError("split() on white space is for text: write bytes(b).split(), or give a separator")
         needle = _separator(sep)
-        cuts = index(maxsplit)
+        cuts = int_of(maxsplit)
         pieces = []
-        start = self._start
+        whole = self._snapshot()
+        start = whole._start
         if cuts != 0:
-            for found in occurrences(self._table(), self._start, self._stop, needle):
-                pieces.append(self._window(start, found))
+            for found in occurrences(whole._table(), start, whole._stop, needle):
+                pieces.append(whole._window(start, found))
                 start = found + len(needle)
                 if len(pieces) == cuts:
                     break
-        pieces.append(self._window(start, self._stop))
+        pieces.append(whole._window(start, whole._stop))
         return pieces
 
     def splitlines(self, keepends: bool = False) -> list[SliceBuffer]:  # noqa: FBT001, FBT002  # as bytes.splitlines
@@ -472,12 +501,13 @@ class BaseBuffer(Exporter):
         Complexity: linear. Copies: nothing.
         """
         lines = []
-        start = self._start
-        for stop, end in self._line_ends():
-            lines.append(self._window(start, end if keepends else stop))
+        whole = self._snapshot()
+        start = whole._start
+        for stop, end in whole._line_ends():
+            lines.append(whole._window(start, end if keepends else stop))
             start = end
-        if start < self._stop:
-            lines.append(self._window(start, self._stop))
+        if start < whole._stop:
+            lines.append(whole._window(start, whole._stop))
         return lines
 
     def _line_ends(self) -> Iterator[tuple[int, int]]:
@@ -503,11 +533,18 @@ class BaseBuffer(Exporter):
 
         Complexity: linear in what is stripped. Copies: nothing.
         """
-        return self.lstrip(chars).rstrip(chars)
+        unwanted = _byte_set(chars)
+        return self._lstripped(unwanted)._rstripped(unwanted)
 
     def lstrip(self, chars: BytesLike | None = None) -> SliceBuffer:
         """Return the slice without leading bytes that are in ``chars``. Otherwise as :meth:`strip`."""
-        unwanted = _WHITESPACE if chars is None else scratch(*_window_of(chars))
+        return self._lstripped(_byte_set(chars))
+
+    def rstrip(self, chars: BytesLike | None = None) -> SliceBuffer:
+        """Return the slice without trailing bytes that are in ``chars``. Otherwise as :meth:`strip`."""
+        return self._rstripped(_byte_set(chars))
+
+    def _lstripped(self, unwanted: bytes) -> SliceBuffer:
         table, position, size = self._table(), self._start, len(_WHITESPACE)
         while position < self._stop:
             block = scratch(table, position, min(position + size, self._stop))
@@ -518,9 +555,7 @@ class BaseBuffer(Exporter):
             size = min(2 * size, BLOCK)
         return self._window(position, self._stop)
 
-    def rstrip(self, chars: BytesLike | None = None) -> SliceBuffer:
-        """Return the slice without trailing bytes that are in ``chars``. Otherwise as :meth:`strip`."""
-        unwanted = _WHITESPACE if chars is None else scratch(*_window_of(chars))
+    def _rstripped(self, unwanted: bytes) -> SliceBuffer:
         table, position, size = self._table(), self._stop, len(_WHITESPACE)
         while position > self._start:
             block = scratch(table, max(position - size, self._start), position)
@@ -533,14 +568,20 @@ class BaseBuffer(Exporter):
 
     def removeprefix(self, prefix: BytesLike) -> SliceBuffer:
         """Return the slice after ``prefix``, or all of it if it begins otherwise. Copies: nothing."""
-        _, start, stop = _window_of(prefix)
-        at = self._start + (stop - start if self.startswith(prefix) else 0)
+        table, begin, stop = _window_of(prefix)
+        size = stop - begin
+        at = self._start
+        if size <= self._stop - at and equal(self._table(), at, table, begin, size):
+            at += size
         return self._window(at, self._stop)
 
     def removesuffix(self, suffix: BytesLike) -> SliceBuffer:
         """Return the slice before ``suffix``, or all of it if it ends otherwise. Copies: nothing."""
-        _, start, stop = _window_of(suffix)
-        at = self._stop - (stop - start if self.endswith(suffix) else 0)
+        table, begin, stop = _window_of(suffix)
+        size = stop - begin
+        at = self._stop
+        if size <= at - self._start and equal(self._table(), at - size, table, begin, size):
+            at -= size
         return self._window(self._start, at)
 
     # -- numbers
@@ -686,32 +727,39 @@ class BaseBuffer(Exporter):
         """Copy ``[start, stop)`` to the front of a writable bytes-like object and return the number of bytes.
 
         Slice rules apply to the range. Raises ValueError if ``dest`` is shorter, TypeError if it is read-only; then
-        nothing was written. Copies: the range ("copy_into").
+        nothing was written. Copies: the range ("copy_into"); once more where several parts of it lie in the memory of
+        ``dest``, or may do so through another map of one file ("fallback").
         """
-        low, high = self._clamped_range(start, stop)
-        source = self._window(low, high)
         target = byte_view(dest)
         if target.readonly:
             raise TypeError(f"copy_into() wants writable memory, this {type(dest).__name__} is read-only")
-        if target.nbytes < len(source):
-            raise ValueError(f"{len(source)} bytes do not fit into {target.nbytes}")
-        count_copy("copy_into", len(source))
-        _fill([target[: len(source)]], source._pieces())
-        return len(source)
+        low, high = self._clamped_range(start, stop)
+        size = high - low
+        if target.nbytes < size:
+            raise ValueError(f"{size} bytes do not fit into {target.nbytes}")
+        targets = [target if target.nbytes == size else target[:size]]
+        pieces = _apart(targets, self._table().pieces(low, high))
+        count_copy("copy_into", size)
+        pour(targets, pieces)
+        return size
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the text. As ``bytes.decode``. Copies: everything ("decode")."""
         count_copy("decode", self._size())
-        pieces = self._pieces()
-        return str(pieces[0] if len(pieces) == 1 else b"".join(pieces), encoding, errors)
+        return decoded(self._table(), self._start, self._stop, encoding, errors)
 
     def hex(self, sep: str | bytes | None = None, bytes_per_sep: SupportsIndex = 1) -> str:
         """Return the bytes as hexadecimal digits. As ``bytes.hex``. Copies: everything ("hex")."""
-        count_copy("hex", self._size())
-        data = b"".join(self._pieces())
+        group = int_of(bytes_per_sep)
         if sep is None:
-            return data.hex()
-        return data.hex(sep, max(-_INT_MAX, min(index(bytes_per_sep), _INT_MAX)))
+            group = 0
+            mark = ""
+        else:
+            b"-".hex(sep)  # refuses what is no separator
+            mark = sep if isinstance(sep, str) else str(sep, "ascii")
+        whole = self._snapshot()
+        count_copy("hex", whole._size())
+        return _digits(whole._table(), whole._start, whole._stop, mark, group)
 
     # -- writing through to memory
 
@@ -720,6 +768,9 @@ class BaseBuffer(Exporter):
 
         Raises IndexError if they do not fit in from byte ``at`` on, TypeError if a part there is read-only: every part
         is checked before the first byte is written. ``data`` may overlap the place it is written to.
+
+        Copies: nothing beside what is written; where parts of ``data`` lie in the memory below them, ``data``
+        ("fallback").
         """
         offset = size_of(at)
         table, start, stop = _window_of(data)
@@ -729,8 +780,13 @@ class BaseBuffer(Exporter):
         target = self._window(self._start + offset, self._start + offset + size)
         if size and target.readonly:
             raise TypeError(f"bytes {offset} to {offset + size} are not writable in every part")
+        targets = target.views()
+        pieces = _apart(targets, table.pieces(start, stop))
         self._forget_looks()
-        _fill(target.views(), table.pieces(start, stop))
+        try:
+            pour(targets, pieces)
+        finally:
+            note_write()
 
     def pack_into(self, fmt: str | bytes | Struct, at: SupportsIndex, *values: Any) -> None:
         """Write values that ``struct`` encodes through to memory from byte ``at`` on. Errors as :meth:`write_at`."""
@@ -740,7 +796,8 @@ class BaseBuffer(Exporter):
 
     def hexdump(self, width: SupportsIndex = 16) -> str:
         """Return offset, hex digits and ASCII, ``width`` bytes (1 to 256) a line; at most some 64 lines."""
-        return hexdump(self._table(), self._start, self._stop, index(width))
+        columns = int_of(width)
+        return hexdump(self._table(), self._start, self._stop, columns)
 
     def layout(self) -> str:
         """Return which bytes lie where: a line a part, at most some 64 lines. Never looks at the bytes."""
@@ -812,23 +869,30 @@ class BaseBuffer(Exporter):
 # -- arguments -----------------------------------------------------------------------------------------------
 
 
-def _from_front(value: SupportsIndex, size: int) -> int:
-    """Turn an end of a slice into an offset: negative ones count from the end, and nothing is below 0."""
-    at = value if isinstance(value, int) else index(value)
-    if at < 0:
-        at += size
-        return max(0, at)
-    return at
+def _from_end(at: int, size: int) -> int:
+    """Turn a negative end of a slice into an offset: it counts from the end, and nothing is below 0."""
+    at += size
+    return at if at > 0 else 0
 
 
-def _window_of(obj: BytesLike) -> Window:
+def _window_of(obj: BytesLike | Table) -> Window:
     """Return a table and a window that show anything bytes-like. Raises TypeError for anything else."""
     if isinstance(obj, BaseBuffer):
         return obj._table(), obj._start, obj._stop
+    table = obj if isinstance(obj, Table) else _table_of(obj)
+    return table, 0, table.ends[0] if table.ends else 0
+
+
+def _table_of(obj: Buffer) -> Table:
+    """Return a table of one foreign object."""
     entry = entry_of(obj)
-    if entry is None:
-        return Table([], [], 0), 0, 0
-    return Table([entry], [len(entry)], 0), 0, len(entry)
+    return Table([], [], 0) if entry is None else Table([entry], [len(entry)], 0)
+
+
+def _settled(obj: BytesLike | tuple[BytesLike, ...]) -> list[BaseBuffer | Table]:
+    """Return what one or several operands are, so that nothing of the caller's runs when their bounds are read."""
+    operands = obj if isinstance(obj, tuple) else (obj,)
+    return [operand if isinstance(operand, BaseBuffer) else _table_of(operand) for operand in operands]
 
 
 def _operand(obj: Any) -> Window | None:
@@ -877,34 +941,79 @@ def _present(found: int, sub: object) -> int:
     return found
 
 
+def _byte_set(chars: BytesLike | None) -> bytes:
+    """Return each byte that occurs in ``chars``, once where those are many. White space for None."""
+    if chars is None:
+        return _WHITESPACE
+    table, start, stop = _window_of(chars)
+    if stop - start <= len(_BYTES):
+        return scratch(table, start, stop)
+    found: set[int] = set()
+    for at in range(start, stop, BLOCK):
+        found.update(scratch(table, at, min(at + BLOCK, stop)))
+        if len(found) == len(_BYTES):
+            break
+    return bytes(found)
+
+
+def _digits(table: Table, start: int, stop: int, mark: str, group: int) -> str:
+    """Return a window as hexadecimal digits, with a mark between groups of bytes, as ``bytes.hex`` counts them.
+
+    Groups are counted from the right, or, if ``group`` is negative, from the left; 0 is none. The text grows in its
+    place, a block at a time: joining the blocks at the end would take it twice. Where it cannot grow there it is
+    copied, so there are not many blocks.
+    """
+    size = stop - start
+    if size == 0:
+        return ""
+    width = group if group > 0 else -group
+    if width == 0 or width > size:
+        width = size
+    phase = size % width if group > 0 else 0
+    block = max(BLOCK, size // _MOST_BLOCKS)
+    text = ""
+    at = 0
+    while at < size:
+        end = at + block
+        if width > block:  # up to the next mark, if that is not too far
+            end = min(end, at + width - (at - phase) % width)
+        elif end < size:
+            end -= (end - phase) % width
+        if end >= size:
+            end = size
+        data = scratch(table, start + at, start + end)
+        if mark and width <= block:
+            text += data.hex(mark, width if group > 0 else -width)
+        else:
+            text += data.hex()
+        if mark and end < size and (end - phase) % width == 0:
+            text += mark
+        at = end
+    return text
+
+
 def _may_overlap(targets: list[memoryview], pieces: list[bytes | memoryview]) -> bool:
-    """Whether pieces may show memory that is written to: that of the same object, or of another that lies in it."""
-    written = {id(target.obj): target.obj for target in targets}
-    read = {id(piece.obj): piece.obj for piece in pieces if isinstance(piece, memoryview)}
-    if not written.keys().isdisjoint(read):
-        return True
-    writers = {type(obj) for obj in written.values()}
-    readers = {type(obj) for obj in read.values()}
-    if readers <= {bytes}:
+    """Whether pieces have to be read before any is written, because they may lie in the memory that is written to."""
+    if len(targets) == 1 and len(pieces) == 1:
+        # A memmove, which is safe as it is, but where two maps show one place.
+        piece = pieces[0]
+        if isinstance(piece, bytes):
+            return False
+        mapped = isinstance(piece.obj, mmap.mmap) and piece.obj is not targets[0].obj
+        return mapped and may_share_file(targets, pieces)
+    read = {id(piece.obj): type(piece.obj) for piece in pieces if isinstance(piece, memoryview)}
+    if not read:
         return False
-    # Arrays of other libraries may lie in anything, and two maps in one file.
-    own = {bytes, bytearray, mmap.mmap}
-    return not (writers <= own and readers <= own) or (mmap.mmap in writers and mmap.mmap in readers)
+    written = {id(target.obj): type(target.obj) for target in targets}
+    heap = _OF_THE_HEAP.issuperset(read.values()) and _OF_THE_HEAP.issuperset(written.values())
+    if heap and written.keys().isdisjoint(read):
+        return False
+    return may_overlap(targets, pieces)
 
 
-def _fill(targets: list[memoryview], pieces: list[bytes | memoryview]) -> None:
-    """Write pieces over targets of the same total size, as if all had been read before any is written."""
-    if len(targets) + len(pieces) > 2 and _may_overlap(targets, pieces):
-        # One piece to one target is a memmove, which is safe as it is.
-        pieces = [b"".join(pieces)]
-    rest = memoryview(b"")
-    waiting = iter(pieces)
-    for target in targets:
-        at = 0
-        while at < len(target):
-            if not rest:
-                rest = memoryview(next(waiting))
-            n = min(len(rest), len(target) - at)
-            target[at : at + n] = rest[:n]
-            rest = rest[n:]
-            at += n
+def _apart(targets: list[memoryview], pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
+    """Return pieces that can be written over the targets one after another.
+
+    Copies: all of them, where some may lie in the memory that others are written to ("fallback").
+    """
+    return [join("fallback", pieces)] if _may_overlap(targets, pieces) else pieces

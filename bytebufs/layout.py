@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ._core.owners import Map, Reserved
 from ._core.parts import Entry, LazyOwner, Memory, Owner
 from ._core.search import scratch
 
@@ -32,7 +33,10 @@ def _owner_text(owner: Owner) -> str:
 
 def _memory_text(owner: Memory) -> str:
     mode = "read-only" if owner.view.readonly else "writable"
-    return f"{type(owner.holder).__name__} of {owner.view.nbytes}, {mode}"
+    kind = type(owner.holder)
+    if kind is Map or kind is Reserved:
+        kind = kind.__mro__[1]  # what everybody calls it
+    return f"{kind.__name__} of {owner.view.nbytes}, {mode}"
 
 
 def _entry_text(entry: Entry) -> str:

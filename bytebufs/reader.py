@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from codecs import getincrementaldecoder
+from codecs import lookup
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
 
@@ -22,7 +22,7 @@ from mypy_extensions import mypyc_attr
 
 from ._core.audit import count_copy
 from ._core.numbers import COMPILED, uint
-from ._core.parts import join, size_of
+from ._core.parts import int_of, join, pour, size_of
 from ._core.search import BLOCK, scratch
 from ._core.seeker import Looks, Seeker
 from .errors import ClosedError, FrameError, LimitExceeded, Underrun
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .base_buffer import BaseBuffer
     from .slice_buffer import SliceBuffer
 
-__all__ = ["ByteOrder", "Layout", "Lease", "Reader", "Wait", "layout_of"]
+__all__ = ["ByteOrder", "Layout", "Lease", "Reader", "Wait", "decoded", "layout_of"]
 
 ByteOrder: TypeAlias = Literal["big", "little"]
 _UnpackFrom: TypeAlias = "Callable[[bytes | memoryview, int], tuple[Any, ...]]"
@@ -70,6 +70,14 @@ _ARRAY_SIZES: Final = {
     "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "l": 4, "L": 4, "q": 8, "Q": 8, "f": 4, "d": 8,
 }  # fmt: skip
 """The standard sizes of the struct module, which those of this machine's C compiler may differ from ("l")."""
+
+_OF_FOUR_BYTES: Final = {"l": "i", "L": "I"}
+"""What has the size that struct gives to a type, where this machine's own is another."""
+
+_SEAMLESS: Final = frozenset(
+    ["ascii", "cp1252", "iso8859-1", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le", "utf-8"]
+)
+"""Encodings whose decoders give the same text in pieces. Not all do: that of punycode takes each piece for a whole."""
 
 
 @final
@@ -201,14 +209,22 @@ class Reader:
 
     @property
     def remaining(self) -> int:
-        """Bytes between the position and the end of what is there now."""
+        """Bytes between the position and the end of what is there now.
+
+        RuntimeError on the very reader that ``parse`` gives: what is there now depends on how the bytes were cut. What
+        is read as a whole has an end: a ``sub(n)``, and a reader over a slice.
+        """
         self._lease.refuse()
+        if self._limit is not None:
+            raise RuntimeError(
+                "how much is there depends on how the bytes were cut: read what the message says, or sub(n)"
+            )
         return self._last() - self._here()
 
     def seek(self, position: SupportsIndex) -> None:
         """Go to a position, counted from the reader's front. Underrun beyond the bytes that are there."""
-        self._lease.refuse()
         target = size_of(position)
+        self._lease.refuse()
         self._reach(self._front, target)
         self._move(self._front + target)
 
@@ -487,7 +503,8 @@ class Reader:
         Raises FrameError if it has more than ``max_bytes`` bytes or 64 bits, or, if ``minimal``, is padded with zeros.
         Source: the encoding page of the Protocol Buffers documentation.
         """
-        if max_bytes == _MOST_VARINT_BYTES and self._lease.valid:
+        most = max_bytes if isinstance(max_bytes, int) else int_of(max_bytes)
+        if most == _MOST_VARINT_BYTES and self._lease.valid:
             # Mostly all of it is here, and has at most 63 bits.
             at = self._at
             end = self._end
@@ -506,7 +523,7 @@ class Reader:
                 shift += 7
                 if shift == _LONG_VARINT:
                     break
-        return self._long_varint(size_of(max_bytes), minimal=minimal)
+        return self._long_varint(size_of(most), minimal=minimal)
 
     def _long_varint(self, most: int, *, minimal: bool) -> int:
         """Read a varint byte by byte, wherever they are, and with every error that there is."""
@@ -566,14 +583,31 @@ class Reader:
         size = _ARRAY_SIZES.get(typecode)
         if size is None:
             raise ValueError(f"the typecode is one of {' '.join(_ARRAY_SIZES)}, not {typecode!r}")
-        nbytes = size * size_of(n)
-        raw = self._next(nbytes)
+        count = size_of(n)
+        nbytes = size * count
+        self._lease.refuse()
+        start = self._here()
+        self._reach(start, nbytes)
         count_copy("array", nbytes)
-        numbers = array({"l": "i", "L": "I"}.get(typecode, typecode), b"".join(raw))
-        if self._little != (sys.byteorder == "little"):
-            numbers.byteswap()
-        self.skip(nbytes)
-        return numbers if numbers.typecode == typecode else array(typecode, numbers)
+        numbers = array(typecode, (0,)) * count
+        swapped = self._little != (sys.byteorder == "little")
+        table = self._table()
+        if numbers.itemsize == size:
+            if nbytes:
+                pour([memoryview(numbers).cast("B")], table.pieces(start, start + nbytes))
+            if swapped:
+                numbers.byteswap()
+        else:
+            # The machine's own size is another: a block of numbers of the standard one at a time.
+            step = BLOCK // size
+            for at in range(0, count, step):
+                low = start + at * size
+                block = array(_OF_FOUR_BYTES[typecode], scratch(table, low, min(low + BLOCK, start + nbytes)))
+                if swapped:
+                    block.byteswap()
+                numbers[at : at + step] = array(typecode, block)
+        self._pass(nbytes)
+        return numbers
 
     # -- bytes
 
@@ -614,16 +648,18 @@ class Reader:
         Raises UnicodeDecodeError as that does, and LookupError for an unknown encoding. Copies: the text ("text").
         """
         size = size_of(n)
-        pieces = self._next(size)
+        self._lease.refuse()
+        start = self._here()
+        self._reach(start, size)
         count_copy("text", size)
-        text = str(pieces[0], encoding) if len(pieces) == 1 else _decoded(pieces, encoding)
+        text = decoded(self._table(), start, start + size, encoding, "strict")
         self._pass(size)
         return text
 
     def skip(self, n: SupportsIndex) -> None:
         """Pass ``n`` bytes."""
-        self._lease.refuse()
         size = size_of(n)
+        self._lease.refuse()
         self._reach(self._here(), size)
         self._pass(size)
 
@@ -636,13 +672,16 @@ class Reader:
         self._allow(position, len(literal))
         here = min(len(literal), self._last() - position)
         for at in range(0, here, BLOCK):
-            seen = scratch(self._table(), position + at, position + min(at + BLOCK, here))
-            if not literal.startswith(seen, at):
-                k = next(k for k in range(len(seen)) if seen[k] != literal[at + k])
-                wrong = literal[:at] + seen[: k + 1]
-                raise FrameError(f"{literal!r} is expected, not {wrong!r}", position + at + k - self._front)
+            end = min(at + BLOCK, here)
+            seen = scratch(self._table(), position + at, position + end)
+            if seen != literal[at:end]:
+                self._fail_expected(literal, position, at + _first_difference(seen, literal[at:end]))
         self._reach(position, len(literal))
         self._pass(len(literal))
+
+    def _fail_expected(self, literal: bytes, position: int, k: int) -> NoReturn:
+        seen = scratch(self._table(), position, position + k + 1)
+        raise FrameError(f"{literal!r} is expected, not {seen!r}", position + k - self._front)
 
     def sub(self, n: SupportsIndex) -> Reader:
         """Read ``n`` bytes as a reader of their own, with the same byte order; this one passes them.
@@ -767,16 +806,34 @@ def layout_of(fmt: str | bytes | Struct) -> Layout:
     return layout
 
 
-def _decoded(pieces: list[bytes | memoryview], encoding: str) -> str:
-    """Return the text of some pieces, which are joined only if there is something wrong."""
-    "".encode(encoding)  # refuses what is no text encoding, as str() does
-    decoder = getincrementaldecoder(encoding)()
-    try:
-        return "".join([decoder.decode(piece) for piece in pieces]) + decoder.decode(b"", final=True)
-    except UnicodeError:
-        # The error of the whole says where in it. And UTF-16 and UTF-32 without a byte order mark are right: str()
-        # takes the order of the machine, where the incremental decoders give up.
-        return str(b"".join(pieces), encoding)
+def decoded(table: Table, start: int, stop: int, encoding: str, errors: str) -> str:
+    """Return the text in a window: what ``str(bytes, encoding, errors)`` gives, or raises.
+
+    Of several parts no more than 64 KiB are joined at a time, but where an encoding or a way with errors has to see all
+    of it, and where something is wrong: the error of the whole says where in it.
+    """
+    if start < stop <= table.ends[table.locate(start)]:
+        return str(table.pieces(start, stop)[0], encoding, errors)
+    if stop - start <= BLOCK:
+        return str(scratch(table, start, stop), encoding, errors)
+    codec = lookup(encoding)
+    if errors == "strict" and codec.name in _SEAMLESS and codec.incrementaldecoder is not None:
+        decoder = codec.incrementaldecoder()
+        table = table.window(start, stop)
+        try:
+            texts = [decoder.decode(scratch(table, at, min(at + BLOCK, stop))) for at in range(start, stop, BLOCK)]
+            texts.append(decoder.decode(b"", final=True))
+            return "".join(texts)
+        except UnicodeError:
+            # UTF-16 and UTF-32 without a byte order mark are right, too: str() takes the order of the machine, where
+            # the decoders give up.
+            pass
+    return str(b"".join(table.pieces(start, stop)), encoding, errors)
+
+
+def _first_difference(some: bytes, others: bytes) -> int:
+    """Return the first index where two runs of bytes of one length, which are not equal, differ."""
+    return next(k for k in range(len(some)) if some[k] != others[k])
 
 
 def _width(n: SupportsIndex) -> int:

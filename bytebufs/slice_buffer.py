@@ -46,10 +46,11 @@ class SliceBuffer(BaseBuffer):
         Raises TypeError for what is not bytes-like, ValueError for a negative bound or a start after the stop,
         IndexError for a bound beyond the end: bounds do not clamp. Copies: nothing.
         """
-        if obj is _BARE:
-            return
+        if obj is _BARE or (not COMPILED and hasattr(self, "_source")):
+            return  # a slice that is made never changes: compiled, a second call does nothing either
         whole = _whole(obj)
-        part = cut(whole._source, *whole._exact_range(start, stop))
+        low, high = whole._exact_range(start, stop)
+        part = cut(whole._source, low, high)
         self._source = part._source
         self._start = part._start
         self._stop = part._stop

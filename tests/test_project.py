@@ -49,7 +49,7 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "base_buffer": {
         "<module>": "the 256 needles of one byte",
-        "_fill": "what is to be written, kept apart from the memory that it is written to",
+        "_byte_set": "at most 256 bytes: each that occurs, once",
     },
     "composite_buffer": {
         "CompositeBuffer._append_packed": "numbers that were packed just now, a large pack as it is",
@@ -60,7 +60,7 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "reader": {
         "Reader._uint": "the bytes of one number",
-        "_decoded": "text that Reader.text has counted",
+        "decoded": "text that Reader.text and BaseBuffer.decode have counted",
     },
 }
 """What looks like a copy of payload and is none, and why."""

@@ -17,11 +17,12 @@ import mmap
 import reprlib
 import sys
 from operator import index
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, cast, final
+from typing import TYPE_CHECKING, Final, SupportsIndex, TypeAlias, cast, final
 
 from mypy_extensions import mypyc_attr
 
 from .audit import count_copy
+from .owners import Map, Reserved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ __all__ = [
     "entry_of",
     "finder_of",
     "has_buffer",
+    "int_of",
     "is_reserved",
     "is_writable",
     "join",
@@ -49,9 +51,14 @@ __all__ = [
     "make_entry",
     "memory_view",
     "merged",
+    "note_write",
     "owner_view",
+    "place_of",
+    "pour",
     "shown",
     "size_of",
+    "written",
+    "zeros",
 ]
 
 Finder: TypeAlias = "bytes | bytearray | mmap.mmap"
@@ -82,7 +89,7 @@ class Memory:
     def address(self) -> int:
         """Return where in memory ``view`` begins, or 0 where the interpreter does not let us know."""
         if self._address < 0:
-            self._address = _address_of(self.view)
+            self._address = place_of(self.view)
         return self._address
 
     def reserve(self) -> memoryview:
@@ -95,7 +102,12 @@ class Memory:
 
     @property
     def is_reserved(self) -> bool:
-        """Whether somebody still holds a view from :meth:`reserve` and may write through it."""
+        """Whether somebody may still hold a view from :meth:`reserve`, and write through it.
+
+        Any other view counts, too, and so does a second part that was made of one: better kept apart than torn off.
+        """
+        if type(self.holder) is Reserved:
+            return self.finder is None or _references(self) > _IDLE_REFERENCES
         return 0 < self._idle_references < sys.getrefcount(self.holder)
 
 
@@ -144,7 +156,8 @@ class Run:
         self.stop = stop
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        # Never negative: compiled, that would be an error without an exception, which ends the process.
+        return self.stop - self.start if self.stop > self.start else 0
 
 
 Entry: TypeAlias = "bytes | Run"
@@ -174,11 +187,30 @@ class Block:
         return Run(self._owner, start, self._used)
 
 
+def zeros(nbytes: int) -> Memory:
+    """Return zeros that :meth:`Memory.reserve` gives a view of; what else shows them is read-only."""
+    memory = Reserved(nbytes)
+    return Memory(memory, memoryview(memory).toreadonly(), memory)
+
+
+def _references(memory: Memory) -> int:
+    return sys.getrefcount(memory.holder)
+
+
+_IDLE_REFERENCES: Final = _references(zeros(1))
+"""What one Memory alone, without any view, adds to the references that an object has."""
+
+
 # -- entries -------------------------------------------------------------------------------------------------
 
 
 def make_entry(owner: Owner, start: int, stop: int) -> Entry:
-    """Return the entry for a range of an owner: the owner itself where the range is all of a bytes object."""
+    """Return the entry for a range of an owner: the owner itself where the range is all of a bytes object.
+
+    Raises RuntimeError for a range that holds no byte: then bounds were looked up that hold no more.
+    """
+    if start >= stop:
+        raise RuntimeError("the buffer changed while it was read")
     if isinstance(owner, bytes) and start == 0 and stop == len(owner):
         return owner
     return Run(owner, start, stop)
@@ -327,7 +359,7 @@ def entry_of(obj: Buffer | LazyOwner) -> Entry | None:
 def _as_finder(holder: object) -> Finder | None:
     """Return an object that can search its own memory; subclasses may do so in ways of their own, and cannot."""
     kind = type(holder)
-    if kind is bytes or kind is bytearray or kind is mmap.mmap:
+    if kind is bytes or kind is bytearray or kind is mmap.mmap or kind is Map or kind is Reserved:
         return cast("Finder", holder)
     return None
 
@@ -343,11 +375,11 @@ def _offset(view: memoryview, holder: Finder) -> int:
     """Return the place in ``holder`` where ``view`` begins, or -1 where the interpreter does not let us know."""
     if view.nbytes == len(holder):
         return 0
-    begin = _address_of(holder)
-    return _address_of(view) - begin if begin else -1
+    begin = place_of(holder)
+    return place_of(view) - begin if begin else -1
 
 
-def _address_of(memory: Buffer) -> int:
+def place_of(memory: Buffer) -> int:
     """Return where memory begins, or 0 if nobody can tell."""
     try:
         from .memory import address_of
@@ -359,6 +391,45 @@ def _address_of(memory: Buffer) -> int:
 # -- copies and numbers --------------------------------------------------------------------------------------
 
 
+def pour(targets: Sequence[memoryview], pieces: Sequence[bytes | memoryview]) -> None:
+    """Write pieces, one after another, over targets of the same total size."""
+    rest = memoryview(b"")
+    waiting = iter(pieces)
+    for target in targets:
+        at = 0
+        size = len(target)
+        while at < size:
+            if not rest:
+                rest = memoryview(next(waiting))
+            n = min(len(rest), size - at)
+            target[at : at + n] = rest[:n]
+            rest = rest[n:]
+            at += n
+
+
+@final
+class _Tally:
+    """How often something happened."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+_writes: Final = _Tally()
+
+
+def written() -> int:
+    """Return how often memory was written to through any buffer of this library: what was looked for may be there."""
+    return _writes.count
+
+
+def note_write() -> None:
+    """Say that memory was written to, after it was."""
+    _writes.count += 1
+
+
 def join(reason: str, pieces: Sequence[bytes | memoryview]) -> bytes:
     """Return the pieces joined: the one payload copy that makes a new bytes object, counted as ``reason``."""
     first = pieces[0] if len(pieces) == 1 else None
@@ -366,6 +437,11 @@ def join(reason: str, pieces: Sequence[bytes | memoryview]) -> bytes:
         return first
     count_copy(reason, sum([len(piece) for piece in pieces]))
     return b"".join(pieces)
+
+
+def int_of(value: SupportsIndex) -> int:
+    """Return a number as an int. Raises TypeError for float and str."""
+    return value if isinstance(value, int) else index(value)
 
 
 def size_of(value: SupportsIndex) -> int:

@@ -78,19 +78,24 @@ class FileRegion(LazyOwner):
 
         Raises TruncatedFile if the file has shrunk. Complexity: one ``fstat`` a call.
         """
-        self.assert_whole(self.nbytes)
+        status = self._whole(self.nbytes)
         memory: Memory | None = self.__dict__.get("_memory")
         if memory is None:
             # Threads may come here together. All get the map of the first one: this is atomic, and needs no lock.
-            made = map_searchable(self.fd, self.name, self.offset, self.nbytes)
+            made = map_searchable(self.fd, self.name, self.offset, self.nbytes, status)
             memory = self.__dict__.setdefault("_memory", made)
         return memory
 
     def assert_whole(self, stop: int) -> None:
         """Raise TruncatedFile if the file now ends before byte ``stop`` of the region."""
-        found = os.fstat(self.fd).st_size
-        if found < self.offset + stop:
-            raise TruncatedFile(self.name, self.offset + stop, found)
+        self._whole(stop)
+
+    def _whole(self, stop: int) -> os.stat_result:
+        """Return what the system says of the file, which must not end before byte ``stop`` of the region."""
+        status = os.fstat(self.fd)
+        if status.st_size < self.offset + stop:
+            raise TruncatedFile(self.name, self.offset + stop, status.st_size)
+        return status
 
     def prefetch(self, offset: SupportsIndex = 0, count: SupportsIndex | None = None) -> None:
         """Ask the system to read a range of the region ahead, without waiting: sending cold pages blocks.

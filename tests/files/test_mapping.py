@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bytebufs import TruncatedFile
+from bytebufs.files import mapping
 from bytebufs.files.mapping import anonymous, guard_of, map_file, map_searchable, page_start
 
 PAGE = mmap.ALLOCATIONGRANULARITY
@@ -43,7 +44,7 @@ def test_a_map_begins_at_a_page_and_tells_where_the_range_does(fd: int, start: i
 
 @pytest.mark.parametrize(("start", "nbytes"), RANGES)
 def test_searchable_memory_finds_by_the_ranges_own_offsets(fd: int, start: int, nbytes: int) -> None:
-    memory = map_searchable(fd, "f", start, nbytes)
+    memory = map_searchable(fd, "f", start, nbytes, os.fstat(fd))
     expected = DATA[start : start + nbytes]
     assert memory.view == expected
     assert memory.view.readonly
@@ -64,7 +65,7 @@ def test_searchable_memory_finds_by_the_ranges_own_offsets(fd: int, start: int, 
 
 def test_searchable_memory_lives_without_the_descriptor(fd: int) -> None:
     mine = os.dup(fd)
-    memory = map_searchable(mine, "f", 5, 20)
+    memory = map_searchable(mine, "f", 5, 20, os.fstat(mine))
     os.close(mine)
     assert memory.view == DATA[5:25]
 
@@ -73,7 +74,7 @@ def test_searchable_memory_lives_without_the_descriptor(fd: int) -> None:
 def test_a_range_beyond_the_end_is_a_truncated_file(fd: int, start: int) -> None:
     """Whoever maps has asked for the size before; the file may have shrunk since."""
     makers: list[Callable[[int, str, int, int], object]] = [
-        map_searchable,
+        lambda fd, name, start, n: map_searchable(fd, name, start, n, os.fstat(fd)),
         lambda fd, name, start, n: map_file(fd, name, start, n, mmap.ACCESS_READ),
     ]
     for make in makers:
@@ -120,7 +121,7 @@ def test_other_errors_of_allocating_pass(monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(*args: object, **options: object) -> mmap.mmap:
         raise OSError(errno.EPERM, "locked down")
 
-    monkeypatch.setattr(mmap, "mmap", refuse)
+    monkeypatch.setattr(mapping, "Map", refuse)
     with pytest.raises(PermissionError):
         anonymous(1)
 
