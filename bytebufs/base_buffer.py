@@ -40,7 +40,7 @@ from ._core.search import BLOCK, Needle, Window, compare, count, equal, find, oc
 from ._core.table import Table, check, one_run
 from .errors import Fragmented, Underrun
 from .layout import counted, describe, hexdump, preview
-from .reader import ByteOrder, Layout, Lease, Reader, decoded, layout_of
+from .reader import MOST_BLOCKS, ByteOrder, Layout, Lease, Reader, decoded, layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,9 +63,6 @@ _WHITESPACE: Final = b" \t\n\r\x0b\x0c"
 _EMPTY: Final = memoryview(b"")
 _LOOK: Final = 4096
 """Bytes of a file that an iterator looks at at once: a page, beside which asking for the file's size costs little."""
-
-_MOST_BLOCKS: Final = 64
-"""Blocks that a long text is made of, so that no more than so many times half of it is ever copied."""
 
 _OF_THE_HEAP: Final = frozenset([bytes, bytearray, array])
 """Types whose objects lie in memory of their own, of which there is no second view at another address."""
@@ -759,7 +756,12 @@ class BaseBuffer(Exporter):
             mark = sep if isinstance(sep, str) else str(sep, "ascii")
         whole = self._snapshot()
         count_copy("hex", whole._size())
-        return _digits(whole._table(), whole._start, whole._stop, mark, group)
+        text = ""
+        for digits in _digits(whole._table(), whole._start, whole._stop, mark, group):
+            # Joining them at the end would take the text twice. It grows where it is, or else is copied: for that
+            # case there are not many blocks.
+            text += digits
+        return text
 
     # -- writing through to memory
 
@@ -956,40 +958,29 @@ def _byte_set(chars: BytesLike | None) -> bytes:
     return bytes(found)
 
 
-def _digits(table: Table, start: int, stop: int, mark: str, group: int) -> str:
-    """Return a window as hexadecimal digits, with a mark between groups of bytes, as ``bytes.hex`` counts them.
+def _digits(table: Table, start: int, stop: int, mark: str, group: int) -> Iterator[str]:
+    """Yield a window as hexadecimal digits, block by block, with a mark between groups of bytes as in ``bytes.hex``.
 
-    Groups are counted from the right, or, if ``group`` is negative, from the left; 0 is none. The text grows in its
-    place, a block at a time: joining the blocks at the end would take it twice. Where it cannot grow there it is
-    copied, so there are not many blocks.
+    Groups are counted from the right, or, if ``group`` is negative, from the left; 0 is none.
     """
     size = stop - start
-    if size == 0:
-        return ""
     width = group if group > 0 else -group
     if width == 0 or width > size:
         width = size
-    phase = size % width if group > 0 else 0
-    block = max(BLOCK, size // _MOST_BLOCKS)
-    text = ""
+    origin = size if group > 0 else 0
+    block = max(BLOCK // 2, size // MOST_BLOCKS)  # its digits take twice as much
     at = 0
     while at < size:
-        end = at + block
+        end = min(at + block, size)
         if width > block:  # up to the next mark, if that is not too far
-            end = min(end, at + width - (at - phase) % width)
+            end = min(end, at + width - (at - origin) % width)
         elif end < size:
-            end -= (end - phase) % width
-        if end >= size:
-            end = size
+            end -= (end - origin) % width
         data = scratch(table, start + at, start + end)
-        if mark and width <= block:
-            text += data.hex(mark, width if group > 0 else -width)
-        else:
-            text += data.hex()
-        if mark and end < size and (end - phase) % width == 0:
-            text += mark
+        digits = data.hex(mark, width if group > 0 else -width) if mark and width <= block else data.hex()
+        is_marked = end < size and (end - origin) % width == 0
+        yield digits + mark if is_marked else digits
         at = end
-    return text
 
 
 def _may_overlap(targets: list[memoryview], pieces: list[bytes | memoryview]) -> bool:

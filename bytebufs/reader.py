@@ -28,7 +28,8 @@ from ._core.seeker import Looks, Seeker
 from .errors import ClosedError, FrameError, LimitExceeded, Underrun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from codecs import IncrementalDecoder
+    from collections.abc import Callable, Iterator
 
     from mypy_extensions import i64
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .base_buffer import BaseBuffer
     from .slice_buffer import SliceBuffer
 
-__all__ = ["ByteOrder", "Layout", "Lease", "Reader", "Wait", "decoded", "layout_of"]
+__all__ = ["MOST_BLOCKS", "ByteOrder", "Layout", "Lease", "Reader", "Wait", "decoded", "layout_of"]
 
 ByteOrder: TypeAlias = Literal["big", "little"]
 _UnpackFrom: TypeAlias = "Callable[[bytes | memoryview, int], tuple[Any, ...]]"
@@ -70,6 +71,9 @@ _ARRAY_SIZES: Final = {
     "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "l": 4, "L": 4, "q": 8, "Q": 8, "f": 4, "d": 8,
 }  # fmt: skip
 """The standard sizes of the struct module, which those of this machine's C compiler may differ from ("l")."""
+
+MOST_BLOCKS: Final = 64
+"""Blocks that a long text is made of, so that it is never copied more than 32 times over."""
 
 _OF_FOUR_BYTES: Final = {"l": "i", "L": "I"}
 """What has the size that struct gives to a type, where this machine's own is another."""
@@ -818,17 +822,24 @@ def decoded(table: Table, start: int, stop: int, encoding: str, errors: str) -> 
         return str(scratch(table, start, stop), encoding, errors)
     codec = lookup(encoding)
     if errors == "strict" and codec.name in _SEAMLESS and codec.incrementaldecoder is not None:
-        decoder = codec.incrementaldecoder()
-        table = table.window(start, stop)
         try:
-            texts = [decoder.decode(scratch(table, at, min(at + BLOCK, stop))) for at in range(start, stop, BLOCK)]
-            texts.append(decoder.decode(b"", final=True))
-            return "".join(texts)
+            text = ""
+            for more in _texts(codec.incrementaldecoder(), table.window(start, stop), start, stop):
+                text += more  # as in BaseBuffer.hex
+            return text
         except UnicodeError:
             # UTF-16 and UTF-32 without a byte order mark are right, too: str() takes the order of the machine, where
             # the decoders give up.
             pass
     return str(b"".join(table.pieces(start, stop)), encoding, errors)
+
+
+def _texts(decoder: IncrementalDecoder, table: Table, start: int, stop: int) -> Iterator[str]:
+    """Yield the text in a window, a block at a time."""
+    block = max(BLOCK, (stop - start) // MOST_BLOCKS)
+    for at in range(start, stop, block):
+        end = min(at + block, stop)
+        yield decoder.decode(scratch(table, at, end), end == stop)
 
 
 def _first_difference(some: bytes, others: bytes) -> int:

@@ -37,10 +37,11 @@ from bytebufs import (
     Part,
     SliceBuffer,
     Underrun,
+    base_buffer,
     copy_audit,
     no_copy,
 )
-from bytebufs._core.parts import LazyOwner, Memory
+from bytebufs._core.parts import LazyOwner, Memory, written
 
 from .layouts import FakeFile, address, addresses, anonymous_map, hidden
 
@@ -1086,3 +1087,162 @@ def test_single_numbers_that_are_decoded_by_hand_are_the_same(monkeypatch: pytes
         for code in "BHILQ":
             fmt = order + code
             assert SliceBuffer(raw).unpack_from(fmt, 3) == struct.unpack_from(fmt, raw, 3)
+
+
+# -- what the caller's own methods do meanwhile ---------------------------------------------------------------
+
+
+class Meddling:
+    """A number that changes a buffer when it is asked for."""
+
+    def __init__(self, value: int, meddle: Callable[[], object]) -> None:
+        self.value = value
+        self.meddle = meddle
+
+    def __index__(self) -> int:
+        self.meddle()
+        return self.value
+
+
+MEDDLED: dict[str, tuple[Callable[[CompositeBuffer, Any], object], Callable[[bytes], object]]] = {
+    "index": (lambda b, n: b[n(-1)], lambda d: d[-1]),
+    "slice": (lambda b, n: bytes(b[n(1) : n(-1) : n(1)]), lambda d: d[1:-1]),
+    "slice open": (lambda b, n: bytes(b[n(-2) :]), lambda d: d[-2:]),
+    "find": (lambda b, n: b.find(n(ord("x")), n(-3), n(9)), lambda d: d.find(b"x", -3, 9)),
+    "rfind": (lambda b, n: b.rfind(b"x", n(0), n(-1)), lambda d: d.rfind(b"x", 0, -1)),
+    "count": (lambda b, n: b.count(b"x", n(-9)), lambda d: d.count(b"x", -9)),
+    "startswith": (lambda b, n: b.startswith((b"y", b"x"), n(-1)), lambda d: d.startswith(b"x", -1)),
+    "endswith": (lambda b, n: b.endswith(b"x", n(0), n(99)), lambda d: d.endswith(b"x", 0, 99)),
+    "split": (lambda b, n: [bytes(s) for s in b.split(b"x", n(1))], lambda d: d.split(b"x", 1)),
+    "copy_into": (lambda b, n: b.copy_into(bytearray(99), n(1), n(-1)), lambda d: len(d[1:-1])),
+    "hexdump": (lambda b, n: b.hexdump(n(16)), lambda d: SliceBuffer(d).hexdump(16)),
+    "hex": (lambda b, n: b.hex(":", n(2)), lambda d: d.hex(":", 2)),
+    "unpack_from": (lambda b, n: b.unpack_from(">B", n(0)), lambda d: (d[0],)),
+    "SliceBuffer": (lambda b, n: bytes(SliceBuffer(b, n(1), n(2))), lambda d: d[1:2]),
+    "write_at": (lambda b, n: b.write_at(n(0), b"yx"), lambda d: None),
+}
+
+
+@pytest.mark.parametrize("name", MEDDLED)
+@pytest.mark.parametrize("change", ["drain", "append", "prepend", "splice"])
+def test_the_answer_is_of_the_bytes_that_are_there_after_the_callers_methods(name: str, change: str) -> None:
+    """They run before any bound is read: what they leave is what is looked at."""
+    call, expected = MEDDLED[name]
+    b = CompositeBuffer([bytearray(b"xaxbxc"), bytearray(b"dxex"), bytearray(b"fx")])
+    changes: dict[str, Callable[[], object]] = {
+        "drain": lambda: b.skip(2),
+        "append": lambda: b.append(bytearray(b"zx")),
+        "prepend": lambda: b.appendleft(bytearray(b"xq")),
+        "splice": lambda: b.splice(1, 3),
+    }
+    left = [changes[change]]
+    answer = call(b, lambda value: Meddling(value, lambda: left and left.pop()()))
+    assert not left
+    b._check()
+    after = bytes(b)
+    if name == "write_at":
+        assert after.startswith(b"yx")
+    else:
+        assert answer == expected(after)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="PEP 688")
+@pytest.mark.parametrize("name", ["startswith", "endswith", "find", "==", "<", "removeprefix", "removesuffix", "strip"])
+def test_so_it_is_where_a_buffer_is_made_when_it_is_asked_for(name: str) -> None:
+    b = CompositeBuffer([b"xx", b"yy", b"xx"])
+
+    class Made:
+        def __buffer__(self, flags: int) -> memoryview:
+            if b:
+                b.skip(len(b))
+            return memoryview(b"xx")
+
+    made: Any = Made()
+    answers: dict[str, Callable[[], object]] = {
+        "startswith": lambda: b.startswith((b"no", b, made)),
+        "endswith": lambda: b.endswith((b"no", made)),
+        "find": lambda: b.find(made) >= 0,
+        "==": lambda: b == made,
+        "<": lambda: b > made,
+        "removeprefix": lambda: len(b.removeprefix(made)) > 0,
+        "removesuffix": lambda: len(b.removesuffix(made)) > 0,
+        "strip": lambda: len(b.strip(made)) > 0,
+    }
+    # Of itself everything begins with everything: what is asked is the emptied buffer.
+    assert answers[name]() is (name == "startswith")
+    b._check()
+
+
+# -- text and copies, piece by piece --------------------------------------------------------------------------
+
+
+@given(
+    data=st.binary(max_size=90), cuts=st.sets(st.integers(1, 89)), block=st.integers(2, 40), group=st.integers(-45, 45)
+)
+def test_hexadecimal_digits_are_those_of_bytes_in_whatever_blocks(
+    data: bytes, cuts: set[int], block: int, group: int
+) -> None:
+    seams = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    b = CompositeBuffer([data[low:high] for low, high in pairwise(seams)])
+    with pytest.MonkeyPatch.context() as patch:
+        if not COMPILED:
+            patch.setattr(base_buffer, "BLOCK", block)
+            patch.setattr(base_buffer, "MOST_BLOCKS", 1000)
+        assert b.hex() == data.hex()
+        assert b.hex("-", group) == data.hex("-", group)
+        assert b.hex(b"-", group) == data.hex("-", group)
+        assert b.hex("-", group * 10**12) == (data.hex() if group else data.hex("-", 0))
+
+
+def test_what_is_no_separator_of_digits_is_refused() -> None:
+    b = in_halves(b"abcd")
+    for sep, error in (("ab", ValueError), ("", ValueError), ("é", ValueError), (1, TypeError)):
+        with pytest.raises(error):
+            b.hex(sep)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        b.hex(":", 1.0)  # type: ignore[arg-type]
+
+
+def test_many_bytes_that_are_stripped_are_looked_at_once_each() -> None:
+    chars = CompositeBuffer([b" \t" * 200, b"x" * 100_000])
+    assert in_halves(b" x\tabc\tx ").strip(chars) == b"abc"
+    assert in_halves(b"abc").strip(CompositeBuffer([bytes(range(256)), b"x" * 70_000])) == b""
+    assert in_halves(b"abc").strip(b"") == b"abc"
+
+
+def test_a_copy_that_overlaps_is_counted_and_refused_before_anything_is_written() -> None:
+    memory = bytearray(b"abcdefgh")
+    source = CompositeBuffer([memoryview(memory)[2:4], memoryview(memory)[:2]])
+    with no_copy(), pytest.raises(CopyForbidden):
+        source.copy_into(memory)
+    target = CompositeBuffer([memoryview(memory)[:3], memoryview(memory)[4:]])
+    with no_copy(), pytest.raises(CopyForbidden):
+        target.write_at(0, source)
+    assert memory == b"abcdefgh"
+    with copy_audit() as audit:
+        source.copy_into(memory)
+    assert (bytes(memory), audit.by_reason) == (b"cdabefgh", {"fallback": 4, "copy_into": 4})
+
+
+def test_one_piece_of_another_map_of_the_file_is_read_before_it_is_written() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(range(256)) * 40)
+        file.flush()
+        one, other = mmap.mmap(file.fileno(), 10_000), mmap.mmap(file.fileno(), 10_000)
+    expected = other[:9000]
+    with copy_audit() as audit:
+        SliceBuffer(one).write_at(7, memoryview(other)[:9000])
+        SliceBuffer(one).write_at(8, memoryview(one)[7:9000])
+        SliceBuffer(one).write_at(0, b"bytes")
+    assert (one[9:9001], audit.by_reason) == (expected[1:8993], {"fallback": 9000})
+
+
+def test_writes_are_noted_after_they_are_made() -> None:
+    b = SliceBuffer(bytearray(4))
+    before = written()
+    b.write_at(0, b"a")
+    b.pack_into(">H", 1, 7)
+    assert written() == before + 2
+    with pytest.raises(IndexError):
+        b.write_at(4, b"a")
+    assert written() == before + 2

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import methodcaller
 from typing import Any, Final, cast
 
+import numpy as np
 import pytest
 from google.protobuf.internal import decoder, encoder, wire_format
 from google.protobuf.message import DecodeError
@@ -1615,3 +1616,124 @@ def test_a_literal_of_many_blocks_is_compared_block_by_block() -> None:
             SliceBuffer(bytes(wrong)).reader().expect(literal)
         assert caught.value.at == at
         assert repr(bytes(wrong[: at + 1])) in str(caught.value)
+
+
+# -- numbers of others, and what a cut decides ----------------------------------------------------------------
+
+
+def test_sizes_may_be_numbers_of_numpy() -> None:
+    r = CompositeBuffer([b"\x05abc", b"defgh\n"]).reader()
+    n: Any = np.int64
+    assert r.varint(max_bytes=n(10)) == 5
+    assert r.varint(max_bytes=n(1)) == ord("a")
+    assert (bytes(r.take(n(1))), r.take_bytes(n(1)), r.text(n(1)), bytes(r.peek(n(1)))) == (b"b", b"c", "d", b"e")
+    r.skip(n(1))
+    assert (r.uint(n(1)), r.sub(n(1)).remaining, r.array("B", n(1)).tolist()) == (ord("f"), 1, [ord("h")])
+    r.seek(n(9))
+    assert r.line(limit=n(4)) == b""
+
+
+def test_a_number_that_changes_the_buffer_is_noticed() -> None:
+    class Meddling:
+        def __index__(self) -> int:
+            b.skip(1)
+            return 1
+
+    calls: dict[str, Callable[[Reader], object]] = {
+        name: methodcaller(name, Meddling())
+        for name in ("take", "peek", "take_bytes", "text", "skip", "seek", "sub", "uint")
+    }
+    calls["array"] = lambda r: r.array("B", Meddling())
+    calls["varint"] = lambda r: r.varint(max_bytes=Meddling())
+    for name, call in calls.items():
+        b = CompositeBuffer([b"abc", b"def"])
+        with pytest.raises(RuntimeError, match="changed under its reader"):
+            call(b.reader())
+        assert b == b"bcdef", name
+
+
+def test_how_much_is_there_is_not_told_where_the_cut_decides() -> None:
+    """On the very reader that parse gives. What is read as a whole has an end."""
+
+    def parser(r: Reader) -> tuple[int, int, int]:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="depends on how the bytes were cut"):
+                _ = r.remaining
+        child = r.sub(3)
+        grandchild = child.sub(2)
+        return child.remaining, grandchild.remaining, r.take(2).reader().remaining
+
+    assert CompositeBuffer([b"abc", b"def"]).parse(parser, limit=10) == (1, 2, 2)
+    assert CompositeBuffer([b"abc", b"def"]).reader().remaining == 6
+
+
+# -- long ones ------------------------------------------------------------------------------------------------
+
+LONG: Final = "naïve €𝄞 text, " * 20_000
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32", "utf-7", "utf-8-sig", "gb18030", "punycode"]
+)
+@pytest.mark.parametrize("bom", [True, False])
+def test_long_text_in_parts_is_that_of_bytes(encoding: str, bom: bool) -> None:
+    raw = ("naïve" * 20_000 if encoding == "punycode" else LONG).encode(encoding)[
+        0 if bom else 4 * (len(encoding) == 6) :
+    ]
+    b = CompositeBuffer([raw[at : at + 10_007] for at in range(0, len(raw), 10_007)])
+    assert b.part_count > 2
+    expected = str(raw, encoding)
+    assert b.reader().text(len(raw), encoding) == expected
+    assert b.decode(encoding) == expected
+
+
+def test_errors_in_long_text_are_those_of_bytes() -> None:
+    raw = bytearray(LONG.encode() * 2)
+    raw[200_000:200_003] = b"\xff\xfe\xfd"
+    b = CompositeBuffer([bytes(raw[:150_001]), bytes(raw[150_001:])])
+    with pytest.raises(UnicodeDecodeError) as expected:
+        str(raw, "utf-8")
+    calls: list[Callable[[], str]] = [b.decode, lambda: b.reader().text(len(raw))]
+    for call in calls:
+        with pytest.raises(UnicodeDecodeError) as caught:
+            call()
+        assert str(caught.value) == str(expected.value)
+        assert caught.value.object == raw
+    for errors in ("replace", "ignore", "backslashreplace", "surrogateescape"):
+        assert b.decode(errors=errors) == str(raw, "utf-8", errors)
+    for encoding in ("hex", "no such encoding"):
+        with pytest.raises(LookupError):
+            b.decode(encoding)
+
+
+@pytest.mark.parametrize("typecode", "bBhHiIlLqQfd")
+@pytest.mark.parametrize("order", ["big", "little"])
+def test_long_arrays_in_parts_are_what_struct_unpacks(typecode: str, order: ByteOrder) -> None:
+    count = 40_000
+    sign = ">" if order == "big" else "<"
+    values = [k % 100 for k in range(count)]
+    raw = b"x" + struct.pack(f"{sign}{count}{typecode}", *values)
+    b = CompositeBuffer(
+        [raw[:70_001], bytearray(raw[70_001:])] if len(raw) > 70_001 else [raw[:99], bytearray(raw[99:])]
+    )
+    r = b.reader(order)
+    r.u8()
+    found = r.array(typecode, count)
+    assert (found.typecode, found.tolist(), r.remaining) == (typecode, values, 0)
+    assert r.array(typecode, 0) == array(typecode)
+
+
+def test_a_long_literal_is_compared_block_by_block() -> None:
+    literal = bytes(range(256)) * 1000
+    b = CompositeBuffer([literal[:100_001], bytearray(literal[100_001:])])
+    r = b.reader()
+    r.expect(literal)
+    assert r.remaining == 0
+    for at in (0, 65_535, 65_536, 255_999):
+        other = bytearray(literal)
+        other[at] ^= 1
+        r = CompositeBuffer([bytes(other[:99]), other[99:]]).reader()
+        with pytest.raises(FrameError) as caught:
+            r.expect(literal)
+        assert (caught.value.at, r.position) == (at, 0)
+        assert f"is expected, not {bytes(other[: at + 1])!r}" in str(caught.value)

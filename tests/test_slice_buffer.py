@@ -494,3 +494,13 @@ def test_a_slice_is_loaded_from_a_list_of_parts() -> None:
     for bad in (None, b"abc", (b"abc",), [1], ["abc"], [b"abc", None]):
         with pytest.raises(TypeError, match=r"a list of its parts|bytes-like|encode it first"):
             load_slice(bad)
+
+
+def test_a_slice_that_is_made_is_not_made_again() -> None:
+    """In both builds a second call of the constructor does nothing."""
+    s = SliceBuffer(b"abc")
+    s.__init__(b"other")
+    assert s == b"abc"
+    cut_out = SliceBuffer(bytearray(b"abcdef"))[2:4]
+    cut_out.__init__(b"other", 1)
+    assert cut_out == b"cd"

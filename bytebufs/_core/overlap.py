@@ -66,7 +66,7 @@ def _owns_its_memory(obj: Any) -> bool:
         return True
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
         return obj.base is None and bool(obj.flags["OWNDATA"])
-    return kind.__module__ == "ctypes" and bool(getattr(obj, "_b_needsfree_", False))
+    return any(base.__module__ == "_ctypes" for base in kind.__mro__) and bool(obj._b_needsfree_)
 
 
 def _ranges(views: Iterable[memoryview]) -> list[_Range] | None:
@@ -117,13 +117,14 @@ def _files(views: Iterable[memoryview]) -> tuple[dict[tuple[int, int], list[_Ran
     silent = set()
     for view in views:
         shown = _map_below(view)
-        if isinstance(shown, Map) and shown.file is None:
+        if shown is None or (isinstance(shown, Map) and shown.file is None):
             continue
-        at = -1 if shown is None else _place_in(shown, view)
-        if isinstance(shown, Map) and shown.file is not None and at >= 0:
-            device, inode, first = shown.file
+        file = shown.file if isinstance(shown, Map) else None
+        at = -1 if file is None else _place_in(shown, view)
+        if file is not None and at >= 0:
+            device, inode, first = file
             ranges.setdefault((device, inode), []).append((first + at, first + at + view.nbytes))
-        elif shown is not None:
+        else:
             silent.add(id(shown))
     return ranges, silent
 

@@ -33,6 +33,7 @@ from bytebufs._core.parts import (
     entry_of,
     finder_of,
     has_buffer,
+    int_of,
     is_reserved,
     is_writable,
     join,
@@ -40,9 +41,13 @@ from bytebufs._core.parts import (
     make_entry,
     memory_view,
     merged,
+    note_write,
     owner_view,
+    pour,
     shown,
     size_of,
+    written,
+    zeros,
 )
 from bytebufs.errors import CopyForbidden
 
@@ -757,6 +762,44 @@ def test_memory_is_reserved_exactly_as_long_as_a_view_lives() -> None:
     assert len(other) == 4
 
 
+def test_the_mark_lies_with_the_bytes_whoever_shows_them() -> None:
+    """Parts made of a view of them are marked, too, and so is what they merge to."""
+    view = zeros(6).reserve()
+    part = entry(view[2:4])
+    assert is_reserved(part)
+    assert is_reserved(entry(view.toreadonly()[:2]))
+    for both in (merged(entry(view.toreadonly()[:2]), entry(view.toreadonly()[2:])), merged(part, entry(view[4:]))):
+        assert both is not None
+        assert is_reserved(both)
+    view[3] = 65
+    assert content(part) == b"\0A"
+    del view
+    both = None
+    assert not is_reserved(part), "nobody else knows of them"
+
+
+def test_reserved_bytes_are_marked_as_long_as_a_view_lives() -> None:
+    owner = zeros(6)
+    part = Run(owner, 2, 6)
+    assert not is_reserved(part)
+    view = owner.reserve()
+    piece = view[1:3].cast("b")
+    del view
+    assert is_reserved(part)
+    other = memory_view(part)
+    del piece
+    assert not is_reserved(part), "views of the part itself are read-only"
+    assert len(other) == 4
+
+
+def test_reserved_bytes_that_cannot_be_found_in_their_owner_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = zeros(6).reserve()
+    monkeypatch.setitem(sys.modules, "bytebufs._core.memory", None)
+    part = entry(view[2:4])
+    del view
+    assert is_reserved(part)
+
+
 def test_nothing_else_is_ever_reserved() -> None:
     holder = bytearray(ABC)
     view = memoryview(holder)
@@ -851,3 +894,35 @@ def test_a_view_to_look_at_may_be_the_owner_s_own() -> None:
     assert lent_view(Run(memory, 0, 6)) is memory.view
     assert bytes(lent_view(Run(memory, 1, 3))) == b"bc"
     assert bytes(lent_view(b"xy")) == b"xy"
+
+
+def test_an_entry_of_no_bytes_cannot_be_made() -> None:
+    """Bounds that hold no more would make one."""
+    for owner in (ABC, Memory(ABC, memoryview(ABC), ABC)):
+        for start, stop in ((3, 3), (4, 2), (6, 0)):
+            with pytest.raises(RuntimeError, match="changed while it was read"):
+                make_entry(owner, start, stop)
+            with pytest.raises(RuntimeError, match="changed while it was read"):
+                clip(Run(owner, 0, 5), start, stop)
+    assert [len(Run(ABC, 4, stop)) for stop in (0, 4, 5)] == [0, 0, 1]
+
+
+def test_numbers_become_ints() -> None:
+    assert [int_of(value) for value in (-5, True, np.int64(7))] == [-5, 1, 7]
+    for wrong in (1.0, "1"):
+        with pytest.raises(TypeError):
+            int_of(wrong)  # type: ignore[arg-type]
+
+
+@given(cuts=st.sets(st.integers(1, 11)), seams=st.sets(st.integers(1, 11)))
+def test_pieces_are_poured_over_targets_however_both_are_cut(cuts: set[int], seams: set[int]) -> None:
+    data, memory = bytes(range(12)), bytearray(12)
+    pieces = [data[low:high] for low, high in itertools.pairwise([0, *sorted(cuts), 12])]
+    pour([memoryview(memory)[low:high] for low, high in itertools.pairwise([0, *sorted(seams), 12])], pieces)
+    assert memory == data
+
+
+def test_writes_are_counted() -> None:
+    before = written()
+    note_write()
+    assert written() == before + 1

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bytebufs import TruncatedFile
+from bytebufs._core.owners import Map
 from bytebufs.files import mapping
 from bytebufs.files.mapping import anonymous, guard_of, map_file, map_searchable, page_start
 
@@ -135,3 +136,26 @@ def test_a_guard_says_whether_the_file_of_a_map_is_whole(fd: int) -> None:
     with pytest.raises(TruncatedFile) as caught:
         guard(slack + 3)
     assert str(caught.value) == f"its name ends at byte {PAGE + 5}, expected at least {PAGE + 6}"
+
+
+def test_a_map_of_a_file_knows_which_and_where(fd: int) -> None:
+    status = os.fstat(fd)
+    for access in (mmap.ACCESS_READ, mmap.ACCESS_COPY):
+        mapped, slack = map_file(fd, "f", PAGE + 3, 10, access)
+        assert mapped.file == (status.st_dev, status.st_ino, PAGE + 3 - slack)
+        assert mapped.is_private is (access == mmap.ACCESS_COPY)
+    memory = map_searchable(fd, "f", 5, 10, status)
+    assert isinstance(memory.holder, Map)
+    assert memory.holder.file == (status.st_dev, status.st_ino, 0)
+    private = anonymous(5)
+    assert (private.file, private.is_private) == (None, True)
+
+
+def test_what_does_not_fit_into_the_address_space_says_what_to_do(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> Map:
+        raise OSError(errno.ENOMEM, "no room")
+
+    monkeypatch.setattr(mapping, "Map", refuse)
+    with pytest.raises(OSError, match="10 bytes cannot be mapped at once, take smaller ranges of it") as caught:
+        map_searchable(fd, "its name", 0, 10, os.fstat(fd))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOMEM, "its name")
