@@ -25,7 +25,7 @@ from ._core.parts import (
     shown,
     size_of,
 )
-from ._core.seeker import Seeker
+from ._core.seeker import Looks
 from ._core.table import Table, let_go
 from .base_buffer import BaseBuffer, own_separator
 from .errors import Busy, FrameError, LimitExceeded, Underrun
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from struct import Struct
 
+    from ._core.seeker import Seeker
     from .base_buffer import BytesLike, Part
     from .reader import ByteOrder
 
@@ -72,8 +73,18 @@ class CompositeBuffer(BaseBuffer):
     """
 
     __slots__ = (
-        "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_index", "_lent", "_locked", "_parsing",
-        "_seeker", "_spare", "_wasted",
+        "_alarm",
+        "_awaited",
+        "_block",
+        "_coalesce_below",
+        "_edits",
+        "_index",
+        "_lent",
+        "_locked",
+        "_looks",
+        "_parsing",
+        "_spare",
+        "_wasted",
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = (), *, coalesce_below: SupportsIndex = 0) -> None:
@@ -87,7 +98,7 @@ class CompositeBuffer(BaseBuffer):
         self._block: Block | None = None
         # Counts the changes other than appending and draining, which show in _stop and _start alone.
         self._edits = 0
-        self._seeker: Seeker | None = None
+        self._looks: Looks | None = None
         self._lent: Lease | None = None
         self._locked = False  # nobody but who set it may change anything
         self._parsing = False  # it was parse()
@@ -138,7 +149,7 @@ class CompositeBuffer(BaseBuffer):
             raise Busy("the buffer")
 
     def _forget_looks(self) -> None:
-        self._seeker = None
+        self._looks = None
         gone = self._awaited
         self._awaited = None
         let_go(gone)
@@ -610,8 +621,8 @@ class CompositeBuffer(BaseBuffer):
 
         Raises LimitExceeded when more than ``limit`` bytes stand before it, as soon as that is certain; then, as with
         None, nothing moved. The answer does not depend on how the input was cut. The place where looking stopped is
-        remembered until something other than the front or the end changes, so that the total work is linear in the
-        bytes that came in. Copies: nothing.
+        remembered, of the last four separators, until something other than the front or the end changes, so that the
+        total work is linear in the bytes that came in. Copies: nothing.
         """
         separator = own_separator(sep)
         most = size_of(limit)
@@ -619,7 +630,7 @@ class CompositeBuffer(BaseBuffer):
         try:
             self._locked = True  # looking may ask for a file's bytes
             start = self._start
-            seeker = self._seeker_for(separator)
+            seeker = self._look_for(separator)
             found = seeker.seek(self._index, start, self._stop, most)
             self._locked = False
         except BaseException:
@@ -631,12 +642,12 @@ class CompositeBuffer(BaseBuffer):
             return None
         return self._detach(start, start, seeker.end if keepends else seeker.begin, seeker.end)
 
-    def _seeker_for(self, sep: bytes) -> Seeker:
-        """Return the seeker that looked for the same separator last, or a new one."""
-        seeker = self._seeker
-        if seeker is None or seeker.separators[0] != sep:
-            seeker = self._seeker = Seeker((sep,), self._start)
-        return seeker
+    def _look_for(self, separator: bytes) -> Seeker:
+        """Return the seeker that looked for this before, and goes on where it stopped, or a new one."""
+        looks = self._looks
+        if looks is None:
+            looks = self._looks = Looks()
+        return looks.seeker_for((separator,), self._start)
 
     def _drain(self, front: int, position: int) -> None:
         """Drain everything in front of a position; ``front`` as for :meth:`_detach`."""
