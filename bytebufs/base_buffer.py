@@ -28,6 +28,7 @@ from ._core.parts import (
     int_of,
     is_writable,
     join,
+    lent_view,
     memory_view,
     note_write,
     owner_view,
@@ -115,10 +116,13 @@ class BaseBuffer(Exporter):
         return self._source
 
     def _pieces(self) -> list[bytes | memoryview]:
-        return self._table().pieces(self._start, self._stop)
+        return [entry if isinstance(entry, bytes) else lent_view(entry) for entry in self._entries()]
 
     def _entries(self) -> list[Entry]:
         return self._table().entries(self._start, self._stop)
+
+    def _listed(self) -> tuple[list[Entry], int]:
+        return self._entries(), self._stop - self._start
 
     def _check(self) -> None:
         """Assert every invariant of the index table. For tests; O(parts)."""

@@ -115,12 +115,29 @@ class CompositeBuffer(BaseBuffer):
         return load_composite, (self._coalesce_below,)
 
     def _entries(self) -> list[Entry]:
-        if self._start == self._stop:
-            return []
-        if self._locked:
-            return self._index.entries(self._start, self._stop)  # it may hold more than it shows
-        # Its last entry is never clipped: unlike in a slice, where it ends need not be looked up.
-        return self._index.all_entries(self._start)
+        return self._listed()[0]
+
+    def _listed(self) -> tuple[list[Entry], int]:
+        """The entries as they are now, and how many bytes they show. Nobody changes them while they are listed."""
+        locked = self._locked
+        try:
+            self._locked = True
+            size = self._stop - self._start
+            if not size:
+                entries: list[Entry] = []
+            elif locked:
+                entries = self._index.entries(self._start, self._stop)  # it may hold more than it shows
+            else:
+                # Its last entry is never clipped: unlike in a slice, where it ends need not be looked up.
+                entries = self._index.all_entries(self._start)
+            self._locked = locked
+        except BaseException:
+            self._locked = locked
+            raise
+        return entries, size
+
+    def _snapshot(self) -> SliceBuffer:
+        return self.freeze()
 
     def _exact_source(self) -> Owner | Table:
         return Table(self._entries(), [], self._start) if self._locked else self._index
@@ -149,6 +166,8 @@ class CompositeBuffer(BaseBuffer):
             raise Busy("the buffer")
 
     def _forget_looks(self) -> None:
+        if self._lent is not None:
+            self._lent.writes += 1  # a live reader looks again, too
         self._looks = None
         gone = self._awaited
         self._awaited = None
@@ -298,8 +317,8 @@ class CompositeBuffer(BaseBuffer):
                 raise
         elif isinstance(part, BaseBuffer) and not self._coalesce_below:
             # In a buffer no entry continues the one before it: only the first may merge. The others cost a list slice.
-            entries = part._entries()
-            self._grow(entries, part._size())
+            entries, size = part._listed()
+            self._grow(entries, size)
         else:
             self._append_entries(_entries_of(part))
 
@@ -504,12 +523,13 @@ class CompositeBuffer(BaseBuffer):
 
         ``front`` is where the window began when these were reckoned. If it has moved since, somebody else is at work.
         """
-        if self._locked or front != self._start or position > self._stop:
+        if self._locked:
             self._refuse_if_locked()
-            raise Busy("the buffer")
         gone: object = None
         try:
             self._locked = True
+            if front != self._start or position > self._stop:
+                raise Busy("the buffer")
             if self._lent is not None:
                 self._revoke()
             table = self._index
@@ -571,11 +591,15 @@ class CompositeBuffer(BaseBuffer):
 
     def take_all(self) -> SliceBuffer:
         """Return everything as a slice, and drain it. Complexity: O(parts). Copies: nothing."""
-        return self.take(self._stop - self._start)
+        start, stop = self._start, self._stop
+        return self._detach(start, start, stop, stop)
 
     def take_at_most(self, n: SupportsIndex) -> SliceBuffer:
         """Return the first ``n`` bytes, or all if there are fewer, and drain them. Otherwise as :meth:`take`."""
-        return self.take(min(size_of(n), self._stop - self._start))
+        size = size_of(n)
+        start = self._start
+        stop = min(start + size, self._stop)
+        return self._detach(start, start, stop, stop)
 
     def skip(self, n: SupportsIndex) -> None:
         """Drain the first ``n`` bytes. Underrun if there are fewer: nothing moved then. O(parts dropped)."""
@@ -591,15 +615,16 @@ class CompositeBuffer(BaseBuffer):
         Complexity: O(parts dropped), and O(log parts).
         """
         size = size_of(n)
-        if size > self._stop - self._start:
-            raise ValueError(f"{self._stop - self._start} bytes cannot be truncated to {size}")
-        if size < self._stop - self._start:
-            self._exclusively(lambda: self._end_at(size))
+        self._exclusively(lambda: self._end_at(size))
 
     def _end_at(self, size: int) -> object:
         table = self._index
         start = self._start
         stop = start + size
+        if stop > self._stop:
+            raise ValueError(f"{self._stop - start} bytes cannot be truncated to {size}")
+        if stop == self._stop:
+            return None
         if size == 0 or not _SHORTENS:
             made = Table(table.entries(start, stop), [], start)
             self._edit()
@@ -651,12 +676,12 @@ class CompositeBuffer(BaseBuffer):
 
     def _drain(self, front: int, position: int) -> None:
         """Drain everything in front of a position; ``front`` as for :meth:`_detach`."""
-        if self._locked or front != self._start or position > self._stop:
-            self._refuse_if_locked()
-            raise Busy("the buffer")
+        self._refuse_if_locked()
         gone: object = None
         try:
             self._locked = True
+            if front != self._start or position > self._stop:
+                raise Busy("the buffer")
             self._revoke()
             gone = self._leave(position)
             self._locked = False
@@ -770,7 +795,15 @@ class CompositeBuffer(BaseBuffer):
 
     def freeze(self) -> SliceBuffer:
         """Return everything as a slice; the composite goes on. Complexity: O(parts). Copies: nothing."""
-        return cut(self._index, self._start, self._stop)
+        locked = self._locked
+        try:
+            self._locked = True
+            whole = cut(self._index, self._start, self._stop)
+            self._locked = locked
+        except BaseException:
+            self._locked = locked
+            raise
+        return whole
 
     def consolidate(self, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> None:
         """Join the parts of a range into one, in place. The one structural copy, and only where a range has seams.
@@ -815,7 +848,8 @@ class CompositeBuffer(BaseBuffer):
     def __copy__(self) -> CompositeBuffer:
         """Return another composite of the same parts. Complexity: O(parts). Copies: nothing."""
         twin = CompositeBuffer(coalesce_below=self._coalesce_below)
-        twin._rebuild(self._entries(), self._size())
+        entries, size = self._listed()
+        twin._rebuild(entries, size)
         return twin
 
 

@@ -100,17 +100,20 @@ class Table:
         parts = self.parts
         ends = self.ends
         i = len(ends)
+        if not COMPILED and i > self.head and position < ends[i - 1]:
+            return bisect_right(ends, position, self.head)  # a signal handler has looked it up meanwhile
         end = self.begin(i)
-        while True:
+        while i < len(parts):
             entry = parts[i]
             end += len(entry) if isinstance(entry, bytes) else entry.stop - entry.start
             if COMPILED:
                 ends.append(end)
             else:
-                ends[i:] = [end]  # where it belongs, whatever a signal handler has looked up between two lines
+                ends[i:] = [end]  # where it belongs, whatever that handler did
             if position < end:
                 return i
             i += 1
+        raise RuntimeError(CHANGED)
 
     def entries(self, start: int, stop: int) -> list[Entry]:
         """Return the entries of a window, the first and last one clipped to it.

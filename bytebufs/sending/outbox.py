@@ -175,7 +175,20 @@ class Outbox:
         self._assert_usable()
         if self._is_busy:
             raise Busy("the outbox")
-        self._is_busy = True
+        try:
+            self._is_busy = True
+            try:
+                sent = self._flush(sink)
+                self._is_busy = False
+            except BaseException:
+                self._is_busy = False
+                raise
+        except BaseException:
+            self._is_busy = False  # again: an interrupt may have come between an error and that
+            raise
+        return sent
+
+    def _flush(self, sink: Sink) -> int:
         try:
             if self._late is not None:
                 self._take_late(self._late)
@@ -187,10 +200,7 @@ class Outbox:
             self._tell()
             return sent
         finally:
-            try:
-                self._tidy()
-            finally:
-                self._is_busy = False
+            self._tidy()
 
     def close(self) -> None:
         """Let go of all that is pending, without a call of ``on_sent``. Again: nothing. Sinks are not closed.
