@@ -264,7 +264,22 @@ def count(table: Table, start: int, stop: int, needle: Needle) -> int:
 def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
     """Return where the last match begins, counted as by :func:`find`: :func:`occurrences` read backwards."""
     m = len(needle)
+    if stop - start < m:
+        return -1
     end = stop
+    if m <= SHORT:
+        # As find() does: mostly it is in the very last entry.
+        i = table.locate(end - 1)
+        begin = table.begin(i)
+        if begin < start:
+            begin = start
+        finder = _direct(table.parts[i], end - begin, m)
+        if finder is not None:
+            shift = _shift(table, i)
+            found = finder.rfind(needle, begin + shift, end + shift)
+            if found >= 0:
+                return found - shift - start
+            end = begin + m - 1
     least = max(DIRECT, m)
     size = FIRST_BLOCK
     while end - start >= m:
