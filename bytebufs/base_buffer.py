@@ -193,16 +193,21 @@ class BaseBuffer(Exporter):
 
         The arguments become numbers before the bounds are read: what does that may change this buffer.
         """
-        low = 0 if start is None else start if isinstance(start, int) else index(start)
+        low = 0
+        if start is not None:
+            low = start if isinstance(start, int) else index(start)
         if stop is None:
-            return self._start + (low if low >= 0 else _from_end(low, self._stop - self._start)), self._stop
-        high = stop if isinstance(stop, int) else index(stop)
-        size = self._stop - self._start
+            high = size = self._stop - self._start
+        else:
+            high = stop if isinstance(stop, int) else index(stop)
+            size = self._stop - self._start
+            if high < 0:
+                high = _from_end(high, size)
+            elif high > size:
+                high = size
         if low < 0:
             low = _from_end(low, size)
-        if high < 0:
-            high = _from_end(high, size)
-        return self._start + low, self._start + (high if high < size else size)
+        return self._start + low, self._start + high
 
     def _clamped_range(self, start: SupportsIndex | None, stop: SupportsIndex | None) -> tuple[int, int]:
         """Turn the ends of a slice into source positions in the window, the first not after the second."""
@@ -235,7 +240,11 @@ class BaseBuffer(Exporter):
         self._assert_unchanged(changes)
         position = self._start
         while position < self._stop:
-            block, _, position = self._block_at(position)
+            try:
+                block, _, position = self._block_at(position)
+            except IndexError:  # somebody changed it while it was looked up
+                self._assert_unchanged(changes)
+                raise
             for value in block:
                 yield value
                 if changes is not None:
@@ -249,7 +258,11 @@ class BaseBuffer(Exporter):
         self._assert_unchanged(changes)
         position = self._stop
         while position > self._start:
-            block, position, _ = self._block_at(position - 1)
+            try:
+                block, position, _ = self._block_at(position - 1)
+            except IndexError:
+                self._assert_unchanged(changes)
+                raise
             for value in reversed(block):
                 yield value
                 if changes is not None:
@@ -352,7 +365,10 @@ class BaseBuffer(Exporter):
         Copies: nothing; a needle that lies in several parts is joined (counted as "needle").
         """
         needle = _needle(sub)
-        low, high = self._range(start, end)
+        if start is None and end is None:
+            low, high = self._start, self._stop
+        else:
+            low, high = self._range(start, end)
         if len(needle) == 0:
             return low - self._start if low <= high else -1
         source = self._source
@@ -417,16 +433,19 @@ class BaseBuffer(Exporter):
 
         Complexity: linear in the prefix. Copies: nothing.
         """
-        operands = _settled(prefix)
-        low, high = self._range(start, end)
         source = self._source
         if isinstance(source, bytes) and isinstance(prefix, bytes):
+            low, high = self._range(start, end)
             return source.startswith(prefix, low, high)
+        operands, error = _settled(prefix)
+        low, high = self._range(start, end)
         for operand in operands:
             table, begin, stop = _window_of(operand)
             size = stop - begin
             if size <= high - low and equal(self._table(), low, table, begin, size):
                 return True
+        if error is not None:
+            raise error
         return False
 
     def endswith(
@@ -439,13 +458,15 @@ class BaseBuffer(Exporter):
 
         Complexity: linear in the suffix. Copies: nothing.
         """
-        operands = _settled(suffix)
+        operands, error = _settled(suffix)
         low, high = self._range(start, end)
         for operand in operands:
             table, begin, stop = _window_of(operand)
             size = stop - begin
             if size <= high - low and equal(self._table(), high - size, table, begin, size):
                 return True
+        if error is not None:
+            raise error
         return False
 
     # -- cutting
@@ -628,7 +649,12 @@ class BaseBuffer(Exporter):
         self._assert_unchanged(changes)
         table = self._table()
         for at in range(self._start, self._stop, layout.size):
-            yield layout.unpack_from(scratch(table, at, at + layout.size), 0)
+            try:
+                data = scratch(table, at, at + layout.size)
+            except IndexError:
+                self._assert_unchanged(changes)
+                raise
+            yield layout.unpack_from(data, 0)
             self._assert_unchanged(changes)
 
     def reader(self, byteorder: ByteOrder = "big") -> Reader:
@@ -895,10 +921,18 @@ def _table_of(obj: Buffer) -> Table:
     return Table([], [], 0) if entry is None else Table([entry], [len(entry)], 0)
 
 
-def _settled(obj: BytesLike | tuple[BytesLike, ...]) -> list[BaseBuffer | Table]:
-    """Return what one or several operands are, so that nothing of the caller's runs when their bounds are read."""
-    operands = obj if isinstance(obj, tuple) else (obj,)
-    return [operand if isinstance(operand, BaseBuffer) else _table_of(operand) for operand in operands]
+def _settled(obj: BytesLike | tuple[BytesLike, ...]) -> tuple[list[bytes | BaseBuffer | Table], Exception | None]:
+    """Return what one or several operands are, so that nothing of the caller's runs when their bounds are read.
+
+    What is not bytes-like ends the list. As with ``bytes``, its error is raised only if none before it is the answer.
+    """
+    operands: list[bytes | BaseBuffer | Table] = []
+    for operand in obj if isinstance(obj, tuple) else (obj,):
+        try:
+            operands.append(operand if isinstance(operand, (bytes, BaseBuffer)) else _table_of(operand))
+        except (TypeError, ValueError, BufferError) as error:
+            return operands, error
+    return operands, None
 
 
 def _operand(obj: Any) -> Window | None:

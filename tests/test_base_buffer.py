@@ -1246,3 +1246,36 @@ def test_writes_are_noted_after_they_are_made() -> None:
     with pytest.raises(IndexError):
         b.write_at(4, b"a")
     assert written() == before + 2
+
+
+class Shrinking(LazyOwner):
+    """A look at it empties a buffer and ends as a lookup in what was emptied does."""
+
+    def __init__(self) -> None:
+        super().__init__(4)
+        self.shown: CompositeBuffer | None = None
+
+    def look(self) -> Memory:
+        if self.shown is not None:
+            self.shown.clear()
+        raise IndexError("list index out of range")
+
+
+@pytest.mark.parametrize(
+    "iterate", [iter, reversed, lambda b: b.iter_unpack(">H")], ids=["iter", "reversed", "records"]
+)
+def test_a_change_in_the_middle_of_a_look_is_a_runtime_error(iterate: Callable[[Any], Iterator[object]]) -> None:
+    owner = Shrinking()
+    b = CompositeBuffer([owner])
+    with pytest.raises(IndexError):
+        next(iterate(b))
+    owner.shown = b
+    with pytest.raises(RuntimeError, match="changed while it was iterated over"):
+        next(iterate(b))
+
+
+def test_parts_of_bytes_overlap_nothing() -> None:
+    dest = bytearray(6)
+    with no_copy():
+        CompositeBuffer([b"abc", b"def"]).copy_into(dest)
+    assert dest == b"abcdef"

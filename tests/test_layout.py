@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bytebufs import CompositeBuffer, SliceBuffer
 from bytebufs._core.audit import no_copy
-from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of
+from bytebufs._core.owners import Map
+from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of, zeros
 from bytebufs._core.table import Table
 from bytebufs.layout import MAX_LINES, MAX_WIDTH, PREVIEW, describe, hexdump, preview
 
@@ -210,3 +211,12 @@ def test_nothing_here_is_a_payload_copy() -> None:
         assert describe(table, 0, 1003)
         assert hexdump(table, 0, 1003, 16)
         assert preview(table, 0, 1003)
+
+
+def test_memory_of_our_own_is_called_what_everybody_calls_it() -> None:
+    table = Table([Run(zeros(4), 0, 4), entry(Map(-1, 8))], [], 0)
+    expected = """\
+12 bytes in 2 parts
+         0          4  [0:4] of bytearray of 4, read-only
+         4         12  [0:8] of mmap of 8, writable"""
+    assert describe(table, 0, 12) == expected
