@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bytebufs import (
@@ -1179,6 +1179,8 @@ def test_so_it_is_where_a_buffer_is_made_when_it_is_asked_for(name: str) -> None
 @given(
     data=st.binary(max_size=90), cuts=st.sets(st.integers(1, 89)), block=st.integers(2, 40), group=st.integers(-45, 45)
 )
+@example(data=bytes(range(90)), cuts={50}, block=16, group=3)
+@example(data=bytes(range(90)), cuts={50}, block=16, group=-3)
 def test_hexadecimal_digits_are_those_of_bytes_in_whatever_blocks(
     data: bytes, cuts: set[int], block: int, group: int
 ) -> None:
