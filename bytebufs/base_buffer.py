@@ -433,10 +433,13 @@ class BaseBuffer(Exporter):
 
         Complexity: linear in the prefix. Copies: nothing.
         """
-        source = self._source
-        if isinstance(source, bytes) and isinstance(prefix, bytes):
+        if isinstance(prefix, bytes):
             low, high = self._range(start, end)
-            return source.startswith(prefix, low, high)
+            source = self._source
+            if isinstance(source, bytes):
+                return source.startswith(prefix, low, high)
+            size = len(prefix)
+            return size <= high - low and equal(self._table(), low, one_run(prefix, 0, size), 0, size)
         operands, error = _settled(prefix)
         low, high = self._range(start, end)
         for operand in operands:
