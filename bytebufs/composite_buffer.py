@@ -13,7 +13,6 @@ from ._core.numbers import COMPILED, uint
 from ._core.parts import (
     Block,
     Entry,
-    Memory,
     Owner,
     clip,
     entry_of,
@@ -24,6 +23,7 @@ from ._core.parts import (
     merged,
     shown,
     size_of,
+    zeros,
 )
 from ._core.seeker import Looks
 from ._core.table import Table, let_go
@@ -500,7 +500,7 @@ class CompositeBuffer(BaseBuffer):
         :meth:`consolidate` nor :meth:`compact` moves them.
         """
         size = size_of(n)
-        owner = _zeros(size)
+        owner = zeros(min(size, _UNHEARD_OF))
         view = owner.reserve()
         self._grow([make_entry(owner, 0, size)] if size else [], size)
         return view
@@ -872,12 +872,6 @@ class _Awaited:
         self.byteorder = byteorder
         self.start = start
         self.wait = wait
-
-
-def _zeros(size: int) -> Memory:
-    """Return memory of our own, read-only. Only the owner itself refers to the bytearray: `reserve()` counts that."""
-    memory = bytearray(min(size, _UNHEARD_OF))
-    return Memory(memory, memoryview(memory).toreadonly(), memory)
 
 
 def _never_right(error: Underrun) -> FrameError:

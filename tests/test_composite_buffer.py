@@ -1257,3 +1257,16 @@ def test_what_was_sent_is_drained_by_its_place(i: int, within: int, n: int) -> N
     assert b == b"abcdefg"[n:]
     with pytest.raises(RuntimeError, match="changed under its reader"):
         reader.u8()
+
+
+def test_a_reserved_place_stays_where_it_is_also_in_parts_made_of_views_of_it() -> None:
+    b = CompositeBuffer()
+    view = b.reserve(8)
+    halves: list[list[Part]] = [[view.toreadonly()[:4], b[4:8]], [b[:4], view[4:]], [view.toreadonly()], [b[:]]]
+    for parts in halves:
+        shown = CompositeBuffer(parts)
+        shown.append(b"tail")
+        shown.consolidate()
+        shown.compact()
+        view[5] += 1
+        assert shown == bytes(view) + b"tail"

@@ -53,7 +53,6 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "composite_buffer": {
         "CompositeBuffer._append_packed": "numbers that were packed just now, a large pack as it is",
-        "_zeros": "new zeros",
     },
     "framing": {
         "LengthPrefixed.encode": "the header of a frame",

@@ -76,14 +76,13 @@ class Memory:
     the export keeps alive, whether or not ``view`` covers all of it. A map of a file may have a ``guard``.
     """
 
-    __slots__ = ("_address", "_idle_references", "finder", "guard", "holder", "view")
+    __slots__ = ("_address", "finder", "guard", "holder", "view")
 
     def __init__(self, holder: object, view: memoryview, finder: Finder | None, guard: Guard | None = None) -> None:
         self.guard = guard
         self.holder = holder
         self.view = view
         self.finder = finder
-        self._idle_references = 0
         self._address = -1
 
     def address(self) -> int:
@@ -93,22 +92,19 @@ class Memory:
         return self._address
 
     def reserve(self) -> memoryview:
-        """Return a writable view of all of a bytearray, and remember how many references it had without one.
+        """Return a writable view of all of it, which :func:`zeros` made.
 
-        Every view made from that view refers to the bytearray too, and nothing else adds references.
+        While that view lives, or one made of it, the bytearray has a reference more than this Memory adds.
         """
-        self._idle_references = sys.getrefcount(self.holder)
         return memoryview(cast("bytearray", self.holder))
 
     @property
     def is_reserved(self) -> bool:
         """Whether somebody may still hold a view from :meth:`reserve`, and write through it.
 
-        Any other view counts, too, and so does a second part that was made of one: better kept apart than torn off.
+        A second part that was made of such a view counts as one, too: better kept apart than torn off.
         """
-        if type(self.holder) is Reserved:
-            return self.finder is None or _references(self) > _IDLE_REFERENCES
-        return 0 < self._idle_references < sys.getrefcount(self.holder)
+        return type(self.holder) is Reserved and (self.finder is None or _references(self) > _IDLE_REFERENCES)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

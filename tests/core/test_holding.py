@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bytebufs._core.audit import copy_audit, no_copy
 from bytebufs._core.holding import compacted, held_nbytes
-from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of, memory_view
+from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of, memory_view, zeros
 from bytebufs.errors import CopyForbidden
 
 KIB = bytes(1024)
@@ -181,8 +181,7 @@ def test_what_is_let_go_of_is_what_was_held_before() -> None:
 
 
 def own_memory(size: int) -> Memory:
-    zeros = bytearray(size)
-    return Memory(zeros, memoryview(zeros).toreadonly(), zeros)
+    return zeros(size)
 
 
 def test_what_somebody_still_writes_to_is_left_where_it_is() -> None:

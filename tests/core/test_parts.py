@@ -733,8 +733,7 @@ def test_two_blocks_do_not_merge() -> None:
 
 def own_memory(size: int) -> Memory:
     """Return read-only memory that nobody else refers to, as a composite makes it."""
-    zeros = bytearray(size)
-    return Memory(zeros, memoryview(zeros).toreadonly(), zeros)
+    return zeros(size)
 
 
 def test_a_reserved_view_writes_to_what_the_part_shows() -> None:
