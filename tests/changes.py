@@ -221,8 +221,12 @@ def _range_consolidated(state: bytes) -> tuple[bytes, None]:
     return state, None
 
 
-def _message(n: int) -> Callable[[Reader], SliceBuffer]:
-    return lambda reader: reader.take(n)
+def _twelve(reader: Reader) -> SliceBuffer:
+    return reader.take(12)
+
+
+def _too_many(reader: Reader) -> SliceBuffer:
+    return reader.take(9999)
 
 
 def _parsed(n: int) -> Callable[[State], tuple[State, object]]:
@@ -308,8 +312,8 @@ CHANGES: Final = _ops(
         _until(b"##"),
         changes=False,
     ),
-    Op("parse", lambda b, c: b.parse(_message(12), limit=c.size(99999)), _parsed(12), consumes=True),
-    Op("parse too early", lambda b, c: b.parse(_message(9999), limit=c.size(99999)), _parsed(9999)),
+    Op("parse", lambda b, c: b.parse(_twelve, limit=c.size(99999)), _parsed(12), consumes=True),
+    Op("parse too early", lambda b, c: b.parse(_too_many, limit=c.size(99999)), _parsed(9999)),
     Op("consolidate", lambda b, c: b.consolidate(), _same),
     Op("consolidate the middle", _consolidated, _range_consolidated),
     Op("compact", _nothing(lambda b, c: b.compact()), _same),
@@ -409,7 +413,7 @@ def _looked_at(make: Maker) -> CompositeBuffer:
     b.reader().u8()
     assert b[-1] == CONTENT[-1]
     assert b.take_until(b"#", limit=9999) is None
-    assert b.parse(_message(9999), limit=99999) is None
+    assert b.parse(_too_many, limit=99999) is None
     return b
 
 

@@ -48,7 +48,7 @@ from .disturbed import ACTIONS, MOST, SOURCES, Interrupt, Post, Run, assert_whol
 pytestmark = pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
 
 EVERY: Final = 1_000_000
-SOME: Final = 8 if PROFILE == "short" else EVERY
+SOME: Final = 6 if PROFILE == "short" else EVERY
 """How many bytecodes of a call are interrupted, evenly spread, where all of them would take long."""
 
 SECONDS: Final = 1.5 if PROFILE == "short" else 10
@@ -94,9 +94,9 @@ def test_an_interrupted_change_of_a_composite_is_undone_or_done(name: str, layou
     total = steps_of(lambda: op.run(COMPOSITES[layout](bytearray), PLAIN)) - steps_of(
         lambda: COMPOSITES[layout](bytearray)
     )
-    # Each change at each bytecode in two layouts, and in the others at some.
+    # Each change at each bytecode in one layout, and in the others at some.
     turn = list(CHANGES).index(name) + list(COMPOSITES).index(layout)
-    for at in in_steps(total, SOME if turn % 6 else EVERY, turn):
+    for at in in_steps(total, SOME if turn % len(COMPOSITES) else EVERY, turn):
         with told(f"interrupted at {at} of {total}"):
             b = COMPOSITES[layout](bytearray)
             found = under(interrupted(at), lambda b=b: op.run(b, PLAIN))  # type: ignore[misc]
