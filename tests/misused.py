@@ -1,0 +1,140 @@
+"""Four threads that use one composite, one framer and one outbox by mistake: a program, since it may crash.
+
+    python -m tests.misused SECONDS [SEED]
+
+They get errors, or wrong answers, which is what they ask for; never a crash, and never an error from inside. Eight
+others read one slice meanwhile, which is allowed: they are right. Prints a line for each kind of error that came.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import random
+import sys
+import threading
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from bytebufs import BytebufsError, CompositeBuffer, LengthPrefixed, Outbox, Part
+
+from .changes import ACTS, CHANGES, PLAIN, Sink
+
+DOCUMENTED: Final = (BytebufsError, ValueError, RuntimeError)
+"""And IndexError, where the caller's own position may lie beyond the end. Nobody gives anything of a wrong type."""
+
+OPS: Final = [op for op in (CHANGES | ACTS).values() if op.name != "flush"]
+"""What is done to a composite. (Flushing compares what came with what was there before.)"""
+
+TAKES_A_POSITION: Final = {"insert", "splice", "cut", "consolidate"}
+"""First words of the names of calls whose position may lie beyond the end."""
+
+MOST: Final = 3000
+"""Bytes beyond which a thread makes room."""
+
+
+class Misuse:
+    """Three objects that all threads have, what they do to them, and what came of it."""
+
+    def __init__(self, seconds: float, seed: int) -> None:
+        self.seed = seed
+        self.end = time.monotonic() + seconds
+        self.errors: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.calls = 0
+        parts: list[Part] = [array("B", b"abcdefg") for _ in range(50)]
+        self.composite = CompositeBuffer(parts)
+        self.framer = LengthPrefixed(1, limit=300, on_error="skip")
+        self.outbox = Outbox()
+        owners: list[Any] = [b"0123456789" * 5, bytearray(b"abc" * 30), array("B", b"xyz|" * 10)]
+        self.shown = b"".join(map(bytes, owners))
+        self.slice = CompositeBuffer(owners).freeze()
+
+    def use_composite(self, chance: random.Random) -> None:
+        op = chance.choice(OPS)
+        if len(self.composite) > MOST:
+            op = CHANGES["clear"]
+        self.guarded(op.name, lambda: op.run(self.composite, PLAIN))
+
+    def use_framer(self, chance: random.Random) -> None:
+        part = bytes([chance.randrange(20)]) + chance.randbytes(chance.randrange(20))
+        uses: list[Callable[[], object]] = [
+            lambda: self.framer.feed(part),
+            lambda: list(self.framer.feed(bytearray(part))),
+            lambda: next(self.framer.feed(b""), None),
+            self.framer.end,
+            lambda: self.framer.pending,
+        ]
+        if self.framer.pending > MOST:
+            self.framer = LengthPrefixed(1, limit=300, on_error="skip")
+        self.guarded("framer", chance.choice(uses))
+
+    def use_outbox(self, chance: random.Random) -> None:
+        uses: list[Callable[[], object]] = [
+            lambda: self.outbox.put(b"part", on_sent=lambda: None),
+            lambda: self.outbox.put(bytearray(b"another part")),
+            lambda: self.outbox.flush(Sink()),
+            lambda: self.outbox.pending,
+            lambda: self.outbox.close() if chance.randrange(50) == 0 else None,
+        ]
+        error = self.guarded("outbox", chance.choice(uses))
+        if isinstance(error, (BytebufsError, OSError)):
+            self.outbox = Outbox()
+
+    def guarded(self, name: str, use: Callable[[], object]) -> Exception | None:
+        self.calls += 1
+        try:
+            use()
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is judged
+            if isinstance(error, DOCUMENTED) or (
+                isinstance(error, IndexError)
+                and name.split(maxsplit=1)[0] in TAKES_A_POSITION
+                and "list index" not in str(error)
+            ):
+                self.errors[type(error).__name__] += 1
+            else:
+                self.wrong.append(f"{name}: {error!r}")
+            return error
+        return None
+
+    def misuse(self, number: int) -> None:
+        chance = random.Random(self.seed * 100 + number)
+        uses = [self.use_composite, self.use_composite, self.use_framer, self.use_outbox]
+        while time.monotonic() < self.end:
+            chance.choice(uses)(chance)
+
+    def read(self, number: int) -> None:
+        chance = random.Random(number)
+        shown, whole = self.shown, self.slice
+        while time.monotonic() < self.end:
+            low = chance.randrange(len(shown))
+            high = chance.randint(low, len(shown))
+            if not (
+                bytes(whole[low:high]) == shown[low:high]
+                and whole.find(b"|", low) == shown.find(b"|", low)
+                and whole[low] == shown[low]
+                and whole == shown
+            ):
+                self.wrong.append(f"a reader of a slice: {low} to {high}")
+
+
+def main(seconds: float, seed: int = 0) -> None:
+    faulthandler.enable()
+    sys.setswitchinterval(1e-6)
+    misuse = Misuse(seconds, seed)
+    threads = [threading.Thread(target=misuse.misuse, args=(number,)) for number in range(4)]
+    threads += [threading.Thread(target=misuse.read, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = [f"{often} {kind}" for kind, often in misuse.errors.most_common()]
+    lines += [f"WRONG {line}" for line in misuse.wrong[:50]]
+    lines.append(f"CALLS {misuse.calls} WRONG {len(misuse.wrong)}")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), *map(int, sys.argv[2:]))
