@@ -6,15 +6,18 @@
 #   JOBS=0              pytest in one process; a number or `auto` for that many at a time
 #   BUILD=compiled      what is tested or shown: `compiled` or `pure` (that wheel, built and installed; tests run where
 #                       no source is in the way), or `checkout` (this folder, editable: what tests run on otherwise)
+#   STEPS=50000         how many random steps `make sanitize` takes, and SEED=7, where they begin
 
 VENV ?= .venv
 JOBS ?= auto
+STEPS ?= 1000000
+SEED ?= 0
 CAPTURE ?= examples/captures/loopback.pcap
 PY = $(VENV)/bin/python
 WHEELS = $(abspath $(VENV))/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long wheels cover check format bench docs clean
+.PHONY: help demo test long sanitize wheels cover check format bench docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,6 +38,10 @@ long: ## run the suite with hypothesis searching for hours
 	@$(call prepare,test)
 	@$(call install,$(or $(BUILD),checkout),)
 	@BYTEBUFS_PROFILE=long; export BYTEBUFS_PROFILE; $(call run_tests,$(or $(BUILD),checkout))
+
+sanitize: ## have the compiled build watched for bad memory: the suite, and a million random steps, for half an hour
+	@$(call prepare,test)
+	@$(call sanitized)
 
 wheels: ## build both wheels and the source distribution, into VENV/wheels
 	@$(call prepare,test)
@@ -155,6 +162,40 @@ else \
         sys.exit(bytebufs.COMPILED != (sys.argv[1] == "compiled"))' '$(1)'; \
     $(abspath $(PY)) -m pytest -n $(JOBS) -m "not checkout" $(ARGS); \
 fi
+endef
+
+# Of the suite, what `make sanitize` leaves out, and why:
+#   test_install, test_builds, test_project   build and install other packages, in children that are not sanitized
+#   test_benchmarks, test_leaks, test_scale   measure memory, which the sanitizer uses for itself, or need much of it
+#   test_example_*, test_docs                 run programs from outside (nginx, tshark, redis), whose memory is not ours
+#   test_no_memory                            the sanitizer's own allocations fail, too, and end the process
+# Shifts are not watched: mypyc shifts negative numbers to the left, which every compiler that it knows defines.
+SANITIZE = -fsanitize=address,undefined -fno-sanitize=shift -fno-omit-frame-pointer -O1 -g1
+NOT_SANITIZED = install builds project benchmarks leaks scale docs no_memory
+
+# $(call sanitized): the suite and random steps on a build with both sanitizers, then the steps on an ordinary one under
+# the interpreter's debug allocator. By malloc, so that each object is watched; libstdc++ is there for numpy, which throws.
+define sanitized
+set -eu; at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; py=$(abspath $(PY)); \
+cp -r tests examples benchmarks docs *.md pyproject.toml "$$at"; \
+build() { $$py -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --target "$$at/$$1" .; }; \
+$$py -m pip install -qq --disable-pip-version-check 'setuptools>=77'; \
+build ordinary; CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" build sanitized; \
+cd "$$at"; \
+steps="$$py -P -m tests.differential --steps $(STEPS) --seed $(SEED)"; \
+echo "== $(STEPS) random steps under PYTHONMALLOC=debug"; \
+PYTHONPATH="$$at/ordinary:$$at" PYTHONMALLOC=debug $$steps; \
+watched() { \
+    PYTHONPATH="$$at/sanitized:$$at" PYTHONMALLOC=malloc \
+    LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libstdc++.so)" \
+    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$$@"; }; \
+watched $$py -P -c 'import bytebufs, sys; sys.exit(not (bytebufs.COMPILED and "/sanitized/" in bytebufs.__file__))'; \
+echo "== $(STEPS) random steps, sanitized"; \
+watched $$steps; \
+echo "== the suite, sanitized"; \
+watched $$py -P -m pytest -n $(JOBS) -p no:cacheprovider -m "not checkout" \
+    $(NOT_SANITIZED:%=--ignore=tests/test_%.py) --ignore-glob='tests/test_example_*.py' --ignore=examples \
+    --ignore=bytebufs $(ARGS) $(or $(FILES),tests)
 endef
 
 # $(call prepare,EXTRA): an environment in VENV with this project and what its EXTRA needs. A stamp tells that it was

@@ -88,11 +88,9 @@ class Misuse:
         try:
             use()
         except Exception as error:  # noqa: BLE001  # whatever it is, it is judged
-            if isinstance(error, DOCUMENTED) or (
-                isinstance(error, IndexError)
-                and name.split(maxsplit=1)[0] in TAKES_A_POSITION
-                and "list index" not in str(error)
-            ):
+            has_position = name.split(maxsplit=1)[0] in TAKES_A_POSITION
+            is_its_own = has_position and isinstance(error, IndexError) and "list index" not in str(error)
+            if is_its_own or isinstance(error, DOCUMENTED):
                 self.errors[type(error).__name__] += 1
             else:
                 self.wrong.append(f"{name}: {error!r}")
