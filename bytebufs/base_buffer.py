@@ -98,6 +98,10 @@ class BaseBuffer(Exporter):
         """A value that differs after any change of the bytes' arrangement; iterators compare it."""
         return None
 
+    def _edit_count(self) -> int:
+        """A number that differs after any change but of the front and the end."""
+        return 0
+
     def _forget_looks(self) -> None:
         """Take note that bytes are written to: what was looked for in them may be there now."""
 

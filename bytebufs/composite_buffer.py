@@ -122,6 +122,8 @@ class CompositeBuffer(BaseBuffer):
         locked = self._locked
         try:
             self._locked = True
+            if self._source is not self._index:
+                raise Busy("the buffer")  # only a tracer comes between the stores of an exchange
             size = self._stop - self._start
             if not size:
                 entries: list[Entry] = []
@@ -146,6 +148,9 @@ class CompositeBuffer(BaseBuffer):
 
     def _changes(self) -> object:
         return self._edits, self._start, self._stop
+
+    def _edit_count(self) -> int:
+        return self._edits
 
     def _lend(self) -> Lease:
         if self._lent is None:
@@ -175,25 +180,19 @@ class CompositeBuffer(BaseBuffer):
 
     # -- changing: by these few ways, and no others (the rules are those of the table)
 
-    def _grow(self, entries: list[Entry], size: int) -> None:
-        """Add entries of that size at the end: all, or none. None of them continues its left neighbour."""
-        self._refuse_if_locked()
+    def _grow(self, entries: list[Entry], size: int) -> object:
+        """Add entries of that size at the end: all, or none. The caller has locked, and cuts back.
+
+        None of them continues its left neighbour. Returns what held what was shown before, if that was nothing.
+        """
         if not entries:
-            return
-        gone: object = None
-        try:
-            self._locked = True
-            stop = self._stop + size
-            if self._start == self._stop and self._lent is None:
-                gone = self._exchange(Table(entries, [], self._start), self._start, stop)
-            else:
-                self._index.extend(entries, self._stop)
-                self._stop = stop
-            self._locked = False
-        except BaseException:
-            self._cut_back()
-            raise
-        let_go(gone)
+            return None
+        stop = self._stop + size
+        if self._start == self._stop and self._lent is None:
+            return self._exchange(Table(entries, [], self._start), self._start, stop)
+        self._index.extend(entries, self._stop)
+        self._stop = stop
+        return None
 
     def _exclusively(self, change: Callable[[], object]) -> None:
         """Make a change that returns what it took out, which goes last. The most common ones spell this out."""
@@ -273,9 +272,9 @@ class CompositeBuffer(BaseBuffer):
         old_stop = self._stop
         try:
             self._source = table
-            self._index = table
             self._start = start
             self._stop = stop
+            self._index = table  # last: until then it says that these disagree
         except BaseException:
             self._source = old
             self._index = old
@@ -316,17 +315,31 @@ class CompositeBuffer(BaseBuffer):
                 self._cut_back()
                 raise
         elif isinstance(part, BaseBuffer) and not self._coalesce_below:
-            # In a buffer no entry continues the one before it: only the first may merge. The others cost a list slice.
-            entries, size = part._listed()
-            self._grow(entries, size)
+            self._append(part)
         else:
-            self._append_entries(_entries_of(part))
+            self._append(_entries_of(part))
 
-    def _append_entries(self, entries: list[Entry]) -> None:
+    def _append(self, part: BaseBuffer | list[Entry]) -> None:
         self._refuse_if_locked()
+        gone: object = None
+        try:
+            self._locked = True
+            if isinstance(part, list):
+                gone = self._grow_by(part)
+            else:
+                # In a buffer no entry continues the one before it: only the first may merge. The others cost a slice.
+                entries, size = part._listed()
+                gone = self._grow(entries, size)
+            self._locked = False
+        except BaseException:
+            self._cut_back()
+            raise
+        let_go(gone)
+
+    def _grow_by(self, entries: list[Entry]) -> object:
         if self._coalesce_below:
             entries = self._coalesced(entries)
-        self._grow(entries, _size(entries))
+        return self._grow(entries, _size(entries))
 
     def _coalesced(self, entries: list[Entry]) -> list[Entry]:
         """Return the entries with those that are small, and do not merge as they are, copied to the tail block."""
@@ -408,7 +421,7 @@ class CompositeBuffer(BaseBuffer):
         entries: list[Entry] = []
         for part in parts:
             _extend_merging(entries, _entries_of(part))
-        self._append_entries(entries)
+        self._append(entries)
 
     def appendleft(self, part: Part) -> None:
         """Add a part in front. Complexity and errors as :meth:`append`. Copies: nothing."""
@@ -416,10 +429,11 @@ class CompositeBuffer(BaseBuffer):
 
     def _prepend(self, entries: list[Entry]) -> None:
         """Add entries in front: all, or none. None of them continues its left neighbour."""
-        if entries:
-            self._exclusively(lambda: self._put_front(entries))
+        self._exclusively(lambda: self._put_front(entries))
 
     def _put_front(self, entries: list[Entry]) -> object:
+        if not entries:
+            return None
         table = self._index
         start = self._start - _size(entries)
         if self._start == self._stop:
@@ -444,16 +458,14 @@ class CompositeBuffer(BaseBuffer):
         """
         first, last = size_of(start), size_of(stop)
         entries = _entries_of(part)
-        self._refuse_if_locked()
+        self._exclusively(lambda: self._put_between(first, last, entries))
+
+    def _put_between(self, first: int, last: int, entries: list[Entry]) -> object:
         low, high = self._exact_range(first, last)
         if low == self._stop:
-            self._append_entries(entries)
-        elif high == self._start:
-            self._prepend(entries)
-        else:
-            self._exclusively(lambda: self._put_between(low, high, entries))
-
-    def _put_between(self, low: int, high: int, entries: list[Entry]) -> object:
+            return self._grow_by(entries)
+        if high == self._start:
+            return self._put_front(entries)
         joined = self._index.entries(self._start, low)
         _extend_merging(joined, entries)
         _extend_merging(joined, self._index.entries(high, self._stop))
@@ -487,11 +499,13 @@ class CompositeBuffer(BaseBuffer):
         self._append_packed(number.to_bytes(min(size, _UNHEARD_OF), byteorder))
 
     def _append_packed(self, data: bytes | bytearray) -> None:
-        self._refuse_if_locked()
         if len(data) > _BLOCK // 4:
             self.append(bytes(data))
-        elif data:
-            self._grow([self._copy_to_block(memoryview(data))], len(data))
+        else:
+            self._exclusively(lambda: self._grow_by_copy(data))
+
+    def _grow_by_copy(self, data: bytes | bytearray) -> object:
+        return self._grow([self._copy_to_block(memoryview(data))], len(data)) if data else None
 
     def reserve(self, n: SupportsIndex) -> memoryview:
         """Append ``n`` zero bytes and return a writable view of them, for a length that is known only later.
@@ -502,7 +516,7 @@ class CompositeBuffer(BaseBuffer):
         size = size_of(n)
         owner = zeros(min(size, _UNHEARD_OF))
         view = owner.reserve()
-        self._grow([make_entry(owner, 0, size)] if size else [], size)
+        self._exclusively(lambda: self._grow([make_entry(owner, 0, size)] if size else [], size))
         return view
 
     # -- consuming
@@ -625,11 +639,12 @@ class CompositeBuffer(BaseBuffer):
             raise ValueError(f"{self._stop - start} bytes cannot be truncated to {size}")
         if stop == self._stop:
             return None
-        if size == 0 or not _SHORTENS:
+        i = table.locate(stop - 1) if size else 0
+        if i == 0 or not _SHORTENS or 3 * (len(table.parts) - i) + 8 > len(table.parts):
+            # So far shortened, a list is made anew, for which there may be no memory.
             made = Table(table.entries(start, stop), [], start)
             self._edit()
             return self._exchange(made, start, stop)
-        i = table.locate(stop - 1)
         last = clip(table.parts[i], 0, stop - table.begin(i))
         gone = table.parts[i:]
         self._edit()

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, SupportsIndex, TypeAlias
 import numpy as np
 
 from bytebufs import (
+    Busy,
     CompositeBuffer,
     Delimited,
     FixedLength,
@@ -133,10 +134,12 @@ def explained(
     """Whether the inner calls, and the outer one before, between or behind them, come to this. Others did not happen.
 
     What changes may be refused by a RuntimeError: inside the outer call if ``may_refuse``; the outer one only if an
-    inner one has changed something under it. Reading is never refused.
+    inner one has changed something under it. Reading may be refused as Busy, where it comes between two stores.
     """
     done = [
-        (op, found) for op, found in inner if not (may_refuse and op.changes and isinstance(found.error, RuntimeError))
+        (op, found)
+        for op, found in inner
+        if not (may_refuse and isinstance(found.error, RuntimeError if op.changes else Busy))
     ]
     histories = [[*done[:i], outer, *done[i:]] for i in range(len(done) + 1)]
     if isinstance(outer[1].error, RuntimeError) and any(op.changes and not found.error for op, found in done):

@@ -29,7 +29,7 @@ COUNTED: Final[Mapping[str, frozenset[str]]] = {
     "_core.parts": frozenset({"join"}),
     "_core.pickling": frozenset({"own"}),
     "_core.search": frozenset({"_block", "_last"}),
-    "sending.plan": frozenset({"_join", "in_one_batch"}),
+    "sending.plan": frozenset({"_join", "_whole_batch"}),
     "base_buffer": frozenset({"BaseBuffer.copy_into", "BaseBuffer.decode", "BaseBuffer.hex"}),
     "composite_buffer": frozenset({"CompositeBuffer._coalesced", "_joined"}),
     "sending.channels": frozenset({"_read"}),

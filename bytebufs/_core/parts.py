@@ -178,9 +178,10 @@ class Block:
     def add(self, data: memoryview) -> Run:
         """Copy bytes, for which there must be room, and return the run that shows them."""
         start = self._used
-        self._used = start + len(data)
-        self._memory[start : self._used] = data
-        return Run(self._owner, start, self._used)
+        stop = start + len(data)
+        self._used = stop
+        self._memory[start:stop] = data
+        return Run(self._owner, start, stop)
 
 
 def zeros(nbytes: int) -> Memory:

@@ -20,7 +20,7 @@ from .._core.parts import size_of
 from ..base_buffer import BaseBuffer, Part
 from ..slice_buffer import SliceBuffer
 from .channels import Channel, Sink, SystemChannel, channel_to, event_wanted, lazy_owner
-from .plan import CALL_MAX, Plan, assert_whole, in_one_batch
+from .plan import CALL_MAX, CHANGED, Plan, assert_whole, in_one_batch
 
 if TYPE_CHECKING:
     from .plan import Piece
@@ -78,12 +78,14 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
     taken = 0
     plan: Plan | None = None
     try:
-        batch = in_one_batch(source, below)
+        batch = in_one_batch(source, below, size)
         if batch:
             taken = offer(batch, channel)
             if taken == size:
                 return size
         plan = Plan(source, iov_max=channel.iov_max, coalesce_below=below)
+        if plan.left != size:
+            raise RuntimeError(CHANGED)
         if batch:
             plan.resume(batch, taken)
         _send_all(plan, channel)

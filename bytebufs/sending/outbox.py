@@ -29,6 +29,17 @@ TURN: Final = 2 << 20
 2 MiB is what nginx sends at a time (sendfile_max_chunk), and what a disk gives in some milliseconds."""
 
 
+@final
+class _Waiter:
+    """Who is called once so many bytes have been sent, since the beginning."""
+
+    __slots__ = ("call", "due")
+
+    def __init__(self, due: int, call: Callable[[], object]) -> None:
+        self.due = due
+        self.call = call
+
+
 _CUT: Final = "an exception ended what was sent"
 
 
@@ -84,7 +95,7 @@ class Outbox:
         self._ahead: Ahead | None = None  # what was read of a file, and not taken
         self._sent = 0  # bytes, since the beginning
         self._went = 0  # bytes of the queue that it still holds
-        self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()  # with what has to be sent before
+        self._callbacks: deque[_Waiter] = deque()
         self._width = IOV_MAX  # entries that the sink can be offered
         self._is_busy = False
         self._is_closed = False
@@ -100,6 +111,8 @@ class Outbox:
     def pending(self) -> int:
         """Bytes that were put in and have not been sent."""
         late = self._late
+        if self._is_closed and not self._is_busy:
+            return 0
         return self._queue._size() if late is None else self._queue._size() + late._size()
 
     def __repr__(self) -> str:
@@ -136,17 +149,19 @@ class Outbox:
             self._late = self._new_queue()
         queue = self._queue if self._late is None else self._late
         stop = queue._stop
-        waiter: tuple[int, Callable[[], object]] | None = None
+        waiter = None if on_sent is None else _Waiter(self._sent + self.pending, on_sent)
         try:
+            if waiter is not None:
+                self._callbacks.append(waiter)
             queue._append_within(part)
             pending = self.pending
-            if on_sent is not None:
-                waiter = (self._sent + pending, on_sent)
-                self._callbacks.append(waiter)
+            if waiter is not None:
+                waiter.due = self._sent + pending
         except BaseException:
-            # Where the part is in, all is to be as if nothing had come between.
-            if queue._stop != stop and on_sent is not None and waiter not in self._callbacks:
-                self._callbacks.append((self._sent + self.pending, on_sent))
+            if waiter is not None:
+                waiter.due += queue._stop - stop
+                if queue._stop == stop and waiter in self._callbacks:
+                    self._callbacks.remove(waiter)
             raise
         if pending > self._high and not self.paused:
             self.paused = True
@@ -176,8 +191,8 @@ class Outbox:
         if self._is_busy:
             raise Busy("the outbox")
         try:
-            self._is_busy = True
             try:
+                self._is_busy = True
                 sent = self._flush(sink)
                 self._is_busy = False
             except BaseException:
@@ -267,7 +282,7 @@ class Outbox:
         Returns the plan by which they went, None if it took none.
         """
         size = self._queue._size()
-        batch = in_one_batch(self._queue, 0) if self._width == IOV_MAX and size <= TURN else []
+        batch = in_one_batch(self._queue, 0, size) if self._width == IOV_MAX and size <= TURN else []
         taken = offer(batch, channel) if batch else 0
         self._went = taken
         if taken == size:
@@ -286,8 +301,8 @@ class Outbox:
     def _tell(self) -> None:
         """Call whoever waits for what has been sent."""
         callbacks = self._callbacks
-        while callbacks and callbacks[0][0] <= self._sent:
-            callbacks.popleft()[1]()
+        while callbacks and callbacks[0].due <= self._sent:
+            callbacks.popleft().call()
         if self.paused and not self._is_closed and (self._is_cut or self.pending <= self._low):
             self.paused = False
             if not self._is_cut:

@@ -35,7 +35,7 @@ from .._core.table import Table
 if TYPE_CHECKING:
     from ..base_buffer import BaseBuffer
 
-__all__ = ["CALL_MAX", "IOV_MAX", "VIEWS_MAX", "Piece", "Plan", "assert_whole", "in_one_batch"]
+__all__ = ["CALL_MAX", "CHANGED", "IOV_MAX", "VIEWS_MAX", "Piece", "Plan", "assert_whole", "in_one_batch"]
 
 IOV_MAX: Final = 1024
 """Entries a call: UIO_MAXIOV of Linux, IOV_MAX of macOS and the BSDs. One more is EINVAL or EMSGSIZE."""
@@ -58,7 +58,7 @@ _BLOCK_PARTS: Final = 1 << 10
 _BLOCKS: Final = 2 * _BLOCK
 """Bytes that are joined for a call. With what joining takes that is less than 256 KiB."""
 
-_CHANGED: Final = "the buffer changed while it was flushed"
+CHANGED: Final = "the buffer changed while it was flushed"
 
 Piece: TypeAlias = "bytes | memoryview"
 """Whole bytes objects go to the kernel as they are: making a view of one costs several times its iovec entry."""
@@ -77,16 +77,17 @@ class Plan:
     SLACK: Final = 8
 
     __slots__ = (
-        "_at", "_buffer", "_call_max", "_changes", "_coalescer", "_ends", "_i", "_iov_max", "_is_memory", "_near",
-        "_offered", "_over", "_parts", "_start", "_whole", "file", "left", "mapped", "position", "width",
+        "_at", "_buffer", "_call_max", "_coalescer", "_edits", "_ends", "_i", "_iov_max", "_is_memory", "_near",
+        "_offered", "_over", "_parts", "_start", "_stop", "_whole", "file", "left", "mapped", "position", "width",
     )  # fmt: skip
 
     def __init__(
         self, buffer: BaseBuffer, *, iov_max: int = IOV_MAX, call_max: int = CALL_MAX, coalesce_below: int = 0
     ) -> None:
-        source = buffer._exact_source()
+        edits = buffer._edit_count()
         start = buffer._start
         stop = buffer._stop
+        source = buffer._exact_source()
         self.position = 0
         self.left = stop - start
         self.file: Run | None = None
@@ -95,8 +96,9 @@ class Plan:
         self._iov_max = iov_max
         self._call_max = call_max
         self._buffer = buffer
-        self._changes = buffer._changes()
+        self._edits = edits
         self._start = start
+        self._stop = stop
         self._near = stop - start  # bytes left in _parts; fewer than in all while parts are joined
         self._offered = 0
         self._is_memory = True  # what was offered
@@ -130,8 +132,17 @@ class Plan:
 
         RuntimeError if the buffer has changed since the plan was made.
         """
-        if self._changes is not None and self._changes != self._buffer._changes():
-            raise RuntimeError(_CHANGED)
+        self._assert_unchanged()
+        pieces = self._gather()
+        self._assert_unchanged()  # whoever changes the buffer while this is put together is met, too
+        return pieces
+
+    def _assert_unchanged(self) -> None:
+        buffer = self._buffer
+        if self._start != buffer._start or self._stop != buffer._stop or self._edits != buffer._edit_count():
+            raise RuntimeError(CHANGED)
+
+    def _gather(self) -> list[Piece]:
         if self.mapped:
             self.mapped = {}
         if not self._near:
@@ -193,13 +204,13 @@ class Plan:
         """
         if self._coalescer is not None:
             if sum([len(piece) for piece in batch]) != self.left:
-                raise RuntimeError(_CHANGED)
+                raise RuntimeError(CHANGED)
             self._coalescer = None
             self._near = self.left
             self._offer_instead(cast("list[Entry]", batch))
         if taken:
             if self.gather() != batch:
-                raise RuntimeError(_CHANGED)
+                raise RuntimeError(CHANGED)
             self.advance(taken)
 
     def _refill(self) -> None:
@@ -282,13 +293,21 @@ class Plan:
         return Run(entry.owner, start, start + size)
 
 
-def in_one_batch(buffer: BaseBuffer, coalesce_below: int) -> list[Piece]:
-    """Return a message that is offered whole in one call, as most are, or nothing where that takes a plan."""
-    source = buffer._exact_source()
+def in_one_batch(buffer: BaseBuffer, coalesce_below: int, size: int) -> list[Piece]:
+    """Return a message of ``size`` bytes that is offered whole in one call, as most are.
+
+    Nothing where that takes a plan; also where the buffer changes meanwhile, which the plan tells.
+    """
+    edits = buffer._edit_count()
     start = buffer._start
     stop = buffer._stop
-    if start == stop:
-        return []
+    batch = _whole_batch(buffer, start, stop, coalesce_below) if 0 < stop - start == size else []
+    unchanged = start == buffer._start and stop == buffer._stop and edits == buffer._edit_count()
+    return batch if unchanged else []
+
+
+def _whole_batch(buffer: BaseBuffer, start: int, stop: int, coalesce_below: int) -> list[Piece]:
+    source = buffer._exact_source()
     if not isinstance(source, Table):
         return [source] if isinstance(source, bytes) and len(source) == stop - start else []
     parts = source.parts

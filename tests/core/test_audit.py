@@ -71,7 +71,11 @@ def test_another_reason_is_refused() -> None:
 def test_every_reason_that_the_package_names_is_one_of_them() -> None:
     """Outside every block a misspelt reason would go unnoticed."""
     sources = [path.read_text(encoding="utf-8") for path in Path(bytebufs.__path__[0]).rglob("*.py")]
-    named = {reason for text in sources for reason in re.findall(r'(?<!\.)\b(?:count_copy|join|_rewritten)\([^")]*"(\w*)"', text)}
+    named = {
+        reason
+        for text in sources
+        for reason in re.findall(r'(?<!\.)\b(?:count_copy|join|_rewritten)\([^")]*"(\w*)"', text)
+    }
     assert {"compact", "tobytes", "decode"} <= named <= ASKED | HIDDEN
 
 

@@ -14,10 +14,17 @@ from hypothesis import strategies as st
 from bytebufs import BaseBuffer, CompositeBuffer, Part, SliceBuffer, copy_audit, no_copy
 from bytebufs._core.parts import LazyOwner, Memory, Run
 from bytebufs.errors import CopyForbidden
-from bytebufs.sending.plan import CALL_MAX, IOV_MAX, VIEWS_MAX, Piece, Plan, assert_whole, in_one_batch
+from bytebufs.sending import plan as planning
+from bytebufs.sending.plan import CALL_MAX, IOV_MAX, VIEWS_MAX, Piece, Plan, assert_whole
 from bytebufs.slice_buffer import cut
 
 from ..memory import peak_while
+
+
+def in_one_batch(buffer: BaseBuffer, coalesce_below: int) -> list[planning.Piece]:
+    """Return what is offered of all of a buffer at once."""
+    return planning.in_one_batch(buffer, coalesce_below, buffer._size())
+
 
 BLOCK = 1 << 16
 WHOLE = 1 << 20
