@@ -73,18 +73,8 @@ class CompositeBuffer(BaseBuffer):
     """
 
     __slots__ = (
-        "_alarm",
-        "_awaited",
-        "_block",
-        "_coalesce_below",
-        "_edits",
-        "_index",
-        "_lent",
-        "_locked",
-        "_looks",
-        "_parsing",
-        "_spare",
-        "_wasted",
+        "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_frayed", "_index", "_lent", "_locked", "_looks",
+        "_parsing", "_spare", "_wasted",
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = (), *, coalesce_below: SupportsIndex = 0) -> None:
@@ -101,6 +91,7 @@ class CompositeBuffer(BaseBuffer):
         self._looks: Looks | None = None
         self._lent: Lease | None = None
         self._locked = False  # nobody but who set it may change anything
+        self._frayed = False  # he was cut short
         self._parsing = False  # it was parse()
         self._awaited: _Awaited | None = None
         self._spare = _UNHEARD_OF  # bytes of memory that its parts may cost beside what they show
@@ -167,6 +158,8 @@ class CompositeBuffer(BaseBuffer):
         """Raise if a change is under way below us, in another thread, or was cut short in a way that nobody mended."""
         if self._parsing:
             raise RuntimeError("the buffer is being parsed: the parser may read it, but not change or parse it")
+        if self._frayed:
+            self._mend()
         if self._locked:
             raise Busy("the buffer")
 
@@ -207,11 +200,14 @@ class CompositeBuffer(BaseBuffer):
         let_go(gone)
 
     def _cut_back(self) -> None:
-        """End a change that did not come to its end; the window tells whether it was made.
+        """End a change that did not come to its end; the window tells whether it was made."""
+        self._frayed = True
+        self._mend()
 
-        If this fails, too, the buffer stays locked: it can be read, and all else is Busy.
-        """
+    def _mend(self) -> None:
+        """Cut off what was added and not shown. If there is no memory even for that, the next change does it."""
         self._index.trim(self._stop)
+        self._frayed = False
         self._locked = False
 
     def _leave(self, position: int) -> object:
@@ -750,22 +746,23 @@ class CompositeBuffer(BaseBuffer):
         awaited = self._awaited
         wait: Wait | None = None
         if awaited is not None and awaited.byteorder == byteorder and awaited.fn == fn:
-            wait = awaited.wait
+            wait = awaited.wait if awaited.start == self._start else None
+            is_due = wait is None or self._is_due(wait, most)
+            if awaited is not self._awaited:
+                wait = None  # comparing the parsers, or looking, ran somebody who changed or parsed this
+            elif not is_due:
+                return None
         self._refuse_if_locked()
         gone: object = None
-        lease: Lease | None = None
-        reader: Reader | None = None
+        lease = Lease()
+        reader = Reader(self, lease, byteorder, most)
+        reader._hint = wait
         try:
             self._locked = True
-            if awaited is not self._awaited or (awaited is not None and awaited.start != self._start):
-                wait = None  # comparing the parsers parsed, or the front has moved
-            if wait is not None and not self._is_due(wait, most):
-                return None
             self._parsing = True
+            if reader._front != self._start:
+                raise Busy("the buffer")
             self._awaited = None
-            lease = Lease()
-            reader = Reader(self, lease, byteorder, most)
-            reader._hint = wait
             value = fn(reader)
             if value is None or _is_postponed(value):
                 raise TypeError(f"{shown(fn)} returned {shown(value)}: a parser returns its message, and never None")
@@ -773,7 +770,7 @@ class CompositeBuffer(BaseBuffer):
             self._revoke()
             gone = self._leave(end)
         except Underrun as error:
-            wait = None if reader is None else reader._wait_for(error)
+            wait = reader._wait_for(error)
             if wait is None:
                 raise _never_right(error)  # noqa: B904  # it has its cause, which mypyc would leave out
             self._awaited = _Awaited(fn, byteorder, self._start, wait)
@@ -781,10 +778,8 @@ class CompositeBuffer(BaseBuffer):
         finally:
             self._parsing = False
             self._locked = False
-            if lease is not None:
-                lease.close()
-            if reader is not None:
-                reader._failures = None  # their tracebacks have the parser's frame, and that has the reader
+            lease.close()
+            reader._failures = None  # their tracebacks have the parser's frame, and that has the reader
         let_go(gone)
         let_go(awaited)
         return value
