@@ -156,12 +156,12 @@ class CompositeBuffer(BaseBuffer):
 
     def _refuse_if_locked(self) -> None:
         """Raise if a change is under way below us, in another thread, or was cut short in a way that nobody mended."""
-        if self._parsing:
-            raise RuntimeError("the buffer is being parsed: the parser may read it, but not change or parse it")
-        if self._frayed:
-            self._mend()
         if self._locked:
-            raise Busy("the buffer")
+            if self._parsing:
+                raise RuntimeError("the buffer is being parsed: the parser may read it, but not change or parse it")
+            if not self._frayed:
+                raise Busy("the buffer")
+            self._mend()
 
     def _forget_looks(self) -> None:
         if self._lent is not None:
@@ -758,28 +758,33 @@ class CompositeBuffer(BaseBuffer):
         reader = Reader(self, lease, byteorder, most)
         reader._hint = wait
         try:
-            self._locked = True
-            self._parsing = True
-            if reader._front != self._start:
-                raise Busy("the buffer")
-            self._awaited = None
-            value = fn(reader)
-            if value is None or _is_postponed(value):
-                raise TypeError(f"{shown(fn)} returned {shown(value)}: a parser returns its message, and never None")
-            end = self._start + reader.position
-            self._revoke()
-            gone = self._leave(end)
-        except Underrun as error:
-            wait = reader._wait_for(error)
-            if wait is None:
-                raise _never_right(error)  # noqa: B904  # it has its cause, which mypyc would leave out
-            self._awaited = _Awaited(fn, byteorder, self._start, wait)
-            return None
+            try:
+                self._locked = True
+                self._parsing = True
+                if reader._front != self._start:
+                    raise Busy("the buffer")
+                self._awaited = None
+                value = fn(reader)
+                if value is None or _is_postponed(value):
+                    raise TypeError(
+                        f"{shown(fn)} returned {shown(value)}: a parser returns its message, and never None"
+                    )
+                end = self._start + reader.position
+                self._revoke()
+                gone = self._leave(end)
+            except Underrun as error:
+                wait = reader._wait_for(error)
+                if wait is None:
+                    raise _never_right(error)  # noqa: B904  # it has its cause, which mypyc would leave out
+                self._awaited = _Awaited(fn, byteorder, self._start, wait)
+                return None
+            finally:
+                self._locked = False
+                self._parsing = False
+                lease.close()
+                reader._failures = None  # their tracebacks have the parser's frame, and that has the reader
         finally:
-            self._parsing = False
-            self._locked = False
-            lease.close()
-            reader._failures = None  # their tracebacks have the parser's frame, and that has the reader
+            self._locked = False  # again: an interrupt may have come just before that
         let_go(gone)
         let_go(awaited)
         return value

@@ -21,6 +21,17 @@ def is_ours(code: CodeType) -> bool:
     return code.co_filename.startswith(PACKAGE)
 
 
+def in_the_middle_of(name: str) -> bool:
+    """Whether it is this function of the package that something is told in.
+
+    Handlers run where calls are made and loops turn: a function that only stores is none of theirs.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not is_ours(frame.f_code):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_name == name
+
+
 if sys.version_info >= (3, 12):
     # sys.settrace misses opcodes from 3.12 on: code that was run without it is not always instrumented anew.
     from sys import monitoring

@@ -21,7 +21,7 @@ from typing import Any, Final, SupportsIndex
 
 from bytebufs import CompositeBuffer, Outbox, Part
 
-from .bytecodes import Bytecodes
+from .bytecodes import Bytecodes, in_the_middle_of
 from .changes import (
     ACTS,
     CHANGES,
@@ -217,7 +217,7 @@ class Signal(Trigger):
 
     @contextlib.contextmanager
     def around(self) -> Iterator[None]:
-        bytecodes = Bytecodes(self.intruder)
+        bytecodes = Bytecodes(lambda: None if in_the_middle_of("_exchange") else self.intruder())
         bytecodes.start()
         try:
             yield

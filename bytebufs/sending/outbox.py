@@ -163,7 +163,9 @@ class Outbox:
                 if queue._stop == stop and waiter in self._callbacks:
                     self._callbacks.remove(waiter)
             raise
-        if pending > self._high and not self.paused:
+        if self._is_closed:  # by somebody who came in between
+            self.close()
+        elif pending > self._high and not self.paused:
             self.paused = True
             self._on_pause()
 
@@ -204,6 +206,8 @@ class Outbox:
         return sent
 
     def _flush(self, sink: Sink) -> int:
+        self._assert_usable()  # again: now nobody comes in between
+        self._queue._refuse_if_locked()  # or what went could not be dropped
         try:
             if self._late is not None:
                 self._take_late(self._late)

@@ -121,7 +121,7 @@ class Plan:
                 self._coalescer = _Coalescer(source, start, stop, coalesce_below, whole=whole)
                 self._near = 0
         else:
-            self._parts = [make_entry(source, start, stop)]
+            self._parts = [make_entry(source, start, stop)] if start < stop else []
             self._ends = [stop]
             self._i = 0
             self._at = 0
