@@ -187,12 +187,12 @@ class CompositeBuffer(BaseBuffer):
         self._stop = stop
         return None
 
-    def _exclusively(self, change: Callable[[], object]) -> None:
+    def _exclusively(self, change: Callable[..., object], *arguments: object) -> None:
         """Make a change that returns what it took out, which goes last. The most common ones spell this out."""
         self._refuse_if_locked()
         try:
             self._locked = True
-            gone = change()
+            gone = change(*arguments)
             self._locked = False
         except BaseException:
             self._cut_back()
@@ -425,7 +425,7 @@ class CompositeBuffer(BaseBuffer):
 
     def _prepend(self, entries: list[Entry]) -> None:
         """Add entries in front: all, or none. None of them continues its left neighbour."""
-        self._exclusively(lambda: self._put_front(entries))
+        self._exclusively(self._put_front, entries)
 
     def _put_front(self, entries: list[Entry]) -> object:
         if not entries:
@@ -454,7 +454,7 @@ class CompositeBuffer(BaseBuffer):
         """
         first, last = size_of(start), size_of(stop)
         entries = _entries_of(part)
-        self._exclusively(lambda: self._put_between(first, last, entries))
+        self._exclusively(self._put_between, first, last, entries)
 
     def _put_between(self, first: int, last: int, entries: list[Entry]) -> object:
         low, high = self._exact_range(first, last)
@@ -498,7 +498,7 @@ class CompositeBuffer(BaseBuffer):
         if len(data) > _BLOCK // 4:
             self.append(bytes(data))
         else:
-            self._exclusively(lambda: self._grow_by_copy(data))
+            self._exclusively(self._grow_by_copy, data)
 
     def _grow_by_copy(self, data: bytes | bytearray) -> object:
         return self._grow([self._copy_to_block(memoryview(data))], len(data)) if data else None
@@ -512,7 +512,7 @@ class CompositeBuffer(BaseBuffer):
         size = size_of(n)
         owner = zeros(min(size, _UNHEARD_OF))
         view = owner.reserve()
-        self._exclusively(lambda: self._grow([make_entry(owner, 0, size)] if size else [], size))
+        self._exclusively(self._grow, [make_entry(owner, 0, size)] if size else [], size)
         return view
 
     # -- consuming
@@ -625,7 +625,7 @@ class CompositeBuffer(BaseBuffer):
         Complexity: O(parts dropped), and O(log parts).
         """
         size = size_of(n)
-        self._exclusively(lambda: self._end_at(size))
+        self._exclusively(self._end_at, size)
 
     def _end_at(self, size: int) -> object:
         table = self._index
@@ -829,7 +829,7 @@ class CompositeBuffer(BaseBuffer):
         """
         first = size_of(start)
         last = None if stop is None else size_of(stop)
-        self._exclusively(lambda: self._join(first, last))
+        self._exclusively(self._join, first, last)
 
     def _join(self, first: int, last: int | None) -> object:
         low, high = self._exact_range(first, last)
@@ -850,15 +850,13 @@ class CompositeBuffer(BaseBuffer):
         or files. Slices cut before go on pinning what they show. Complexity: O(parts) and what is rewritten. Copies:
         that ("compact").
         """
-        freed = 0
+        freed = [0]
+        self._exclusively(self._compact, freed)
+        return freed[0]
 
-        def rewrite() -> object:
-            nonlocal freed
-            entries, freed = compacted(self._entries())
-            return self._rebuild(entries, self._size()) if freed else None
-
-        self._exclusively(rewrite)
-        return freed
+    def _compact(self, freed: list[int]) -> object:
+        entries, freed[0] = compacted(self._entries())
+        return self._rebuild(entries, self._size()) if freed[0] else None
 
     def __copy__(self) -> CompositeBuffer:
         """Return another composite of the same parts. Complexity: O(parts). Copies: nothing."""
