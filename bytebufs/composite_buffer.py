@@ -47,6 +47,9 @@ _T = TypeVar("_T")
 _BLOCK: Final = 4096
 """Bytes of a block that small parts are copied to: one page, so that a slice of it pins little."""
 
+_OWN: Final = 1024
+"""Bytes of a page that what keeps the parts may take itself."""
+
 _SHORTENS: Final = version_info >= (3, 12)
 """Whether lists may be cut off in place. On 3.11 the collector, and with it anything, runs inside allocations: also in
 the one of a list's slice, which then copies what is not there any more."""
@@ -358,7 +361,7 @@ class CompositeBuffer(BaseBuffer):
 
         That is a page more, and what the last two parts hold.
         """
-        self._spare = self._alarm = min(limit, _UNHEARD_OF) // 2 + _BLOCK // 2
+        self._spare = self._alarm = min(limit, _UNHEARD_OF) + _BLOCK - _OWN
 
     def _append_within(self, part: Part) -> None:
         """Append a part, as :meth:`append`. Before that, if what waits costs too much beside its bytes, gather that.

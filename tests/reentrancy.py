@@ -169,9 +169,7 @@ class Release(Finalizer):
                 return memoryview(data)
 
             def __release_buffer__(self, view: memoryview) -> None:
-                # Called with an error on its way, the interpreter finds nothing in it that could be called.
-                with contextlib.suppress(AttributeError):
-                    intruder()
+                intruder()
 
         return Owner()
 
