@@ -366,7 +366,8 @@ class BaseBuffer(Exporter):
         """Return the lowest index in ``[start, end)`` where ``sub`` begins, or -1. As ``bytes.find``.
 
         ``sub`` is an int from 0 to 255 or bytes-like. Complexity: linear in the range, whatever the layout.
-        Copies: nothing; a needle that lies in several parts is joined (counted as "needle").
+        Copies: nothing; a needle that lies in several parts is joined, and one of more than 32 KiB is looked for across
+        seams in blocks of up to twice its size (both counted as "needle").
         """
         needle = _needle(sub)
         if start is None and end is None:
@@ -388,7 +389,11 @@ class BaseBuffer(Exporter):
         start: SupportsIndex | None = None,
         end: SupportsIndex | None = None,
     ) -> int:
-        """Return the highest index in ``[start, end)`` where ``sub`` begins, or -1. Otherwise as :meth:`find`."""
+        """Return the highest index in ``[start, end)`` where ``sub`` begins, or -1. Otherwise as :meth:`find`.
+
+        Linear, too, which ``bytes.rfind`` is not. Where the last matches of a needle of more than 12 KiB overlap, up to
+        five times the needle is copied ("needle").
+        """
         needle = _needle(sub)
         low, high = self._range(start, end)
         if len(needle) == 0:
@@ -481,7 +486,7 @@ class BaseBuffer(Exporter):
     def partition(self, sep: BytesLike) -> tuple[SliceBuffer, SliceBuffer, SliceBuffer]:
         """Cut at the first ``sep``: the slices before, of, and after it; everything and two empty ones if none.
 
-        Complexity: linear. Copies: nothing.
+        Complexity: linear. Copies: nothing but what :meth:`find` does for a long separator.
         """
         needle = _separator(sep)
         whole = self._snapshot()
@@ -493,7 +498,7 @@ class BaseBuffer(Exporter):
     def rpartition(self, sep: BytesLike) -> tuple[SliceBuffer, SliceBuffer, SliceBuffer]:
         """Cut at the last ``sep``: the slices before, of, and after it; two empty ones and everything if none.
 
-        Complexity: linear. Copies: nothing.
+        Complexity: linear. Copies: nothing but what :meth:`rfind` does for a long separator.
         """
         needle = _separator(sep)
         whole = self._snapshot()
@@ -506,7 +511,7 @@ class BaseBuffer(Exporter):
         """Return the slices between the separators, at most ``maxsplit`` cuts from the left if that is not negative.
 
         Raises TypeError without a separator: splitting on white space is for text. Complexity: linear. Copies:
-        nothing.
+        nothing but what :meth:`find` does for a long separator.
         """
         if sep is None:
             raise TypeError("split() on white space is for text: write bytes(b).split(), or give a separator")

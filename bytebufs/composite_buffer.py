@@ -72,7 +72,10 @@ class CompositeBuffer(BaseBuffer):
     ``coalesce_below`` is given: then parts with fewer bytes are copied together into a block at the end (counted as
     "coalesce"; a snapshot, if their memory is mutable), which guards against floods of tiny parts.
 
-    Belongs to one thread at a time. Every method that takes bytes away does so wholly or not at all.
+    Belongs to one thread at a time. Every method that changes it does so wholly or not at all, whatever exception
+    comes, MemoryError and interrupts too; what it lets go of goes as its last act, so that finalizers may use the
+    buffer. Who comes into the middle of a change may read; to change it is Busy, or inside of ``parse`` a RuntimeError,
+    and does nothing.
     """
 
     __slots__ = (
@@ -625,7 +628,7 @@ class CompositeBuffer(BaseBuffer):
     def truncate(self, n: SupportsIndex) -> None:
         """Keep the first ``n`` bytes and drop the rest. Raises ValueError if there are fewer.
 
-        Complexity: O(parts dropped), and O(log parts).
+        Complexity: O(parts dropped), and O(log parts); on Python 3.11 O(parts).
         """
         size = size_of(n)
         self._exclusively(self._end_at, size)
@@ -661,7 +664,9 @@ class CompositeBuffer(BaseBuffer):
         Raises LimitExceeded when more than ``limit`` bytes stand before it, as soon as that is certain; then, as with
         None, nothing moved. The answer does not depend on how the input was cut. The place where looking stopped is
         remembered, of the last four separators, until something other than the front or the end changes, so that the
-        total work is linear in the bytes that came in. Copies: nothing.
+        total work is linear in the bytes that came in. What is written to bytes that were looked at is noticed if it
+        goes through this buffer. Copies: a separator that is not ``bytes`` ("needle"), and what :meth:`find` does for a
+        long one.
         """
         separator = own_separator(sep)
         most = size_of(limit)
@@ -739,8 +744,8 @@ class CompositeBuffer(BaseBuffer):
 
         Raises LimitExceeded as soon as a read, successful or not, would end more than ``limit`` bytes behind the front;
         FrameError if another reader underruns inside ``fn`` (a child, or one over a slice), which no later byte
-        can mend; RuntimeError if ``fn`` changes this buffer or parses it. Any other exception passes through. After any
-        of these nothing is drained. Slices that ``fn`` took stay valid. Afterwards the reader is closed.
+        can mend; RuntimeError if ``fn``, or who comes into its middle, changes this buffer or parses it, or if it asks
+        its reader for ``remaining``. Any other exception passes through. After any of these nothing is drained. Slices that ``fn`` took stay valid. Afterwards the reader is closed.
 
         ``fn`` runs at most once more than it has different underruns, so parse a message of many separately awaited
         items one item at a time. Copies: nothing.

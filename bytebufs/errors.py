@@ -126,7 +126,11 @@ class BrokenSink(BytebufsError, OSError):
 
 
 class Busy(BytebufsError, RuntimeError):
-    """A second user came while ``what`` was in use; nothing was done for him."""
+    """``what`` was in use when a second user came; nothing was done for him.
+
+    A change was under way, below this call (a callback, a finalizer, a signal handler came into it) or in another
+    thread. Once that has ended he may come again.
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is in use")

@@ -52,7 +52,12 @@ class Framer:
     """What all framers do; not made directly.
 
     After a FrameError or LimitExceeded a framer is closed, unless ``on_error="skip"``: then the bad frame is thrown
-    away as its bytes come in, counted in ``skipped``, and the next one is looked for. Belongs to one thread at a time.
+    away as its bytes come in, counted in ``skipped``, and the next one is looked for. Any other exception, MemoryError
+    and interrupts too, leaves each step undone or done; a frame that was about to be returned may be lost.
+
+    Its limit bounds memory, too: what it keeps is at most twice the limit, a page of 4 KiB, and what the last two parts
+    hold, however small the pieces are that come. Belongs to one thread at a time; who comes into the middle of a call
+    that changes it gets Busy.
     """
 
     __slots__ = ("_bad_stop", "_buffer", "_closed", "_due", "_on_error", "_skipped")
@@ -85,9 +90,10 @@ class Framer:
 
         Frames that are not taken from it come first next time; those that a later part completes come from the iterator
         of that call. The iterator raises FrameError for bytes that can never become right and LimitExceeded for a frame
-        that is too long, after the good frames before it. Raises ClosedError after that, and TypeError for what is not
-        bytes-like; then nothing was taken in. Copies: nothing, but parts so tiny and so many that they would keep more
-        memory than twice the limit and a page ("coalesce").
+        that is too long, after the good frames before it. Raises ClosedError after that, TypeError for what is not
+        bytes-like, and CopyForbidden inside ``no_copy()`` if tiny parts had to be joined; then nothing was taken in.
+        Complexity: linear in what is fed. Copies: nothing, but parts so tiny and so many that they would keep more
+        memory than twice the limit and a page: each byte once ("coalesce").
         """
         self._refuse_closed()
         buffer = self._buffer

@@ -711,7 +711,7 @@ class Reader:
 
         Raises LimitExceeded if more than ``limit`` bytes stand before it, as soon as that is certain; Underrun with the
         separator if it has not come; ValueError if it is empty. Complexity: linear, also where a live reader is asked
-        again and again at one position while bytes come in: it goes on where it stopped, for a few separators in turn.
+        again and again at one position while bytes come in: it goes on where it stopped, for the last four separators.
         """
         if not isinstance(sep, bytes):
             raise TypeError(f"a separator of a reader is bytes, not {type(sep).__name__}")

@@ -63,7 +63,11 @@ class Outbox:
 
     Put more than ``high`` bytes in and it is ``paused``, until flushing brings it down to ``low``: a producer that
     looks at ``paused``, or is told by ``on_pause`` and ``on_resume``, bounds what waits. Nothing is refused: a part may
-    be larger than ``high``. Belongs to one thread, and to one sink.
+    be larger than ``high``. Up to that mark what waits keeps at most twice ``high``, a page of 4 KiB, and what the last
+    two parts hold, however small the parts are. Belongs to one thread, and to one sink.
+
+    After whatever exception, MemoryError and interrupts too, what is ``pending`` is what has not gone, and goes with
+    the next call. Where it is not known how much went, the outbox is broken, and says so at each use.
     """
 
     __slots__ = (
@@ -137,9 +141,11 @@ class Outbox:
         first one that has sent all that was put in before. It is not called if that never comes: the outbox lets go
         of it, as of the part, when it is closed.
 
-        Raises TypeError for what is no part, ClosedError once closed, BrokenSink once the sink is broken; then nothing
-        was added. Complexity: O(parts of the part). Copies: nothing, but parts so tiny and so many that they would keep
-        more memory than twice ``high`` and a page ("coalesce").
+        Raises TypeError for what is no part, ClosedError once closed, BrokenSink once the sink is broken, Busy in the
+        middle of another ``put`` (for a signal handler, another thread), CopyForbidden inside ``no_copy()`` if tiny
+        parts had to be joined; then nothing was added. Complexity: amortised O(parts of the part). Copies: nothing, but
+        parts so tiny and so many that they would keep more memory than twice ``high`` and a page: each byte once
+        ("coalesce").
         """
         self._assert_usable()
         if type(part) is not bytes and not isinstance(part, BaseBuffer):
