@@ -745,7 +745,8 @@ class CompositeBuffer(BaseBuffer):
         Raises LimitExceeded as soon as a read, successful or not, would end more than ``limit`` bytes behind the front;
         FrameError if another reader underruns inside ``fn`` (a child, or one over a slice), which no later byte
         can mend; RuntimeError if ``fn``, or who comes into its middle, changes this buffer or parses it, or if it asks
-        its reader for ``remaining``. Any other exception passes through. After any of these nothing is drained. Slices that ``fn`` took stay valid. Afterwards the reader is closed.
+        its reader for ``remaining``. Any other exception passes through. After any of these nothing is drained. Slices
+        that ``fn`` took stay valid. Afterwards the reader is closed.
 
         ``fn`` runs at most once more than it has different underruns, so parse a message of many separately awaited
         items one item at a time. Copies: nothing.
