@@ -47,6 +47,9 @@ _T = TypeVar("_T")
 _BLOCK: Final = 4096
 """Bytes of a block that small parts are copied to: one page, so that a slice of it pins little."""
 
+_FEW: Final = 8
+"""Entries, dead or alive, that cost little, whatever they are."""
+
 _OWN: Final = 1024
 """Bytes of a page that what keeps the parts may take itself."""
 
@@ -373,7 +376,7 @@ class CompositeBuffer(BaseBuffer):
         """
         table = self._index
         n = len(table.parts)
-        if (n - table.head) * ENTRY_COST + self._wasted > self._alarm:
+        if n - table.head > _FEW and (n - table.head) * ENTRY_COST + self._wasted > self._alarm:
             self._exclusively(self._gather)
             table = self._index
             n = len(table.parts)
@@ -691,7 +694,7 @@ class CompositeBuffer(BaseBuffer):
         looks = self._looks
         if looks is None:
             looks = self._looks = Looks()
-        return looks.seeker_for((separator,), self._start)
+        return looks.seeker_of(separator, self._start)
 
     def _drain(self, front: int, position: int) -> None:
         """Drain everything in front of a position; ``front`` as for :meth:`_detach`."""

@@ -23,12 +23,15 @@ MOST_CRASHES: Final = 5
 
 NEW_IN_3_12: Final = {"release buffer", "buffer"}
 
+_BETWEEN_BYTECODES: Final = COMPILED and sys.version_info >= (3, 12)
+
 COME: Final = {
     "finalizer": {"skip few", "skip many", "splice the middle", "truncate", "clear", "consolidate", "compact", "close"},
     "array finalizer": {"skip few", "splice the front", "truncate", "clear", "consolidate", "parse", "flush"},
     "weakref callback": {"skip many", "splice the end", "cut the middle", "clear", "consolidate", "close"},
     "release buffer": {"skip many", "splice the middle", "clear", "consolidate", "take_until", "close"},
-    "cycle": {"append a buffer", "take many", "splice the middle", "reserve", "consolidate", "next"},
+    # From 3.12 on the collector runs between bytecodes alone.
+    "cycle": {"append a buffer", "reserve", *([] if _BETWEEN_BYTECODES else ["take many", "consolidate", "next"])},
     "collector callback": {"append a buffer", "take many", "splice the middle", "reserve", "consolidate", "next"},
     "signal handler": {"append", "take few", "skip many", "insert", "reserve", "parse", "feed", "next", "put", "flush"},
     "index": {

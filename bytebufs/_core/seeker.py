@@ -233,6 +233,13 @@ class Looks:
             self.keep(seeker)
         return seeker
 
+    def seeker_of(self, separator: bytes, position: int) -> Seeker:
+        """As :meth:`seeker_for` of a single separator: what is asked for once a line."""
+        for seeker in self._seekers:
+            if seeker.separators[0] == separator and len(seeker.separators) == 1:
+                return seeker
+        return self.seeker_for((separator,), position)
+
     def known(self, separators: tuple[bytes, ...]) -> Seeker | None:
         """Return the seeker that looked for the same, or None."""
         for seeker in self._seekers:
