@@ -48,7 +48,7 @@ _BLOCK: Final = 4096
 """Bytes of a block that small parts are copied to: one page, so that a slice of it pins little."""
 
 _FEW: Final = 8
-"""Entries, dead or alive, that cost little, whatever they are."""
+"""Whole bytes objects that cost little beside themselves: nothing is reckoned for so few."""
 
 _OWN: Final = 1024
 """Bytes of a page that what keeps the parts may take itself."""
@@ -376,7 +376,8 @@ class CompositeBuffer(BaseBuffer):
         """
         table = self._index
         n = len(table.parts)
-        if n - table.head > _FEW and (n - table.head) * ENTRY_COST + self._wasted > self._alarm:
+        few = n - table.head <= _FEW and not self._wasted
+        if not few and (n - table.head) * ENTRY_COST + self._wasted > self._alarm:
             self._exclusively(self._gather)
             table = self._index
             n = len(table.parts)
