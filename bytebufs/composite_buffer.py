@@ -23,6 +23,7 @@ from ._core.parts import (
     merged,
     shown,
     size_of,
+    written,
     zeros,
 )
 from ._core.seeker import Looks
@@ -83,7 +84,7 @@ class CompositeBuffer(BaseBuffer):
 
     __slots__ = (
         "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_frayed", "_index", "_lent", "_locked", "_looks",
-        "_parsing", "_spare", "_wasted",
+        "_may_be_written", "_parsing", "_spare", "_wasted", "_writes",
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = (), *, coalesce_below: SupportsIndex = 0) -> None:
@@ -102,6 +103,8 @@ class CompositeBuffer(BaseBuffer):
         self._locked = False  # nobody but who set it may change anything
         self._frayed = False  # he was cut short
         self._parsing = False  # it was parse()
+        self._may_be_written = False  # there may be other than bytes in it
+        self._writes = 0  # how often anything had been written to when something was looked for in it
         self._awaited: _Awaited | None = None
         self._spare = _UNHEARD_OF  # bytes of memory that its parts may cost beside what they show
         self._alarm = _UNHEARD_OF  # when to look what they do cost
@@ -172,6 +175,13 @@ class CompositeBuffer(BaseBuffer):
                 raise Busy("the buffer")
             self._mend()
 
+    def _forget_if_written(self) -> None:
+        """Look anew where some buffer of ours has written to memory since, and it may be the memory of these parts."""
+        if self._writes != written():
+            self._writes = written()
+            if self._may_be_written:
+                self._forget_looks()
+
     def _forget_looks(self) -> None:
         if self._lent is not None:
             self._lent.writes += 1  # a live reader looks again, too
@@ -189,6 +199,7 @@ class CompositeBuffer(BaseBuffer):
         """
         if not entries:
             return None
+        self._may_be_written = True
         stop = self._stop + size
         if self._start == self._stop and self._lent is None:
             return self._exchange(Table(entries, [], self._start), self._start, stop)
@@ -669,8 +680,8 @@ class CompositeBuffer(BaseBuffer):
         None, nothing moved. The answer does not depend on how the input was cut. The place where looking stopped is
         remembered, of the last four separators, until something other than the front or the end changes, so that the
         total work is linear in the bytes that came in. What is written to bytes that were looked at is noticed if it
-        goes through this buffer. Copies: a separator that is not ``bytes`` ("needle"), and what :meth:`find` does for a
-        long one.
+        goes through ``write_at`` or ``pack_into`` of any buffer; what goes through the memory's owner or a view of it is
+        not. Copies: a separator that is not ``bytes`` ("needle"), and what :meth:`find` does for a long one.
         """
         separator = own_separator(sep)
         most = size_of(limit)
@@ -692,6 +703,7 @@ class CompositeBuffer(BaseBuffer):
 
     def _look_for(self, separator: bytes) -> Seeker:
         """Return the seeker that looked for this before, and goes on where it stopped, or a new one."""
+        self._forget_if_written()
         looks = self._looks
         if looks is None:
             looks = self._looks = Looks()
@@ -756,6 +768,7 @@ class CompositeBuffer(BaseBuffer):
         items one item at a time. Copies: nothing.
         """
         most = size_of(limit)
+        self._forget_if_written()
         awaited = self._awaited
         wait: Wait | None = None
         if awaited is not None and awaited.byteorder == byteorder and awaited.fn == fn:

@@ -1270,3 +1270,45 @@ def test_a_reserved_place_stays_where_it_is_also_in_parts_made_of_views_of_it() 
         shown.compact()
         view[5] += 1
         assert shown == bytes(view) + b"tail"
+
+
+# -- what is written to bytes that were looked at --------------------------------------------------------------
+
+
+ASKING: dict[str, Callable[[CompositeBuffer], object]] = {
+    "take_until": lambda b: b.take_until(b";", limit=100),
+    "parse": lambda b: b.parse(_until_semicolon, limit=200),
+}
+
+
+def _until_semicolon(reader: Reader) -> SliceBuffer:
+    return reader.until(b";", limit=100)
+
+
+@pytest.mark.parametrize("ask", ASKING)
+@pytest.mark.parametrize("how", ["another buffer", "a slice of it", "a slice taken before", "packed"])
+def test_a_separator_written_through_any_buffer_is_seen(how: str, ask: str) -> None:
+    memory = bytearray(b"aaaaaaaaaa")
+    b = CompositeBuffer([b"bb", memory])
+    before = b[2:]
+    other = CompositeBuffer([memory])
+    assert ASKING[ask](b) is None
+    writers: dict[str, Callable[[], object]] = {
+        "another buffer": lambda: other.write_at(3, b";"),
+        "a slice of it": lambda: b[4:].write_at(1, b";"),
+        "a slice taken before": lambda: before.write_at(3, b";"),
+        "packed": lambda: other.pack_into(">B", 3, ord(";")),
+    }
+    writers[how]()
+    assert ASKING[ask](b) == b"bbaaa"
+
+
+def test_writing_elsewhere_makes_nobody_look_again_at_bytes() -> None:
+    """They cannot be written to: so the work stays linear whatever the rest of the process writes."""
+    b, other = CompositeBuffer(), CompositeBuffer([bytearray(8)])
+    b.append(b"x" * 100)
+    assert b.take_until(b";", limit=1000) is None
+    looks = b._looks
+    other.write_at(0, b";")
+    assert b.take_until(b";", limit=1000) is None
+    assert b._looks is looks
