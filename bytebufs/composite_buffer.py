@@ -680,8 +680,8 @@ class CompositeBuffer(BaseBuffer):
         None, nothing moved. The answer does not depend on how the input was cut. The place where looking stopped is
         remembered, of the last four separators, until something other than the front or the end changes, so that the
         total work is linear in the bytes that came in. What is written to bytes that were looked at is noticed if it
-        goes through ``write_at`` or ``pack_into`` of any buffer; what goes through the memory's owner or a view of it is
-        not. Copies: a separator that is not ``bytes`` ("needle"), and what :meth:`find` does for a long one.
+        goes through ``write_at`` or ``pack_into`` of any buffer; what goes through the memory's owner or a view of it
+        is not. Copies: a separator that is not ``bytes`` ("needle"), and what :meth:`find` does for a long one.
         """
         separator = own_separator(sep)
         most = size_of(limit)

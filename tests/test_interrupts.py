@@ -293,6 +293,8 @@ def handler() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+# A handler that raises while a generator is closed or an object dies is told as unraisable.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", [*SOURCES, "outbox"])
 def test_real_signals_leave_nothing_half_done(kind: str, handler: None) -> None:
     chance = random.Random(kind)
