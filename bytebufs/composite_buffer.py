@@ -48,6 +48,9 @@ _T = TypeVar("_T")
 _BLOCK: Final = 4096
 """Bytes of a block that small parts are copied to: one page, so that a slice of it pins little."""
 
+_MOST_SPARE: Final = 1 << 20
+"""Bytes that tiny parts may cost beside what they show, however far the limit is."""
+
 _FEW: Final = 8
 """Whole bytes objects that cost little beside themselves: nothing is reckoned for so few."""
 
@@ -89,6 +92,8 @@ class CompositeBuffer(BaseBuffer):
 
     def __init__(self, parts: Iterable[Part] = (), *, coalesce_below: SupportsIndex = 0) -> None:
         """Begin with these parts. Raises TypeError for one bytes-like object in place of several parts."""
+        if not COMPILED and hasattr(self, "_index"):
+            return  # called a second time, which the compiled build ignores
         table = Table([], [], 0)
         self._source = table
         self._index = table
@@ -376,9 +381,9 @@ class CompositeBuffer(BaseBuffer):
     def _keep_within(self, limit: int) -> None:
         """Let :meth:`_append_within` see to it that little more than twice so much memory is kept for that many bytes.
 
-        That is a page more, and what the last two parts hold.
+        That is a page more, and what the last two parts hold. Beside what is shown, it is never more than 1 MiB.
         """
-        self._spare = self._alarm = min(limit, _UNHEARD_OF) + _BLOCK - _OWN
+        self._spare = self._alarm = min(limit, _MOST_SPARE) + _BLOCK - _OWN
 
     def _append_within(self, part: Part) -> None:
         """Append a part, as :meth:`append`. Before that, if what waits costs too much beside its bytes, gather that.

@@ -23,7 +23,7 @@ from ._core.parts import shown, size_of
 from ._core.seeker import Seeker
 from .base_buffer import own_separator
 from .composite_buffer import CompositeBuffer
-from .errors import ClosedError, FrameError, LimitExceeded, Underrun
+from .errors import Busy, ClosedError, FrameError, LimitExceeded, Underrun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +112,9 @@ class Framer:
                 return None
             try:
                 return self._next()
+            except IndexError:
+                # Interpreted, somebody may take the bytes that are being looked at: another thread, a signal handler.
+                raise Busy("the framer")  # noqa: B904  # mypyc knows no `from None`
             except (FrameError, LimitExceeded):
                 bad_stop = self._bad_end() if self._on_error == "skip" else _NOWHERE
                 if bad_stop == _NOWHERE:

@@ -1312,3 +1312,15 @@ def test_writing_elsewhere_makes_nobody_look_again_at_bytes() -> None:
     other.write_at(0, b";")
     assert b.take_until(b";", limit=1000) is None
     assert b._looks is looks
+
+
+def test_a_second_init_changes_nothing_be_it_inside_a_parser() -> None:
+    b = CompositeBuffer([b"abcdef"])
+
+    def parser(r: Reader) -> SliceBuffer:
+        b.__init__([b"ZZZZZZZZ"])
+        return r.take(3)
+
+    assert b.parse(parser, limit=10) == b"abc"
+    b.__init__([b"other"])
+    assert bytes(b) == b"def"
