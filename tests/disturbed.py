@@ -6,10 +6,10 @@ What was disturbed by an exception is as before, as after, or broken and says so
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import pytest
 
@@ -27,7 +27,10 @@ from bytebufs import (
     SliceBuffer,
 )
 
+from .bytecodes import Bytecodes
 from .changes import CHANGES, FORMATS, READS, Outcome, could_be, outcome, plainly
+
+_T = TypeVar("_T")
 
 
 class Interrupt(BaseException):
@@ -67,6 +70,38 @@ def under(disturbance: Disturbance, call: Callable[[], object]) -> Outcome:
     finally:
         disturbance.stop()
     return Outcome(plainly(answer), error)
+
+
+class interrupted(Bytecodes):  # noqa: N801  # a disturbance, read as a participle
+    """Raise at the bytecode of the package with this number, counted from 0; with -1 at none."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(self._count)
+        self._at = at
+        self.steps = 0
+
+    def _count(self) -> None:
+        self.steps += 1
+        if self.steps == self._at + 1:
+            raise Interrupt
+
+
+def steps_of(call: Callable[[], object]) -> int:
+    """Return how many bytecodes a call has."""
+    watch = interrupted(-1)
+    under(watch, call)
+    return watch.steps
+
+
+def at_each_step(make: Callable[[], _T], call: Callable[[_T], object]) -> Iterator[tuple[_T, Outcome]]:
+    """Make something and call with it, interrupted at the first bytecode, the second, and so on; and at none."""
+    total = steps_of(partial(call, make()))
+    assert total > 0
+    for at in range(total + 1):
+        subject = make()
+        found = under(interrupted(at), partial(call, subject))
+        assert (found.error is None) == (at == total), found
+        yield subject, found
 
 
 # -- composites ----------------------------------------------------------------------------------------------

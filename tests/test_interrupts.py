@@ -12,7 +12,7 @@ import random
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -29,7 +29,6 @@ from bytebufs import (
     flush,
 )
 
-from .bytecodes import Bytecodes
 from .changes import (
     CHANGES,
     COMPOSITES,
@@ -43,7 +42,20 @@ from .changes import (
     in_steps,
 )
 from .conftest import PROFILE
-from .disturbed import ACTIONS, MOST, SOURCES, Interrupt, Post, Run, assert_whole, go_on, says_that_it_is_broken, under
+from .disturbed import (
+    ACTIONS,
+    MOST,
+    SOURCES,
+    Interrupt,
+    Post,
+    Run,
+    assert_whole,
+    go_on,
+    interrupted,
+    says_that_it_is_broken,
+    steps_of,
+    under,
+)
 
 pytestmark = pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
 
@@ -53,27 +65,6 @@ SOME: Final = 6 if PROFILE == "short" else EVERY
 
 SECONDS: Final = 1.5 if PROFILE == "short" else 10
 """How long real signals come."""
-
-
-class interrupted(Bytecodes):  # noqa: N801  # a disturbance, read as a participle
-    """Raise at the bytecode of the package with this number, counted from 0; with -1 at none."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__(self._count)
-        self._at = at
-        self.steps = 0
-
-    def _count(self) -> None:
-        self.steps += 1
-        if self.steps == self._at + 1:
-            raise Interrupt
-
-
-def steps_of(call: Callable[[], object]) -> int:
-    """Return how many bytecodes a call has."""
-    watch = interrupted(-1)
-    under(watch, call)
-    return watch.steps
 
 
 @contextlib.contextmanager

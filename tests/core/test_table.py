@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import array
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bytebufs._core.numbers import COMPILED
 from bytebufs._core.parts import Entry, Run, clip, entry_of, make_entry, memory_view, owner_view
-from bytebufs._core.table import Table, check, one_run
+from bytebufs._core.table import CHANGED, Table, check, one_run
+
+from ..bytecodes import Bytecodes
+from ..disturbed import Interrupt, at_each_step
+
+interpreted = pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
 
 
 def content(entry: Entry) -> bytes:
@@ -383,6 +390,99 @@ def test_one_run_counts_by_the_offsets_of_its_owner() -> None:
     assert empty.last_entry() is None
 
 
+@pytest.mark.skipif(COMPILED, reason="sets the interpreted build on the way that the compiled one always goes")
+def test_the_compiled_way_to_look_up_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bytebufs._core.table.COMPILED", True)
+    for order in (range(10), reversed(range(10)), [0, 9, 3, 2, 8, 5, 6, 4, 1, 7]):
+        table, start, stop = table_of(b"abc", b"defgh", b"ij")
+        assert {at: table.locate(at) for at in order} == dict(enumerate([0, 0, 0, 1, 1, 1, 1, 1, 2, 2]))
+        check(table, start, stop)
+
+
+@pytest.mark.parametrize("known", [0, 1, 3])
+def test_a_position_behind_the_last_entry_says_that_something_changed(known: int) -> None:
+    """Whoever asks took it from the window: the entries were there."""
+    table, start, stop = table_of(b"abc", b"defgh", b"ij")
+    if known:
+        table.locate([0, 0, 3, 9][known])
+    with pytest.raises(RuntimeError, match=CHANGED):
+        table.locate(stop)
+    check(table, start, stop)
+    assert [table.locate(at) for at in (0, 3, 9)] == [0, 1, 2]
+
+
+class Meddled(list[Any]):
+    """A list that has something done once, while a slice of it is made: a collector may run in there."""
+
+    meddle: Callable[[], object] | None = None
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice) and (meddle := self.meddle) is not None:
+            self.meddle = None
+            meddle()
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("look", ["entries", "all_entries", "window", "pieces"])
+@pytest.mark.parametrize("change", ["nothing", "drain", "prepend"])
+def test_what_is_changed_while_it_is_listed_says_so_and_shows_nothing_wrong(change: str, look: str) -> None:
+    parts = Meddled([b"dead", b"abc", b"defgh", b"ij", b"klm"])
+    table = Table(parts, [], 0)
+    stop = 17
+    table = drained(table, 4, stop)
+    looks: dict[str, Callable[[], object]] = {
+        "entries": lambda: table.entries(5, 15),
+        "all_entries": lambda: table.all_entries(5),
+        "window": lambda: table.window(5, 15),
+        "pieces": lambda: table.pieces(5, 15),
+    }
+    if change == "nothing":
+        looks[look]()
+        return
+    changes: dict[str, Callable[[], object]] = {
+        "drain": lambda: table.drop_to(2, 7),
+        "prepend": lambda: table.put_front([b"xy"], 4),
+    }
+    parts.meddle = changes[change]
+    with pytest.raises(RuntimeError, match=CHANGED):
+        looks[look]()
+    start, expected = (7, b"defghijklm") if change == "drain" else (2, b"xyabcdefghijklm")
+    check(table, start, stop)
+    assert shown(table, start, stop) == expected
+
+
+@interpreted
+@pytest.mark.parametrize("at", [0, 7, 30, 99])
+@pytest.mark.parametrize("other", [0, 31, 99])
+def test_a_lookup_in_the_middle_of_a_lookup_leaves_both_right(other: int, at: int) -> None:
+    """As a signal handler makes one that reads."""
+
+    class Between(Bytecodes):
+        def __init__(self, table: Table, turn: int) -> None:
+            super().__init__(self._look)
+            self.table, self.left = table, turn
+
+        def _look(self) -> None:
+            self.left -= 1
+            if self.left == -1:
+                assert self.table.locate(other) == other // 2
+
+    turn = 0
+    while True:
+        table, start, stop = table_of(*[b"ab"] * 50)
+        between = Between(table, turn)
+        between.start()
+        found = table.locate(at)
+        between.stop()
+        assert found == at // 2
+        check(table, start, stop)
+        assert [table.locate(position) for position in range(stop)] == [position // 2 for position in range(stop)]
+        if between.left >= 0:
+            break
+        turn += 1
+    assert turn > 10
+
+
 # -- changing ------------------------------------------------------------------------------------------------
 
 
@@ -400,6 +500,38 @@ def test_what_continues_the_last_entry_extends_it_also_where_its_end_is_known() 
         assert table.locate(10) == 1
         check(table, 0, 11)
         assert shown(table, 0, 11) == b"ab012345678"
+
+
+@pytest.mark.parametrize("more", [[(3, 5)], [(3, 4), (6, 7)], [(3, 4), (6, 8), (0, 1)]], ids=len)
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_of_several_entries_at_once_the_first_may_continue_the_last(known: int, more: list[tuple[int, int]]) -> None:
+    owner = run(bytearray(b"0123456789")).owner
+    table, _, _ = table_of(b"ab")
+    table.push(Run(owner, 0, 3))
+    if known:
+        table.locate([0, 0, 4][known])
+    table.extend([Run(owner, *cut) for cut in more], 5)
+    stop = 5 + sum(b - a for a, b in more)
+    assert len(table.parts) == 1 + len(more)
+    assert len(table.ends) == known
+    check(table, 0, stop)
+    assert shown(table, 0, stop) == b"ab012" + b"".join(b"0123456789"[a:b] for a, b in more)
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("cut", range(13))
+def test_trimming_cuts_off_all_behind_the_window_wherever_that_ends(cut: int, known: bool) -> None:
+    owner = run(bytearray(b"0123456789")).owner
+    parts: list[Entry] = [b"dead", b"abc", Run(owner, 2, 6), b"def", Run(owner, 8, 10)]
+    table = drained(Table(parts, [], 0), 4, 16)
+    if known:
+        table.locate(15)
+    table.trim(4 + cut)
+    check(table, 4, 4 + cut)
+    assert shown(table, 4, 4 + cut) == b"abc2345def89"[:cut]
+    table.push(b"next")
+    check(table, 4, 8 + cut)
+    assert shown(table, 4, 8 + cut) == b"abc2345def89"[:cut] + b"next"
 
 
 def test_what_goes_before_the_first_entry_extends_it_also_when_that_was_drained_in_part() -> None:
@@ -571,6 +703,122 @@ def test_the_dead_never_outweigh_the_living_by_much(steps: list[tuple[str, int]]
         most = max(most, (stop - start) // 2)
         check(table, start, stop)
         assert len(table.parts) <= 2 * most + 16
+
+
+# -- interrupted ---------------------------------------------------------------------------------------------
+
+OWNER: Final = run(bytearray(b"0123456789")).owner
+
+
+class Cut(NamedTuple):
+    """A table that a change is made of, under the window that the caller has set for it; and what that shows."""
+
+    table: Table
+    start: int
+    stop: int
+    content: bytes
+
+
+def cut_in_the_middle(known: int) -> Cut:
+    """A table with dead entries, of which the window clips the first that is alive, and some that are known to ends."""
+    parts: list[Entry] = [*[b"dead"] * 4, b"abc", Run(OWNER, 2, 5), b"def", b"g", Run(OWNER, 5, 7)]
+    table = Table(parts, [], 0)
+    table.drop_to(4, 16)
+    if known:
+        table.locate(16 + known)
+    return Cut(table, 17, 28, b"bc234defg56")
+
+
+def left_behind(cut: Cut, position: int) -> Cut:
+    """Move the front, as whoever drains does first."""
+    return Cut(cut.table, position, cut.stop, cut.content[position - cut.start :])
+
+
+def whole_after_all(cut: Cut) -> None:
+    """Assert that the window shows what it did, and that the table can be used."""
+    table, start, stop, content = cut
+    table.trim(stop)
+    check(table, start, stop)
+    assert shown(table, start, stop) == content
+    table.push(b"next")
+    table = fronted(table, b"xy", start)
+    check(table, start - 2, stop + 4)
+    assert shown(table, start - 2, stop + 4) == b"xy" + content + b"next"
+    table = drained(table, stop, stop + 4)
+    check(table, stop, stop + 4)
+    assert shown(table, stop, stop + 4) == b"next"
+
+
+PREPENDED: Final[dict[str, list[Entry]]] = {
+    "one": [b"one"],
+    "several": [b"one", Run(OWNER, 8, 9), b"two"],
+    "too many": [b"one", b"two", b"three", b"four", b"five"],
+}
+
+
+@interpreted
+@pytest.mark.parametrize(
+    "entries",
+    [
+        pytest.param(
+            entries,
+            id=name,
+            marks=[
+                pytest.mark.xfail(
+                    name == "several", strict=True, reason="the jump back of a loop is not covered by the try around it"
+                )
+            ],
+        )
+        for name, entries in PREPENDED.items()
+    ],
+)
+def test_what_is_put_in_front_shows_wholly_or_not_at_all_when_it_is_interrupted(entries: Sequence[Entry]) -> None:
+    before = cut_in_the_middle(0)
+    added = b"".join(map(content, entries))
+    for cut, found in at_each_step(
+        partial(cut_in_the_middle, 0), lambda cut: cut.table.put_front(list(entries), cut.start)
+    ):
+        table = cut.table
+        if table.base < before.table.base:  # it was done: the window may be moved over it
+            check(table, cut.start - len(added), cut.stop)
+            assert shown(table, cut.start - len(added), cut.stop) == added + cut.content
+        else:
+            assert found.error or len(entries) > 4
+            assert all(not part for part in table.parts[: table.head]), "holds what was not added"
+        whole_after_all(cut)
+
+
+@interpreted
+@pytest.mark.parametrize("first", [b"more", Run(OWNER, 7, 9)], ids=["another", "what goes on"])
+@pytest.mark.parametrize("known", [0, 11])
+def test_what_is_added_behind_is_cut_off_again_when_it_is_interrupted(known: int, first: Entry) -> None:
+    for cut, _ in at_each_step(
+        partial(cut_in_the_middle, known), lambda cut: cut.table.extend([first, b"and", b"more"], cut.stop)
+    ):
+        whole_after_all(cut)
+
+
+@interpreted
+@pytest.mark.parametrize("known", [0, 4, 11], ids="known {}".format)
+@pytest.mark.parametrize(("i", "begin"), [(5, 19), (6, 22), (8, 26), (9, 28)])
+def test_what_is_drained_is_gone_or_goes_with_the_next_drain_when_it_is_interrupted(
+    i: int, begin: int, known: int
+) -> None:
+    for cut, found in at_each_step(
+        lambda: left_behind(cut_in_the_middle(known), begin), lambda cut: bool(cut.table.drop_to(i, begin))
+    ):
+        assert cut.table.head in {4, i}
+        assert found.error or cut.table.head == i
+        whole_after_all(cut)
+
+
+@interpreted
+def test_the_first_entry_is_drained_or_goes_with_the_next_drain_when_it_is_interrupted() -> None:
+    for cut, found in at_each_step(lambda: left_behind(cut_in_the_middle(4), 19), lambda cut: cut.table.drop_first(19)):
+        assert cut.table.head in {4, 5}
+        assert found.error or (cut.table.head, found.answer) == (5, b"abc")
+        assert found.error is None or isinstance(found.error, Interrupt)
+        whole_after_all(cut)
 
 
 # -- the check bites -----------------------------------------------------------------------------------------
