@@ -5,6 +5,9 @@ from __future__ import annotations
 import array
 import mmap
 import sys
+import tracemalloc
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs._core.audit import copy_audit, no_copy
-from bytebufs._core.holding import compacted, held_nbytes
+from bytebufs._core.holding import ENTRY_COST, compacted, gathered, held_nbytes, waste_of
 from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of, memory_view, zeros
+from bytebufs._core.table import Table
 from bytebufs.errors import CopyForbidden
 
 KIB = bytes(1024)
@@ -203,8 +207,11 @@ def test_it_is_left_where_it_is_though_other_parts_show_it_too() -> None:
     assert compacted(entries)[0] is entries
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1999), st.integers(1, 900)), max_size=12))
-def test_whatever_the_parts_the_bytes_stay_and_what_is_freed_is_true(cuts: list[tuple[int, int, int]]) -> None:
+CUTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1999), st.integers(1, 900)), max_size=12)
+
+
+def cut_out(cuts: list[tuple[int, int, int]]) -> list[Entry]:
+    """Return ranges of five owners: two of bytes, two of other memory, and a map."""
     owners: list[Any] = [
         bytes(range(250)) * 8,
         bytearray(range(100)) * 20,
@@ -212,7 +219,12 @@ def test_whatever_the_parts_the_bytes_stay_and_what_is_freed_is_true(cuts: list[
         mmap.mmap(-1, 2000),
         bytes(2000),
     ]
-    entries = [entry(memoryview(owners[which])[at : at + size]) for which, at, size in cuts]
+    return [entry(memoryview(owners[which])[at : at + size]) for which, at, size in cuts]
+
+
+@given(CUTS)
+def test_whatever_the_parts_the_bytes_stay_and_what_is_freed_is_true(cuts: list[tuple[int, int, int]]) -> None:
+    entries = cut_out(cuts)
     before = content(entries)
     total = held(*entries)
     rewritten, freed = compacted(entries)
@@ -222,3 +234,111 @@ def test_whatever_the_parts_the_bytes_stay_and_what_is_freed_is_true(cuts: list[
     again, more = compacted(rewritten)
     assert more == 0
     assert again is rewritten
+
+
+# -- what parts cost beside their bytes ----------------------------------------------------------------------
+
+
+def test_what_many_small_parts_cost_is_what_they_take() -> None:
+    """Never less than half of it, and never more, for every kind of owner."""
+    makers: list[Callable[[], Entry]] = [
+        lambda: bytes(bytearray(3)),
+        lambda: entry(bytearray(3)),
+        lambda: entry(memoryview(bytearray(2000))[5:6]),
+        lambda: entry(array.array("B", b"abc")),
+        lambda: Run(bytes(bytearray(500)), 5, 6),
+    ]
+    for make in makers:
+        make()
+        tracemalloc.start()
+        try:
+            table = Table([make() for _ in range(1000)], [], 0)
+            table.locate(sum(map(len, table.parts)) - 1)
+            taken = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        cost = waste_of(table.parts) + sum(map(len, table.parts))
+        assert taken / 2 <= cost <= taken * 1.5, (cost, taken)
+
+
+def test_what_an_owner_costs_counts_once_and_each_entry_by_itself() -> None:
+    whole = bytes(1000)
+    one = waste_of([Run(whole, 0, 10)])
+    assert waste_of([]) == 0
+    assert waste_of([b"abc"]) == waste_of([KIB]) == ENTRY_COST
+    assert waste_of([b"abc", b"defg", b"h"]) == 3 * ENTRY_COST
+    assert one == 990 + waste_of([Run(whole, 0, 1000)])
+    assert waste_of([Run(whole, 0, 10), b"x", Run(whole, 20, 30)]) == 2 * one - 1000 + ENTRY_COST
+    holder = bytearray(1000)
+    export = waste_of([entry(holder)])
+    pieces = [entry(memoryview(holder)[at : at + 1]) for at in (0, 2, 4)]
+    assert waste_of(pieces[:1]) == 999 + export
+    assert waste_of(pieces) - waste_of(pieces[:1]) < waste_of(pieces[:1]) - 999
+
+
+def test_maps_and_files_cost_only_what_refers_to_them() -> None:
+    lazy, mapped = Lazy(10**12), entry(memoryview(mmap.mmap(-1, 5000))[5:6])
+    assert waste_of([mapped]) + len(mapped) == waste_of([entry(bytearray(1))])
+    assert waste_of([Run(lazy, 0, 1)]) == waste_of([mapped])
+    assert waste_of([Run(lazy, 0, 10**11)]) == 0, "it shows more than anything costs"
+    assert waste_of([Run(lazy, 0, 10**11), *[b"x"] * 1000]) == 0
+
+
+# -- what is gathered ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "joined"), [(1, True), (ENTRY_COST - 1, True), (ENTRY_COST, False), (5000, False)])
+def test_gathered_is_what_costs_more_than_twice_what_it_shows(size: int, joined: bool) -> None:
+    entries: list[Entry] = [bytes([65 + i]) * size for i in range(5)]
+    with copy_audit() as audit:
+        found = gathered(entries)
+    assert content(found) == content(entries)
+    if joined:
+        assert len(found) == 1
+        assert audit.by_reason == {"coalesce": 5 * size}
+    else:
+        assert all(ours is theirs for ours, theirs in zip(found, entries, strict=True))
+        assert audit.by_reason == {}
+
+
+def test_what_shows_enough_of_its_owner_parts_those_that_are_gathered() -> None:
+    big = bytes(range(250)) * 4
+    stays = [Run(big, 0, 700), entry(bytearray(2000)), KIB]
+    entries = [b"a", entry(bytearray(b"b")), stays[0], b"c", stays[1], stays[2], b"d", Run(bytes(5000), 1, 2), b"e"]
+    found = gathered(entries)
+    assert found == [b"ab", stays[0], b"c", stays[1], stays[2], b"d\0e"]
+    assert waste_of(found) < waste_of(entries) / 2
+
+
+def test_gathering_leaves_files_and_what_is_still_written_to() -> None:
+    owner = own_memory(1000)
+    view = owner.reserve()
+    lazy = Run(Lazy(100), 0, 1)
+    written = Run(owner, 0, 1)
+    entries: list[Entry] = [b"a", b"b", lazy, b"c", written, b"d", b"e"]
+    assert gathered(entries) == [b"ab", lazy, b"c", written, b"de"]
+    view[0] = 7
+    assert content([written]) == b"\7"
+    del view
+    assert gathered(entries) == [b"ab", lazy, b"c\7de"]
+
+
+def test_gathering_may_be_forbidden() -> None:
+    entries: list[Entry] = [b"a", b"b"]
+    with no_copy(), pytest.raises(CopyForbidden):
+        gathered(entries)
+    assert entries == [b"a", b"b"]
+
+
+@given(CUTS, st.lists(st.binary(min_size=1, max_size=200), max_size=20), st.randoms(use_true_random=False))
+def test_gathering_keeps_the_bytes_and_wastes_less(
+    cuts: list[tuple[int, int, int]], small: list[bytes], chance: Random
+) -> None:
+    entries: list[Entry] = [*cut_out(cuts), *small]
+    chance.shuffle(entries)
+    before, wasted, shown = content(entries), waste_of(entries), sum(map(len, entries))
+    found = gathered(entries)
+    assert content(found) == before
+    assert waste_of(found) <= wasted
+    # What is left whole costs at most as much again as it shows; what was joined stands between two of those.
+    assert waste_of(found) <= shown + 2 * ENTRY_COST * (len(found) + 1)
