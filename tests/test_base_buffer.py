@@ -39,6 +39,7 @@ from bytebufs import (
     Underrun,
     base_buffer,
     copy_audit,
+    flush,
     no_copy,
 )
 from bytebufs._core.parts import LazyOwner, Memory, written
@@ -807,6 +808,28 @@ def test_hexadecimal_digits_are_grouped_as_those_of_bytes(make: Callable[[bytes]
     assert b.hex(":") == data.hex(":")
     assert b.hex("-", 2) == data.hex("-", 2)
     assert b.hex(b" ", bytes_per_sep=np.int64(-2)) == data.hex(b" ", -2)
+
+
+class Taker:
+    """A sink that takes two bytes at a time."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+
+    def write(self, data: memoryview) -> int:
+        self.taken += data[:2]
+        return min(2, len(data))
+
+
+@every_make
+def test_exactly_what_is_shown_goes_to_a_sink(make: Callable[[bytes], BaseBuffer]) -> None:
+    """Also where it is cut out of something larger; and the same for a slice of it."""
+    b = make(b"abcdefg")
+    for shown, expected in ((b, b"abcdefg"), (b[2:-1], b"cdef"), (b[1:2], b"b")):
+        sink = Taker()
+        with no_copy():
+            assert flush(shown, sink) == len(expected)
+        assert sink.taken == expected
 
 
 # -- writing through -----------------------------------------------------------------------------------------

@@ -413,6 +413,23 @@ def test_looks_go_on_side_by_side() -> None:
     assert [looks.seeker_for(other.separators, 9) for other in others] == others
 
 
+def test_a_single_separator_is_looked_up_by_itself() -> None:
+    """The same look as for all separators at once, and none of those that have others beside it."""
+    looks = Looks()
+    both = looks.seeker_for((b"\n", b"\r\n"), 5)
+    single = looks.seeker_of(b"\n", 6)
+    assert single is not both
+    assert (single.separators, single.begin) == ((b"\n",), 6)
+    assert looks.seeker_of(b"\n", 9) is looks.seeker_for((b"\n",), 9) is single
+    assert looks.seeker_for((b"\n", b"\r\n"), 9) is both
+    other = looks.seeker_for((b"\r\n",), 7)
+    assert looks.seeker_of(b"\r\n", 9) is other
+    for sep in (b"a", b"b"):
+        looks.seeker_of(sep, 9)
+    assert looks.known((b"\n", b"\r\n")) is None, "the oldest is forgotten, as for the others"
+    assert looks.known((b"\n",)) is single
+
+
 def test_the_oldest_look_is_forgotten_for_a_fifth() -> None:
     looks = Looks()
     kept = [looks.seeker_for((sep,), 0) for sep in (b"a", b"b", b"c", b"d", b"e")]

@@ -9,15 +9,16 @@ import os
 import pickle
 import random
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bytebufs import ClosedError, CompositeBuffer, MappedFile, SliceBuffer, TruncatedFile, flush, no_copy
+from bytebufs import ClosedError, CompositeBuffer, MappedFile, SliceBuffer, TruncatedFile, allocate, flush, no_copy
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 DATA = random.Random(6).randbytes(2 * PAGE + 500)
@@ -426,3 +427,42 @@ def test_leaving_a_block_by_an_error_does_not_hide_it(path: Path) -> None:
 
     with pytest.raises(LookupError, match="7"):
         fail()
+
+
+# -- direct memory
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    left, right = socket.socketpair()
+    with left, right:
+        yield left, right
+
+
+def test_direct_memory_is_received_into(pair: tuple[socket.socket, socket.socket]) -> None:
+    block = allocate(100_000)
+    assert type(block) is SliceBuffer
+    assert (len(block), block.readonly, block.pinned_nbytes, block.mapped_nbytes) == (100_000, False, 0, 100_000)
+    assert block.count(0) == 100_000
+    pair[0].sendall(b"hello, world")
+    n = pair[1].recv_into(block.view())
+    message = CompositeBuffer([block[:5], block[5:n]])
+    assert message == b"hello, world"
+    assert message.part_count == 1
+    block.write_at(0, b"J")
+    block.pack_into(">H", 99_998, 7)
+    assert message == b"Jello, world"
+    assert block.unpack_from(">H", 99_998) == (7,)
+    assert block.find(b"\x07") == 99_999
+
+
+def test_direct_memory_of_no_bytes() -> None:
+    assert allocate(0) == b""
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [(-1, ValueError), (1.5, TypeError), ("1", TypeError), (1 << 70, MemoryError)]
+)
+def test_sizes_of_direct_memory_that_cannot_be(size: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        allocate(size)

@@ -1,4 +1,4 @@
-"""FileRegion: ranges of files as parts, and memory outside the heap. MappedFile is in test_files_mapped.py."""
+"""FileRegion: ranges of files as parts, sent by reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import mmap
 import os
 import pickle
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from bytebufs import COMPILED, CompositeBuffer, FileRegion, SliceBuffer, TruncatedFile, allocate, copy_audit, no_copy
+from bytebufs import COMPILED, CompositeBuffer, FileRegion, SliceBuffer, TruncatedFile, copy_audit, no_copy
 from bytebufs._core.parts import LazyOwner
 
 PAGE = mmap.ALLOCATIONGRANULARITY
@@ -517,42 +516,3 @@ except MemoryError as error:
 """
     found = run(source)
     assert (found.stdout, found.stderr) == (f"{2 << 30} bytes of memory cannot be had\n", "")
-
-
-# -- direct memory
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    left, right = socket.socketpair()
-    with left, right:
-        yield left, right
-
-
-def test_direct_memory_is_received_into(pair: tuple[socket.socket, socket.socket]) -> None:
-    block = allocate(100_000)
-    assert type(block) is SliceBuffer
-    assert (len(block), block.readonly, block.pinned_nbytes, block.mapped_nbytes) == (100_000, False, 0, 100_000)
-    assert block.count(0) == 100_000
-    pair[0].sendall(b"hello, world")
-    n = pair[1].recv_into(block.view())
-    message = CompositeBuffer([block[:5], block[5:n]])
-    assert message == b"hello, world"
-    assert message.part_count == 1
-    block.write_at(0, b"J")
-    block.pack_into(">H", 99_998, 7)
-    assert message == b"Jello, world"
-    assert block.unpack_from(">H", 99_998) == (7,)
-    assert block.find(b"\x07") == 99_999
-
-
-def test_direct_memory_of_no_bytes() -> None:
-    assert allocate(0) == b""
-
-
-@pytest.mark.parametrize(
-    ("size", "error"), [(-1, ValueError), (1.5, TypeError), ("1", TypeError), (1 << 70, MemoryError)]
-)
-def test_sizes_of_direct_memory_that_cannot_be(size: Any, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        allocate(size)
