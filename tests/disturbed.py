@@ -72,18 +72,30 @@ def under(disturbance: Disturbance, call: Callable[[], object]) -> Outcome:
     return Outcome(plainly(answer), error)
 
 
-class interrupted(Bytecodes):  # noqa: N801  # a disturbance, read as a participle
-    """Raise at the bytecode of the package with this number, counted from 0; with -1 at none."""
+class meanwhile(Bytecodes):  # noqa: N801  # a disturbance, read as the time that it comes at
+    """Do something before the bytecode of the package with this number, counted from 0; with -1 at none."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, act: Callable[[], object]) -> None:
         super().__init__(self._count)
         self._at = at
+        self._act = act
         self.steps = 0
 
     def _count(self) -> None:
         self.steps += 1
         if self.steps == self._at + 1:
-            raise Interrupt
+            self._act()
+
+
+def _interrupt() -> None:
+    raise Interrupt
+
+
+class interrupted(meanwhile):  # noqa: N801  # a disturbance, read as a participle
+    """Raise at the bytecode of the package with this number, counted from 0; with -1 at none."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at, _interrupt)
 
 
 def steps_of(call: Callable[[], object]) -> int:
@@ -93,14 +105,20 @@ def steps_of(call: Callable[[], object]) -> int:
     return watch.steps
 
 
-def at_each_step(make: Callable[[], _T], call: Callable[[_T], object]) -> Iterator[tuple[_T, Outcome]]:
-    """Make something and call with it, interrupted at the first bytecode, the second, and so on; and at none."""
+def at_each_step(
+    make: Callable[[], _T], call: Callable[[_T], object], act: Callable[[_T], object] | None = None
+) -> Iterator[tuple[_T, Outcome]]:
+    """Make something and call with it, interrupted at the first bytecode, the second, and so on; and at none.
+
+    Or something else is done there with what was made: what a signal handler, a finalizer or a collector might.
+    """
     total = steps_of(partial(call, make()))
     assert total > 0
     for at in range(total + 1):
         subject = make()
-        found = under(interrupted(at), partial(call, subject))
-        assert (found.error is None) == (at == total), found
+        disturbance = meanwhile(at, partial(act, subject)) if act else interrupted(at)
+        found = under(disturbance, partial(call, subject))
+        assert act or (found.error is None) == (at == total), found
         yield subject, found
 
 

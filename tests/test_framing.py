@@ -34,8 +34,10 @@ from bytebufs import (
     no_copy,
 )
 from bytebufs._core.search import find
+from bytebufs.framing import OnError
 from bytebufs.reader import ByteOrder
 
+from .disturbed import Interrupt, at_each_step
 from .layouts import LAYOUTS, MAKERS, FakeFile, addresses, chunks, hidden
 from .memory import peak_while
 
@@ -636,6 +638,27 @@ def test_the_core_is_no_format() -> None:
     assert (error.value.requested, error.value.available) == (4, 3)
 
 
+@pytest.mark.skipif(COMPILED, reason="the methods of a compiled class cannot be replaced")
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_format_that_does_not_say_where_bad_frames_end_closes_at_the_first(
+    on_error: OnError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def next_of_three(framer: Framer) -> SliceBuffer | None:
+        if bytes(framer._buffer[:3]) == b"bad":
+            raise FrameError("it is bad")
+        return framer._buffer.take(3)
+
+    monkeypatch.setattr(Framer, "_next", next_of_three)
+    framer = Framer(on_error, 10)
+    frames = framer.feed(b"onetwobadnotseen")
+    assert [next(frames), next(frames)] == [b"one", b"two"]
+    with pytest.raises(FrameError, match="it is bad"):
+        next(frames)
+    with pytest.raises(ClosedError):
+        framer.feed(b"more")
+    assert framer.skipped == 0
+
+
 # -- skipping ------------------------------------------------------------------------------------------------
 
 
@@ -690,6 +713,45 @@ def test_an_error_says_where_its_frame_began_in_all_that_was_fed() -> None:
         with pytest.raises(FrameError) as error:
             list(framer.feed(b"\0"))
         assert error.value.at == 3000
+
+
+SKIPPING: Final[dict[str, tuple[Callable[[], Framer], bytes]]] = {
+    "LengthPrefixed": (
+        lambda: LengthPrefixed(1, limit=6, on_error="skip"),
+        b"\x03one\x0dmuch too long\x08nineteen\x03two\x05three",
+    ),
+    "VarintPrefixed": (
+        lambda: VarintPrefixed(6, on_error="skip"),
+        b"\x03one\x0dmuch too long\x08nineteen\x03two\x05three",
+    ),
+    "Delimited": (lambda: Delimited(b";", limit=6, on_error="skip"), b"one;much too long;nineteen;two;three;"),
+}
+
+
+@pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
+@pytest.mark.parametrize("fed", ["at once", "in two"])
+@pytest.mark.parametrize("kind", SKIPPING)
+def test_a_bad_frame_counts_once_and_goes_wholly_however_the_call_is_interrupted(kind: str, fed: str) -> None:
+    make, stream = SKIPPING[kind]
+    first, second = (stream, b"") if fed == "at once" else (stream[:9], stream[9:])
+
+    def after_one_frame() -> Framer:
+        framer = make()
+        assert next(framer.feed(first)) == b"one"
+        return framer
+
+    counts = set()
+    for framer, found in at_each_step(after_one_frame, lambda framer: next(framer.feed(b""), None)):
+        counts.add(framer.skipped)
+        frames = [bytes(frame) for frame in framer.feed(second)]
+        if isinstance(found.answer, bytes):
+            frames.insert(0, found.answer)
+        framer._buffer._check()
+        # What was about to be returned may be lost, and no other.
+        assert frames in ([b"two", b"three"], [b"three"])
+        assert frames[0] == b"two" or isinstance(found.error, Interrupt)
+        assert (framer.skipped, framer.pending) == (2, 0)
+    assert counts == {0, 1, 2} if fed == "at once" else {0, 1}
 
 
 # -- Netty's decoder -----------------------------------------------------------------------------------------

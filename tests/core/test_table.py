@@ -17,7 +17,6 @@ from bytebufs._core.numbers import COMPILED
 from bytebufs._core.parts import Entry, Run, clip, entry_of, make_entry, memory_view, owner_view
 from bytebufs._core.table import CHANGED, Table, check, one_run
 
-from ..bytecodes import Bytecodes
 from ..disturbed import Interrupt, at_each_step
 
 interpreted = pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
@@ -457,30 +456,13 @@ def test_what_is_changed_while_it_is_listed_says_so_and_shows_nothing_wrong(chan
 def test_a_lookup_in_the_middle_of_a_lookup_leaves_both_right(other: int, at: int) -> None:
     """As a signal handler makes one that reads."""
 
-    class Between(Bytecodes):
-        def __init__(self, table: Table, turn: int) -> None:
-            super().__init__(self._look)
-            self.table, self.left = table, turn
+    def look(table: Table) -> None:
+        assert table.locate(other) == other // 2
 
-        def _look(self) -> None:
-            self.left -= 1
-            if self.left == -1:
-                assert self.table.locate(other) == other // 2
-
-    turn = 0
-    while True:
-        table, start, stop = table_of(*[b"ab"] * 50)
-        between = Between(table, turn)
-        between.start()
-        found = table.locate(at)
-        between.stop()
-        assert found == at // 2
-        check(table, start, stop)
-        assert [table.locate(position) for position in range(stop)] == [position // 2 for position in range(stop)]
-        if between.left >= 0:
-            break
-        turn += 1
-    assert turn > 10
+    for table, found in at_each_step(lambda: table_of(*[b"ab"] * 50)[0], lambda table: table.locate(at), look):
+        assert found == (at // 2, None)
+        check(table, 0, 100)
+        assert [table.locate(position) for position in range(100)] == [position // 2 for position in range(100)]
 
 
 # -- changing ------------------------------------------------------------------------------------------------

@@ -217,6 +217,22 @@ def test_a_call_makes_a_bounded_number_of_views() -> None:
     assert len(Plan(buffer).gather()) == VIEWS_MAX
 
 
+@pytest.mark.parametrize("drained", [1, 5, 6, 9, 10, 14])
+@pytest.mark.parametrize("below", [0, 1000])
+def test_what_is_left_in_front_of_a_composite_is_not_offered(below: int, drained: int) -> None:
+    """There was no memory to let go of it: the next drain does."""
+    buffer, message = lay_out([5, 4, 1, 5])
+    buffer.append(SliceBuffer(b"tail.", 0, 4))
+    buffer._start += drained
+    buffer._check()
+    message = message[drained:] + b"tail"
+    plan = Plan(buffer, coalesce_below=below)
+    assert plan.left == len(message)
+    assert b"".join(plan.gather()) == message
+    plan.advance(2)
+    assert b"".join(plan.gather()) == message[2:]
+
+
 def test_files_are_named_and_not_looked_at() -> None:
     file = File(b"0123456789")
     buffer = CompositeBuffer([b"head", SliceBuffer(file, 2, 9), SliceBuffer(file, 0, 1), b"tail"])
