@@ -29,6 +29,7 @@ from bytebufs import COMPILED, CompositeBuffer, FileRegion, MappedFile, Outbox, 
 from bytebufs.errors import BrokenSink, Busy, ClosedError, CopyForbidden, TruncatedFile
 from bytebufs.sending.outbox import TURN
 
+from ..disturbed import at_each_step
 from ..sinks import (
     CONTENT,
     MIX_SINKS,
@@ -45,6 +46,8 @@ from ..sinks import (
     tls_contexts,
     tls_pair,
 )
+
+interpreted = pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
 
 
 @pytest.fixture
@@ -733,6 +736,156 @@ def test_an_interrupt_before_that_loses_nothing() -> None:
     assert outbox.pending == 6
     assert outbox.flush(sink) == 6
     assert sink.getvalue() == b"abcdefghi"
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled code calls itself directly: nothing can be patched to raise")
+def test_what_came_late_waits_for_the_next_flush_where_there_is_no_memory_to_take_it_in() -> None:
+    append = CompositeBuffer.append
+
+    def without_memory(self: CompositeBuffer, part: Part) -> None:
+        if isinstance(part, CompositeBuffer):
+            raise MemoryError
+        append(self, part)
+
+    outbox, sink = Outbox(), io.BytesIO()
+    outbox.put(b"abc", on_sent=lambda: outbox.put(b"def"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CompositeBuffer, "append", without_memory)
+        assert outbox.flush(sink) == 3
+        assert outbox.pending == 3
+        with pytest.raises(MemoryError):
+            outbox.flush(sink)
+        assert outbox.pending == 3
+        assert sink.getvalue() == b"abc"
+    outbox.put(b"ghi")
+    assert outbox.flush(sink) == 6
+    assert sink.getvalue() == b"abcdefghi"
+
+
+def queue_of(outbox: Outbox) -> bytes:
+    """Return what waits, which has to be as much as is said."""
+    outbox._queue._check()
+    waits = bytes(outbox._queue)
+    assert len(waits) == outbox.pending
+    return waits
+
+
+@interpreted
+@pytest.mark.parametrize("wants_to_know", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: b"def", lambda: bytearray(b"def"), lambda: CompositeBuffer([b"d", b"ef"])],
+    ids=["bytes", "bytearray", "composite"],
+)
+def test_a_put_that_is_interrupted_adds_all_and_a_callback_for_it_or_nothing(
+    make: Callable[[], Part], *, wants_to_know: bool
+) -> None:
+    told: list[str] = []
+
+    def fresh() -> Outbox:
+        told.clear()
+        outbox = Outbox()
+        outbox.put(b"abc", on_sent=lambda: told.append("abc"))
+        return outbox
+
+    on_sent = partial(told.append, "def") if wants_to_know else None
+    for outbox, found in at_each_step(fresh, lambda outbox: outbox.put(make(), on_sent=on_sent)):
+        waits = queue_of(outbox)
+        assert waits == b"abcdef" or (found.error and waits == b"abc")
+        sink = io.BytesIO()
+        outbox.put(b"ghi", on_sent=lambda: told.append("ghi"))
+        outbox.flush(sink)
+        assert sink.getvalue() == waits + b"ghi"
+        assert told == ["abc", *(["def"] if wants_to_know and waits == b"abcdef" else []), "ghi"]
+
+
+@interpreted
+@pytest.mark.parametrize(
+    "high",
+    [
+        3,
+        pytest.param(
+            2, marks=pytest.mark.xfail(strict=True, reason="closed just before it is paused, it stays `paused`")
+        ),
+    ],
+)
+def test_closing_in_the_middle_of_a_put_leaves_nothing_behind(high: int) -> None:
+    """As a signal handler does, or a finalizer."""
+    told: list[str] = []
+
+    def keep(outbox: Outbox) -> None:
+        outbox.put(bytearray(b"def"), on_sent=lambda: told.append("def"))
+
+    def close(outbox: Outbox) -> None:
+        with contextlib.suppress(Busy):  # then who puts closes it, as the last act
+            outbox.close()
+
+    refused = done = 0
+    for outbox, found in at_each_step(lambda: Outbox(high, 1), keep, close):
+        if not outbox._is_closed:  # it never came
+            outbox.close()
+        assert found.error is None or isinstance(found.error, ClosedError)
+        refused += found.error is not None
+        done += found.error is None
+        assert (outbox.pending, outbox.paused, told) == (0, False, [])
+        assert (len(outbox._queue), len(outbox._callbacks), outbox._late) == (0, 0, None)
+        outbox._queue._check()
+        with pytest.raises(ClosedError):
+            outbox.put(b"x")
+    assert refused > 10
+    assert done > 10
+
+
+@interpreted
+@pytest.mark.parametrize("sends", ["a descriptor", "an object"])
+def test_a_flush_that_is_interrupted_goes_on_with_what_came_late_or_says_that_it_is_broken(sends: str) -> None:
+    told: list[str] = []
+    sink = io.BytesIO()
+
+    def fresh() -> Outbox:
+        told.clear()
+        sink.seek(0)
+        sink.truncate()
+        outbox = Outbox()
+
+        def sent() -> None:
+            told.append("abc")
+            outbox.put(b"def", on_sent=lambda: told.append("def"))
+
+        outbox.put(b"abc", on_sent=sent)
+        return outbox
+
+    with tempfile.TemporaryFile() as file:
+        target: Any = file.fileno() if sends == "a descriptor" else sink
+
+        def came() -> bytes:
+            return os.pread(target, 100, 0) if isinstance(target, int) else sink.getvalue()
+
+        def again() -> Outbox:
+            file.seek(0)
+            file.truncate()
+            return fresh()
+
+        broken = whole = 0
+        for outbox, found in at_each_step(again, lambda outbox: outbox.flush(target)):
+            if repr(outbox).startswith("<Outbox: broken"):
+                broken += 1
+                assert found.error
+                with pytest.raises(BrokenSink):
+                    outbox.flush(target)
+                with pytest.raises(BrokenSink):
+                    outbox.put(b"x")
+                assert b"abc".startswith(came())
+                continue
+            whole += 1
+            outbox.flush(target)
+            outbox.flush(target)
+            lost = found.error is not None and "def" not in told
+            assert came() == (b"abc" if lost else b"abcdef")
+            assert told in (["abc", "def"], ["abc"], []) if lost else told == ["abc", "def"]
+            assert outbox.pending == 0
+        assert broken > 10
+        assert whole > 10
 
 
 def test_the_timeout_of_an_alarm_is_not_the_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
