@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 import trustme
 from hypothesis import strategies as st
 
-from bytebufs import CompositeBuffer, FileRegion, MappedFile
+from bytebufs import CompositeBuffer, FileRegion, MappedFile, SliceBuffer
 from bytebufs.sending.plan import IOV_MAX, Piece
 
 if TYPE_CHECKING:
@@ -121,6 +122,32 @@ def huge_map(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0))
 
 
+def flushed(caught: pytest.ExceptionInfo[BaseException]) -> int:
+    """How many bytes went before an error, as the error tells."""
+    number: int = caught.value.bytes_flushed  # type: ignore[attr-defined]  # what flush adds
+    return number
+
+
+def refusing(number: int) -> Callable[..., int]:
+    """Return what stands for a call of the system that answers with this error."""
+
+    def call(*args: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def mixed(region: FileRegion) -> tuple[CompositeBuffer, bytes]:
+    """Files at the front, in the middle, twice in a row and at the end; memory of other kinds between."""
+    buffer = CompositeBuffer(
+        [
+            region[5:6], b"header", region[100:200_000], region[17:4000], bytearray(b"between"), b"them",
+            SliceBuffer(b"<clipped>", 1, 8), region[299_000:], b"trailer", region[:1],
+        ]
+    )  # fmt: skip
+    return buffer, bytes(buffer)
+
+
 class Calls:
     """Stands in for a system call: passes at most ``appetite()`` bytes on, and keeps count of what it saw."""
 
@@ -178,6 +205,23 @@ def build_mix(parts: list[tuple[str, int]], path: Path) -> tuple[CompositeBuffer
 
 
 # -- sinks ---------------------------------------------------------------------------------------------------
+
+
+class NotNow(io.RawIOBase):
+    """Takes ``room`` bytes, then says None."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.got = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer) -> int | None:
+        taken = bytes(data)[: self.room]
+        self.room -= len(taken)
+        self.got += taken
+        return len(taken) or None
 
 
 class OnlyWrite:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import gc
 import mmap
 import os
-import pickle
 import random
-import re
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,10 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bytebufs
-from bytebufs import CompositeBuffer, FileRegion, MappedFile, SliceBuffer, copy_audit, flush, no_copy
-from bytebufs._core.parts import LazyOwner, Memory
-from bytebufs.errors import CopyForbidden, TruncatedFile
-from bytebufs.sending.channels import Channel, SystemChannel
+from bytebufs import CompositeBuffer, FileRegion, MappedFile, copy_audit, flush
+from bytebufs.errors import TruncatedFile
 
 from ..sinks import (
     CONTENT,
@@ -43,7 +37,8 @@ from ..sinks import (
     SINKS,
     Peer,
     build_mix,
-    eventually,
+    flushed,
+    mixed,
     nibbles,
     open_socket,
     shrink,
@@ -51,6 +46,8 @@ from ..sinks import (
 )
 
 ROOT: Final = Path(bytebufs.__file__).parent.parent
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc, and what a flush takes of memory, are Linux's")
 
 BY_REFERENCE: Final = [
     name
@@ -67,24 +64,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def flushed(caught: pytest.ExceptionInfo[BaseException]) -> int:
-    """How many bytes went before an error, as the error tells."""
-    number: int = caught.value.bytes_flushed  # type: ignore[attr-defined]  # what flush adds
-    return number
-
-
 # -- every kind of sink ----------------------------------------------------------------------------------------
-
-
-def mixed(region: FileRegion) -> tuple[CompositeBuffer, bytes]:
-    """Files at the front, in the middle, twice in a row and at the end; memory of other kinds between."""
-    buffer = CompositeBuffer(
-        [
-            region[5:6], b"header", region[100:200_000], region[17:4000], bytearray(b"between"), b"them",
-            SliceBuffer(b"<clipped>", 1, 8), region[299_000:], b"trailer", region[:1],
-        ]
-    )  # fmt: skip
-    return buffer, bytes(buffer)
 
 
 @pytest.mark.parametrize("name", list(SINKS))
@@ -97,73 +77,6 @@ def test_every_sink_gets_files_and_memory_in_order(name: str, file: Path) -> Non
             assert set(audit.by_reason) == set() if name in BY_REFERENCE else {"fallback"}
         assert received() == message + message[3:-3] + CONTENT[10:30] + message
     assert buffer == message
-
-
-@pytest.mark.parametrize("name", list(SINKS))
-def test_a_stable_region_is_read_in_bounded_pieces(name: str, file: Path) -> None:
-    buffer = CompositeBuffer([b"header", FileRegion(file, stable=True), b"trailer"])
-    with SINKS[name]() as (sink, received):
-        with copy_audit() as audit:
-            flush(buffer, sink)
-        assert received() == b"header" + CONTENT + b"trailer"
-    assert audit.by_reason == {"stable": len(CONTENT)}
-    assert audit.count == 5  # 64 KiB each
-
-
-@pytest.mark.parametrize("name", ["tls", "gzip", "object with write", "BufferedWriter, appending"])
-def test_reading_a_file_can_be_forbidden(name: str, file: Path) -> None:
-    with SINKS[name]() as (sink, received):
-        with no_copy(), pytest.raises(CopyForbidden) as caught:
-            flush(CompositeBuffer([b"header", FileRegion(file)]), sink)
-        assert (caught.value.reason, flushed(caught)) == ("fallback", 6)
-        assert received() == b"header"
-
-
-def test_what_is_read_and_not_taken_is_not_read_again(file: Path) -> None:
-    with SINKS["object with short writes"]() as (sink, received), copy_audit() as audit:
-        flush(FileRegion(file), sink)
-        assert received() == CONTENT
-    assert audit.by_reason == {"fallback": len(CONTENT)}
-
-
-def test_a_sink_may_keep_what_it_was_given_of_a_file(file: Path) -> None:
-    kept: list[memoryview] = []
-
-    class Sink:
-        def write(self, data: memoryview) -> None:
-            kept.append(data)
-
-    flush(CompositeBuffer([FileRegion(file), b"end"]), Sink())
-    assert b"".join(kept) == CONTENT + b"end"
-
-
-def test_bytes_that_lie_in_no_file_are_looked_at() -> None:
-    class Made(LazyOwner):
-        def look(self) -> Memory:
-            return Memory(data, memoryview(data), data)
-
-    data = b"made when looked at"
-    buffer = CompositeBuffer([b"<", Made(len(data)), b">"])
-    with open_socket("unix", timeout=None) as (sink, received):
-        assert flush(buffer, sink) == len(data) + 2
-        assert received() == b"<" + data + b">"
-
-
-def test_a_region_that_was_looked_at_is_still_sent_from_its_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    region = FileRegion(file)
-    assert region[:].find(CONTENT[1000:1010]) == 1000
-    sent: list[int] = []
-    sendfile = os.sendfile
-
-    def counted(*args: int) -> int:
-        sent.append(sendfile(*args))
-        return sent[-1]
-
-    monkeypatch.setattr(os, "sendfile", counted)
-    with open_socket("tcp", timeout=None) as (sink, received):
-        flush(CompositeBuffer([b"x", region]), sink)
-        assert received() == b"x" + CONTENT
-    assert sum(sent) == len(CONTENT)
 
 
 @pytest.mark.parametrize("timeout", [None, 0.0, PATIENCE], ids=["blocking", "non-blocking", "timeout"])
@@ -320,6 +233,12 @@ def test_what_a_region_shows_stays_when_its_file_is_closed_or_replaced(file: Pat
             assert received() == CONTENT[:10]
 
 
+def test_a_full_device(file: Path) -> None:
+    with Path("/dev/full").open("wb", 0) as full, pytest.raises(OSError, match="No space left") as caught:
+        flush(FileRegion(file), full)
+    assert flushed(caught) == 0
+
+
 # -- random mixes ----------------------------------------------------------------------------------------------
 
 
@@ -354,135 +273,6 @@ def test_random_mixes_arrive_whatever_a_call_takes(
             except BlockingIOError as error:  # a sink that blocks has nothing to wait for
                 at += error.bytes_flushed  # type: ignore[attr-defined]
         assert received() == message[start:stop]
-
-
-# -- segments --------------------------------------------------------------------------------------------------
-
-
-def data_segments(sock: socket.socket) -> int:
-    """How many TCP segments with data went out: tcpi_data_segs_out of tcp(7)."""
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-    number: int = struct.unpack_from("I", info, 156)[0]
-    return number
-
-
-def held_back(sock: socket.socket) -> int:
-    """How many bytes wait to be sent: SIOCOUTQNSD of linux/sockios.h. Asked at once it tells without a clock."""
-    return _asked(sock, 0x894B)
-
-
-def unacknowledged(sock: socket.socket) -> int:
-    """How many bytes the other side has not acknowledged: SIOCOUTQ of tcp(7). Until then Nagle's rule holds back."""
-    return _asked(sock, termios.TIOCOUTQ)
-
-
-def _asked(sock: socket.socket, request: int) -> int:
-    number: int = struct.unpack("i", fcntl.ioctl(sock, request, bytes(4)))[0]
-    return number
-
-
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO and TCP_CORK are Linux's")
-
-MESSAGES: Final[dict[str, Callable[[FileRegion], CompositeBuffer]]] = {
-    "header, file": lambda r: CompositeBuffer([b"h" * 100, r[:500]]),
-    "many headers, file": lambda r: CompositeBuffer([b"hh"] * 50 + [r[:500]]),
-    "file, trailer": lambda r: CompositeBuffer([r[:500], b"t" * 100]),
-    "file, file": lambda r: CompositeBuffer([r[:500], r[1000:1500]]),
-    "header, file, trailer": lambda r: CompositeBuffer([b"h" * 100, r[:500], b"t" * 100]),
-    "two responses": lambda r: CompositeBuffer([b"h" * 100, r[:500], b"h" * 100, r[1000:1500]]),
-}
-
-
-@LINUX
-@pytest.mark.parametrize("message", list(MESSAGES))
-@pytest.mark.parametrize("stable", [False, True])
-@pytest.mark.parametrize("nodelay", [False, True])
-@pytest.mark.parametrize("timeout", [None, 0.0, PATIENCE], ids=["blocking", "non-blocking", "timeout"])
-def test_a_small_message_is_one_segment_at_once(
-    message: str, stable: bool, nodelay: bool, timeout: float | None, file: Path
-) -> None:
-    here, there = tcp_pair()
-    with here, there:
-        here.settimeout(timeout)
-        there.settimeout(PATIENCE)
-        here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, nodelay)
-        buffer = MESSAGES[message](FileRegion(file, stable=stable))
-        for number in (1, 2):
-            flush(buffer, here)
-            assert held_back(here) == 0
-            assert there.recv(10_000) == buffer
-            assert data_segments(here) == number
-            assert eventually(lambda: unacknowledged(here) == 0)
-        assert here.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
-
-
-@LINUX
-@pytest.mark.parametrize("message", list(MESSAGES))
-def test_the_callers_cork_stays(message: str, file: Path) -> None:
-    here, there = tcp_pair()
-    with here, there:
-        here.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        buffer = MESSAGES[message](FileRegion(file))
-        flush(buffer, here)
-        flush(buffer, here)
-        assert here.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 1
-        here.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
-        assert there.recv(10_000) == bytes(buffer) * 2
-        assert data_segments(here) == 1
-
-
-@LINUX
-def test_a_handler_that_raises_as_the_cork_goes_in(file: Path) -> None:
-    class Signalled(socket.socket):
-        def setsockopt(self, *args: Any) -> None:
-            super().setsockopt(*args)
-            if args[1:] == (socket.TCP_CORK, 1):
-                raise KeyboardInterrupt
-
-    here, there = tcp_pair()
-    with Signalled(fileno=here.detach()) as sink, there:
-        with pytest.raises(KeyboardInterrupt):
-            flush(CompositeBuffer([b"header", FileRegion(file), b"trailer"]), sink)
-        assert sink.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
-
-
-CALLS: Final = """
-import os, socket, sys
-from bytebufs import CompositeBuffer, FileRegion, flush
-server = socket.create_server(("127.0.0.1", 0))
-here = socket.create_connection(server.getsockname())
-there, _ = server.accept()
-region = FileRegion(sys.argv[1])
-buffer = CompositeBuffer([b"header, ", b"still", region[5:200000]])
-os.write(2, b"BEGIN")
-flush(buffer, here)
-os.write(2, b"END")
-assert len(there.recv(1 << 20)) > 0
-"""
-
-
-@LINUX
-@pytest.mark.needs("strace")
-def test_the_system_calls_are_one_sendmsg_and_sendfile(file: Path, tmp_path: Path) -> None:
-    log = tmp_path / "calls"
-    run = subprocess.run(
-        ["strace", "-f", "-o", log, sys.executable, "-c", CALLS, file],
-        check=False, cwd=ROOT, timeout=PATIENCE, capture_output=True, text=True,
-    )  # fmt: skip
-    if "ptrace" in run.stderr and run.returncode:
-        pytest.skip("this machine forbids tracing")
-    assert run.returncode == 0, run.stderr
-    # What is asked about files, and memory for Python's own objects, is not what is counted.
-    beside = {"fstat", "newfstatat", "statx", "brk", "mmap", "munmap", "mremap", "madvise"}
-    calls = re.findall(r"^\d+ +(\w+)\((.*)$", log.read_text(), re.MULTILINE)
-    begin = next(i for i, (name, args) in enumerate(calls) if name == "write" and '"BEGIN"' in args)
-    end = next(i for i, (name, args) in enumerate(calls) if name == "write" and '"END"' in args)
-    between = calls[begin + 1 : end]
-    names = [name for name, _ in between]
-    assert [name for name in names if name not in beside] == ["sendmsg", "sendfile"]
-    assert names.count("sendmsg") == 1
-    assert re.search(r"MSG_NOSIGNAL\|MSG_MORE|MSG_MORE\|MSG_NOSIGNAL", dict(between)["sendmsg"])
-    assert re.search(r"\[5\](?: => \[200000\])?, 199995\) = 199995", dict(between)["sendfile"])
 
 
 # -- files that shrink -----------------------------------------------------------------------------------------
@@ -579,16 +369,6 @@ def test_a_file_is_asked_before_the_call_that_leads_to_it(views: int, file: Path
         assert flushed(caught) == len(received()) == (512 if views else 1024)
 
 
-def test_a_file_that_ended_for_a_moment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error holds what others can hold on to, and take elsewhere: no descriptor."""
-    monkeypatch.setattr(os, "sendfile", lambda *args: 0)
-    region = FileRegion(file, 7, 100)
-    with tempfile.TemporaryFile() as sink, pytest.raises(TruncatedFile) as caught:
-        flush(region, sink.fileno())
-    again = pickle.loads(pickle.dumps(caught.value))
-    assert (again.file, again.expected, again.found) == (str(file), 107, 7)
-
-
 @pytest.mark.parametrize("name", [*SHRINKING, "gzip", "BytesIO"])
 @pytest.mark.parametrize("left", [0, 5000])
 def test_a_mapped_file_that_has_shrunk_is_an_error_before_anything_is_sent(name: str, left: int, file: Path) -> None:
@@ -620,161 +400,6 @@ def test_a_mapped_file_is_asked_once_a_call(file: Path, monkeypatch: pytest.Monk
         assert asked == [200]
         flush(buffer, sink.fileno(), coalesce_below=1000)
         assert asked == [200, 200]
-
-
-@LINUX
-@pytest.mark.parametrize("stable", [False, True])
-@pytest.mark.parametrize("trailer", [b"", b"trailer"])
-@pytest.mark.parametrize("left", [0, 100])
-def test_a_header_is_not_held_back_for_a_file_that_is_gone(
-    stable: bool, trailer: bytes, left: int, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(FileRegion, "assert_whole", lambda self, stop: None)  # it shrinks right after the question
-    region = FileRegion(file, stable=stable)
-    os.truncate(file, left)
-    here, there = tcp_pair()
-    with here, there:
-        with pytest.raises(TruncatedFile) as caught:
-            flush(CompositeBuffer([b"header", region, trailer]), here)
-        assert held_back(here) == 0
-        there.settimeout(PATIENCE)
-        assert (caught.value.expected, caught.value.found) == (len(CONTENT), left)
-        assert flushed(caught) == 6 + left
-        assert there.recv(1000)[:6] == b"header"
-        assert here.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
-
-
-@LINUX
-def test_what_the_caller_holds_back_stays_so(file: Path) -> None:
-    region = FileRegion(file, stable=True)
-    here, there = tcp_pair()
-    with here, there:
-        here.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        with no_copy(), pytest.raises(CopyForbidden):
-            flush(CompositeBuffer([b"header", region]), here)
-        assert here.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 1
-
-
-@LINUX
-def test_a_header_is_not_held_back_when_a_copy_is_forbidden(file: Path) -> None:
-    here, there = tcp_pair()
-    with here, there:
-        with no_copy(), pytest.raises(CopyForbidden):
-            flush(CompositeBuffer([b"header", FileRegion(file, stable=True)]), here)
-        assert held_back(here) == 0
-        there.settimeout(PATIENCE)
-        assert there.recv(1000) == b"header"
-
-
-# -- calls that are missing or refused -------------------------------------------------------------------------
-
-
-def refusing(number: int) -> Callable[..., int]:
-    def call(*args: object) -> int:
-        raise OSError(number, os.strerror(number))
-
-    return call
-
-
-REFUSALS: Final = [errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTSOCK]
-
-
-@pytest.mark.parametrize("number", [*REFUSALS, None], ids=lambda n: n and errno.errorcode[n])
-@pytest.mark.parametrize("name", ["tcp socket", "pipe descriptor", "FileIO", "BufferedWriter"])
-def test_without_sendfile(name: str, number: int | None, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if number is None:
-        monkeypatch.delattr(os, "sendfile")  # Windows
-    else:
-        monkeypatch.setattr(os, "sendfile", refusing(number))
-    buffer, message = mixed(FileRegion(file))
-    with SINKS[name]() as (sink, received):
-        with copy_audit() as audit:
-            assert flush(buffer, sink) == len(message)
-        assert received() == message
-    assert set(audit.by_reason) == {"fallback"}
-
-
-def test_without_any_of_the_calls(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("sendfile", "writev", "pread"):
-        monkeypatch.delattr(os, name)
-    monkeypatch.setattr(socket.socket, "sendmsg", property())
-    buffer, message = mixed(FileRegion(file))
-    for name in ("tcp socket", "pipe descriptor", "FileIO", "object with write"):
-        with SINKS[name]() as (sink, received):
-            assert flush(buffer, sink) == len(message)
-            assert received() == message
-
-
-def test_a_target_that_sendfile_refuses(file: Path, tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    fd = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    try:
-        with copy_audit() as audit:
-            flush(CompositeBuffer([b"header", FileRegion(file)]), fd)
-    finally:
-        os.close(fd)
-    assert audit.by_reason == {"fallback": len(CONTENT)}
-    assert target.read_bytes() == b"header" + CONTENT
-
-
-def test_a_full_device(file: Path) -> None:
-    with Path("/dev/full").open("wb", 0) as full, pytest.raises(OSError, match="No space left") as caught:
-        flush(FileRegion(file), full)
-    assert flushed(caught) == 0
-
-
-def test_a_refusal_after_the_first_byte_of_a_file_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sendfile = os.sendfile
-    calls = iter([lambda out, into, at, n: sendfile(out, into, at, 10), refusing(errno.EINVAL)])
-
-    def next_call(*args: int) -> int:
-        return next(calls)(*args)
-
-    monkeypatch.setattr(os, "sendfile", next_call)
-    with tempfile.TemporaryFile() as target, pytest.raises(OSError, match="Invalid argument") as caught:
-        flush(FileRegion(file), target.fileno())
-    assert flushed(caught) == 10
-
-
-@pytest.mark.parametrize("order", ["good bad good bad", "bad good bad"])
-def test_a_file_that_cannot_be_sent_says_nothing_of_others(
-    order: str, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    good, bad, asked = FileRegion(file), FileRegion(file), list[int]()
-    sendfile = os.sendfile
-
-    def choosy(out: int, into: int, at: int, n: int) -> int:
-        asked.append(into)
-        if into == bad.fd:  # on a file system that cannot
-            raise OSError(errno.EINVAL, "Invalid argument")
-        return sendfile(out, into, at, n)
-
-    monkeypatch.setattr(os, "sendfile", choosy)
-    regions = [good if name == "good" else bad for name in order.split()]
-    with tempfile.TemporaryFile() as sink, copy_audit() as audit:
-        assert flush(CompositeBuffer(regions), sink.fileno()) == len(regions) * len(CONTENT)
-        sink.seek(0)
-        assert sink.read() == CONTENT * len(regions)
-    copied = order.count("bad") if order.startswith("good") else 3
-    assert audit.by_reason == {"fallback": copied * len(CONTENT)}
-    assert asked.count(bad.fd) == 1
-
-
-def test_an_attribute_error_from_elsewhere_is_not_a_missing_call(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def handler(*args: object) -> int:
-        raise AttributeError("raised by a signal handler")
-
-    for name in ("sendfile", "writev"):
-        monkeypatch.setattr(os, name, handler)
-        with tempfile.TemporaryFile() as target, pytest.raises(AttributeError, match="signal handler"):
-            flush(CompositeBuffer([b"a", b"b", FileRegion(file)]), target.fileno())
-
-
-def test_the_kinds_of_channel_say_what_they_lack() -> None:
-    with pytest.raises(NotImplementedError):
-        Channel(None).write([b""], more=False)
-    with pytest.raises(NotImplementedError):
-        SystemChannel(None)._fileno()
 
 
 # -- what it costs ---------------------------------------------------------------------------------------------
