@@ -86,8 +86,8 @@ class CompositeBuffer(BaseBuffer):
     """
 
     __slots__ = (
-        "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_frayed", "_index", "_lent", "_locked", "_looks",
-        "_may_be_written", "_parsing", "_spare", "_wasted", "_writes",
+        "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_frayed", "_index", "_lent", "_locked",
+        "_looked_at", "_looks", "_may_be_written", "_parsing", "_spare", "_wasted", "_writes",
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = (), *, coalesce_below: SupportsIndex = 0) -> None:
@@ -108,11 +108,12 @@ class CompositeBuffer(BaseBuffer):
         self._locked = False  # nobody but who set it may change anything
         self._frayed = False  # he was cut short
         self._parsing = False  # it was parse()
-        self._may_be_written = False  # there may be other than bytes in it
+        self._may_be_written = False  # other than bytes may be in it: what append() adds by itself are bytes
         self._writes = 0  # how often anything had been written to when something was looked for in it
         self._awaited: _Awaited | None = None
         self._spare = _UNHEARD_OF  # bytes of memory that its parts may cost beside what they show
         self._alarm = _UNHEARD_OF  # when to look what they do cost
+        self._looked_at = 0  # but not before there are more of them
         self._wasted = 0  # what those did that are not bytes, when somebody looked, and since
         self.extend(parts)
 
@@ -314,6 +315,7 @@ class CompositeBuffer(BaseBuffer):
         """Show these entries instead, and return what held those that were shown. The caller has locked."""
         made = Table(entries, [], self._start)
         stop = self._start + size
+        self._may_be_written = True
         self._edit()
         return self._exchange(made, self._start, stop)
 
@@ -386,37 +388,42 @@ class CompositeBuffer(BaseBuffer):
         self._spare = self._alarm = min(limit, _MOST_SPARE) + _BLOCK - _OWN
 
     def _append_within(self, part: Part) -> None:
-        """Append a part, as :meth:`append`. Before that, if what waits costs too much beside its bytes, gather that.
-
-        Copies: nothing, or all parts that cost more than they show ("coalesce"): so each byte once.
-        """
+        """Append a part, as :meth:`append`, once :meth:`_make_room` has been called."""
         table = self._index
         n = len(table.parts)
-        few = n - table.head <= _FEW and not self._wasted
-        if not few and (n - table.head) * ENTRY_COST + self._wasted > self._alarm:
-            self._exclusively(self._gather)
-            table = self._index
-            n = len(table.parts)
+        before = table.last_entry()
         self.append(part)
         if type(part) is not bytes:
-            parts = self._index.parts
-            self._wasted += waste_of(parts[n:] if self._index is table else parts)
+            self._wasted += waste_of(self._index.parts[n if self._index is table else 0 :], before)
+
+    def _make_room(self) -> None:
+        """If what waits costs too much beside its bytes, gather what is small of it.
+
+        Copies: nothing, or that ("coalesce"), until it is no longer small.
+        """
+        table = self._index
+        n = len(table.parts) - table.head
+        few = n <= _FEW and not self._wasted
+        if not few and n * ENTRY_COST + self._wasted > self._alarm and n > self._looked_at:
+            self._exclusively(self._gather)
 
     def _gather(self) -> object:
-        """Join neighbours that cost more than they show, if in all they cost more than may be spared.
+        """Join small neighbours, if in all they cost more than may be spared; and say when to look again.
 
         What the last part holds does not count: it may be a large chunk, of which a tail waits for the next one.
         """
         entries = self._entries()
         wasted = waste_of(entries)
-        beyond = wasted - held_nbytes(entries[-1:], mapped=False)
         gone: object = None
-        if beyond > self._spare // 2:
+        if wasted - held_nbytes(entries[-1:], mapped=False) > self._spare // 2:
             entries = gathered(entries)
-            wasted = beyond = waste_of(entries)
+            wasted = waste_of(entries)
             gone = self._rebuild(entries, self._size())
-        self._wasted = max(0, wasted - len(entries) * ENTRY_COST)
-        self._alarm = max(self._spare, 2 * beyond)  # more where there are ranges of files, which are not gathered
+        n = len(entries)
+        self._wasted = max(0, wasted - n * ENTRY_COST)
+        # Where that is far already, of ranges of files, or of owners that many parts share, not at every part.
+        self._alarm = max(self._spare, wasted + self._spare // 2)
+        self._looked_at = n + n // 16 if wasted > self._spare // 2 else 0
         return gone
 
     def _copy_to_block(self, data: memoryview) -> Entry:
@@ -456,6 +463,7 @@ class CompositeBuffer(BaseBuffer):
     def _put_front(self, entries: list[Entry]) -> object:
         if not entries:
             return None
+        self._may_be_written = True
         table = self._index
         start = self._start - _size(entries)
         if self._start == self._stop:
@@ -785,6 +793,7 @@ class CompositeBuffer(BaseBuffer):
                 return None
         self._refuse_if_locked()
         gone: object = None
+        stale: object = None
         lease = Lease()
         reader = Reader(self, lease, byteorder, most)
         reader._hint = wait
@@ -794,6 +803,7 @@ class CompositeBuffer(BaseBuffer):
                 self._parsing = True
                 if reader._front != self._start:
                     raise Busy("the buffer")
+                stale = self._awaited  # whose parser may have a finalizer
                 self._awaited = None
                 value = fn(reader)
                 if value is None or _is_postponed(value):
@@ -818,6 +828,7 @@ class CompositeBuffer(BaseBuffer):
             self._locked = False  # again: an interrupt may have come just before that
         let_go(gone)
         let_go(awaited)
+        let_go(stale)
         return value
 
     def _is_due(self, wait: Wait, limit: int) -> bool:

@@ -93,10 +93,11 @@ class Framer:
         that is too long, after the good frames before it. Raises ClosedError after that, TypeError for what is not
         bytes-like, and CopyForbidden inside ``no_copy()`` if tiny parts had to be joined; then nothing was taken in.
         Complexity: linear in what is fed. Copies: nothing, but parts so tiny and so many that they would keep more
-        memory than twice the limit and a page: each byte once ("coalesce").
+        memory than twice the limit and a page ("coalesce"): a snapshot, if their memory is mutable.
         """
         self._refuse_closed()
         buffer = self._buffer
+        buffer._make_room()
         buffer._append_within(part)
         return _NO_FRAMES if buffer._stop < self._due else self._frames()
 

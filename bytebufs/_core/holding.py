@@ -5,12 +5,12 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING, Final
 
-from .parts import Entry, LazyOwner, Memory, Owner, is_reserved, join, memory_view
+from .parts import Entry, LazyOwner, Memory, Owner, is_reserved, join, lent_view
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Iterable
 
-__all__ = ["ENTRY_COST", "compacted", "gathered", "held_nbytes", "waste_of"]
+__all__ = ["ENTRY_COST", "SMALL", "compacted", "gathered", "held_nbytes", "waste_of"]
 
 _SLACK: Final = 512
 """Bytes that an owner may waste beyond half of itself: below, a rewrite frees less than its objects cost."""
@@ -18,6 +18,9 @@ _SLACK: Final = 512
 
 ENTRY_COST: Final = 88
 """Bytes that a table spends on a whole bytes object: its header, its place in the list, the number where it ends."""
+SMALL: Final = 4096
+"""A part of so many bytes is worth what it costs, and is never gathered. Of bytes that is so from an eighth on."""
+
 _RUN_COST: Final = 112
 _MEMORY_COST: Final = 560
 """The same of a Run, and of the export below it, with the exporting object's own header."""
@@ -87,65 +90,79 @@ def compacted(entries: list[Entry]) -> tuple[list[Entry], int]:
     wasteful = _wasteful(entries)
     if not wasteful:
         return entries, 0
-    kept, copied = _rewritten(entries, wasteful, "compact")
-    return kept, sum(wasteful.values()) - copied
-
-
-def _rewritten(entries: list[Entry], unwanted: Container[int], reason: str) -> tuple[list[Entry], int]:
-    """Return the entries with runs of those of some owners joined, and how many bytes those have."""
     kept: list[Entry] = []
     run: list[Entry] = []
-    copied = 0
+    freed = sum(wasteful.values())
     for entry in entries:
-        if _identity(_owner_of(entry)) in unwanted:
+        if _identity(_owner_of(entry)) in wasteful:
             run.append(entry)
-            copied += len(entry)
+            freed -= len(entry)
             continue
-        _rewrite(run, kept, reason)
+        _rewrite(run, kept, "compact")
         kept.append(entry)
-    _rewrite(run, kept, reason)
-    return kept, copied
+    _rewrite(run, kept, "compact")
+    return kept, freed
 
 
 def _rewrite(run: list[Entry], kept: list[Entry], reason: str) -> None:
     if run:
-        kept.append(join(reason, [memory_view(entry) for entry in run]))
+        kept.append(join(reason, [entry if isinstance(entry, bytes) else lent_view(entry) for entry in run]))
         run.clear()
 
 
 # -- what parts cost beside their bytes ----------------------------------------------------------------------
 
 
-def _costs(entries: Iterable[Entry]) -> tuple[dict[int, int], dict[int, int]]:
-    """Return, of each owner by identity, what it and its entries cost in all, and what is shown of it."""
-    cost: dict[int, int] = {}
-    shown: dict[int, int] = {}
+def waste_of(entries: Iterable[Entry], before: Entry | None = None) -> int:
+    """Return roughly how much more heap memory some entries cost than they show; ``before`` stands in front of them.
+
+    An owner counts with what it holds where a small part of it is shown, and once where neighbours share it. Maps and
+    files cost what refers to them. One that shows another's memory, as an array may, counts with its own size.
+    """
+    waste = 0
+    left: object = None if before is None or isinstance(before, bytes) else _holder(before.owner)
     for entry in entries:
-        owner = _owner_of(entry)
-        key = _identity(owner)
-        if key not in cost:
-            held = 0 if _is_mapped(owner) else _holder_nbytes(owner)
-            cost[key] = held + (0 if isinstance(owner, bytes) else _MEMORY_COST)
-        cost[key] += ENTRY_COST + (0 if isinstance(entry, bytes) else _RUN_COST)
-        shown[key] = shown.get(key, 0) + len(entry)
-    return cost, shown
+        waste += ENTRY_COST
+        if isinstance(entry, bytes):
+            left = None
+            continue
+        owner = entry.owner
+        holder = _holder(owner)
+        waste += _RUN_COST
+        if holder is not left:
+            left = holder
+            if not isinstance(owner, bytes):
+                waste += _MEMORY_COST
+            if entry.stop - entry.start < SMALL and not _is_mapped(owner):
+                held = _holder_nbytes(owner) - (entry.stop - entry.start)
+                if held > 0:
+                    waste += held
+    return waste
 
 
-def waste_of(entries: Iterable[Entry]) -> int:
-    """Return roughly how much more heap memory some entries cost than they show. Maps cost what refers to them."""
-    cost, shown = _costs(entries)
-    return max(0, sum(cost.values()) - sum(shown.values()))
+def _holder(owner: Owner) -> object:
+    return owner.holder if isinstance(owner, Memory) else owner
 
 
 def gathered(entries: list[Entry]) -> list[Entry]:
-    """Return the entries with neighbours joined whose owners cost more than twice what is shown of them.
+    """Return the entries with small neighbours joined.
 
     Ranges of files stay what they are, and what a reserved view writes to where it is. Copies: those ("coalesce").
     """
-    cost, shown = _costs(entries)
-    kept = set()
+    kept: list[Entry] = []
+    run: list[Entry] = []
     for entry in entries:
-        owner = _owner_of(entry)
-        if isinstance(owner, LazyOwner) or is_reserved(entry):
-            kept.add(_identity(owner))
-    return _rewritten(entries, {key for key in cost if cost[key] > 2 * shown[key] and key not in kept}, "coalesce")[0]
+        if _is_small(entry):
+            run.append(entry)
+            continue
+        _rewrite(run, kept, "coalesce")
+        kept.append(entry)
+    _rewrite(run, kept, "coalesce")
+    return kept
+
+
+def _is_small(entry: Entry) -> bool:
+    """Whether an entry is gathered."""
+    if isinstance(entry, bytes):
+        return len(entry) < SMALL // 8
+    return entry.stop - entry.start < SMALL and not isinstance(entry.owner, LazyOwner) and not is_reserved(entry)

@@ -6,6 +6,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self, SupportsIndex, final
 
+from .._core.numbers import COMPILED
 from .._core.parts import size_of
 from .._core.table import let_go
 from ..base_buffer import BaseBuffer
@@ -31,7 +32,7 @@ TURN: Final = 2 << 20
 
 @final
 class _Waiter:
-    """Who is called once so many bytes have been sent, since the beginning."""
+    """Who is called once the queue has been drained to a position."""
 
     __slots__ = ("call", "due")
 
@@ -72,7 +73,7 @@ class Outbox:
 
     __slots__ = (
         "_ahead", "_broken", "_callbacks", "_high", "_is_busy", "_is_closed", "_is_cut", "_late", "_low", "_on_pause",
-        "_on_resume", "_queue", "_sent", "_went", "_width", "paused",
+        "_on_resume", "_queue", "_went", "_width", "paused",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +88,8 @@ class Outbox:
 
         Both may put parts in. Raises ValueError if ``low`` is above ``high``, or one is negative.
         """
+        if not COMPILED and hasattr(self, "_queue"):
+            return  # called a second time, which the compiled build ignores
         self._high = size_of(high)
         self._low = size_of(low)
         if self._low > self._high:
@@ -97,7 +100,6 @@ class Outbox:
         self._queue = self._new_queue()
         self._late: CompositeBuffer | None = None  # put in while the queue was being sent
         self._ahead: Ahead | None = None  # what was read of a file, and not taken
-        self._sent = 0  # bytes, since the beginning
         self._went = 0  # bytes of the queue that it still holds
         self._callbacks: deque[_Waiter] = deque()
         self._width = IOV_MAX  # entries that the sink can be offered
@@ -134,6 +136,10 @@ class Outbox:
         """Close it."""
         self.close()
 
+    def _end(self) -> int:
+        """Return the position in the queue where all that was put in ends, or will."""
+        return self._queue._stop if self._late is None else self._queue._stop + self._late._size()
+
     def put(self, part: Part, *, on_sent: Callable[[], object] | None = None) -> None:
         """Add a part: bytes-like, a buffer as it is now, or a FileRegion. Never sends anything.
 
@@ -144,8 +150,8 @@ class Outbox:
         Raises TypeError for what is no part, ClosedError once closed, BrokenSink once the sink is broken, Busy in the
         middle of another ``put`` (for a signal handler, another thread), CopyForbidden inside ``no_copy()`` if tiny
         parts had to be joined; then nothing was added. Complexity: amortised O(parts of the part). Copies: nothing, but
-        parts so tiny and so many that they would keep more memory than twice ``high`` and a page: each byte once
-        ("coalesce").
+        parts so tiny and so many that they would keep more memory than twice ``high`` and a page ("coalesce"): a
+        snapshot, if their memory is mutable.
         """
         self._assert_usable()
         if type(part) is not bytes and not isinstance(part, BaseBuffer):
@@ -154,26 +160,27 @@ class Outbox:
         if self._is_busy and self._late is None:
             self._late = self._new_queue()
         queue = self._queue if self._late is None else self._late
+        queue._make_room()
         stop = queue._stop
-        waiter = None if on_sent is None else _Waiter(self._sent + self.pending, on_sent)
+        waiter = None if on_sent is None else _Waiter(self._end(), on_sent)
         try:
             if waiter is not None:
                 self._callbacks.append(waiter)
             queue._append_within(part)
             pending = self.pending
             if waiter is not None:
-                waiter.due = self._sent + pending
+                waiter.due = self._end()
         except BaseException:
             if waiter is not None:
                 waiter.due += queue._stop - stop
                 if queue._stop == stop and waiter in self._callbacks:
                     self._callbacks.remove(waiter)
             raise
-        if self._is_closed:  # by somebody who came in between
-            self.close()
-        elif pending > self._high and not self.paused:
+        if pending > self._high and not self.paused and not self._is_closed:
             self.paused = True
             self._on_pause()
+        if self._is_closed:  # by somebody who came in between
+            self.close()
 
     def flush(self, sink: Sink) -> int:
         """Send what ``sink`` takes without blocking, one turn of about 2 MiB, and return how many bytes that were.
@@ -268,8 +275,6 @@ class Outbox:
         """Drop what went from the queue. A plan that came to its end knows the place: then it need not be found."""
         ahead = self._ahead
         try:
-            # Before the parts go: their finalizers may put something in, which counts from here.
-            self._sent += self._went
             self._ahead = channel.ahead
             if plan is None:
                 self._queue.skip(self._went)
@@ -311,7 +316,7 @@ class Outbox:
     def _tell(self) -> None:
         """Call whoever waits for what has been sent."""
         callbacks = self._callbacks
-        while callbacks and callbacks[0].due <= self._sent:
+        while callbacks and callbacks[0].due <= self._queue._start:
             callbacks.popleft().call()
         if self.paused and not self._is_closed and (self._is_cut or self.pending <= self._low):
             self.paused = False
@@ -348,7 +353,7 @@ class Outbox:
         stop = queue._stop
         self._is_cut = True
         try:
-            queue.append(late)
+            queue._append_within(late)
             self._late = None
         except BaseException:
             if queue._stop != stop:

@@ -800,15 +800,7 @@ def test_a_put_that_is_interrupted_adds_all_and_a_callback_for_it_or_nothing(
 
 
 @interpreted
-@pytest.mark.parametrize(
-    "high",
-    [
-        3,
-        pytest.param(
-            2, marks=pytest.mark.xfail(strict=True, reason="closed just before it is paused, it stays `paused`")
-        ),
-    ],
-)
+@pytest.mark.parametrize("high", [2, 3])
 def test_closing_in_the_middle_of_a_put_leaves_nothing_behind(high: int) -> None:
     """As a signal handler does, or a finalizer."""
     told: list[str] = []
