@@ -112,6 +112,7 @@ def at_each_step(
 
     Or something else is done there with what was made: what a signal handler, a finalizer or a collector might.
     """
+    under(CALM, partial(call, make()))  # from here on what is cached is there
     total = steps_of(partial(call, make()))
     assert total > 0
     for at in range(total + 1):
