@@ -227,8 +227,9 @@ class CompositeBuffer(BaseBuffer):
 
     def _cut_back(self) -> None:
         """End a change that did not come to its end; the window tells whether it was made."""
-        self._frayed = True
-        self._mend()
+        if self._locked:
+            self._frayed = True
+            self._mend()
 
     def _mend(self) -> None:
         """Cut off what was added and not shown. If there is no memory even for that, the next change does it."""
@@ -562,17 +563,18 @@ class CompositeBuffer(BaseBuffer):
             raise Underrun(size, self._stop - start)
         return self._detach(start, start, start + size, start + size)
 
-    def _detach(self, front: int, begin: int, stop: int, position: int) -> SliceBuffer:
+    def _detach(self, front: int, begin: int, stop: int, position: int, edits: int = -1) -> SliceBuffer:
         """Return a range as a slice, and drain everything in front of a position, which is not before its stop.
 
-        ``front`` is where the window began when these were reckoned. If it has moved since, somebody else is at work.
+        ``front`` is where the window began when these were reckoned, and ``edits`` how often it had been changed, if
+        that matters. If they are others since, somebody else is at work.
         """
         if self._locked:
             self._refuse_if_locked()
         gone: object = None
         try:
             self._locked = True
-            if front != self._start or position > self._stop:
+            if front != self._start or position > self._stop or (edits >= 0 and edits != self._edits):
                 raise Busy("the buffer")
             if self._lent is not None:
                 self._revoke()
@@ -635,8 +637,8 @@ class CompositeBuffer(BaseBuffer):
 
     def take_all(self) -> SliceBuffer:
         """Return everything as a slice, and drain it. Complexity: O(parts). Copies: nothing."""
-        start, stop = self._start, self._stop
-        return self._detach(start, start, stop, stop)
+        edits, start, stop = self._edits, self._start, self._stop
+        return self._detach(start, start, stop, stop, edits)
 
     def take_at_most(self, n: SupportsIndex) -> SliceBuffer:
         """Return the first ``n`` bytes, or all if there are fewer, and drain them. Otherwise as :meth:`take`."""
@@ -702,6 +704,7 @@ class CompositeBuffer(BaseBuffer):
         try:
             self._locked = True  # looking may ask for a file's bytes
             start = self._start
+            edits = self._edits
             seeker = self._look_for(separator)
             found = seeker.seek(self._index, start, self._stop, most)
             self._locked = False
@@ -712,7 +715,7 @@ class CompositeBuffer(BaseBuffer):
             raise LimitExceeded(most)
         if not found:
             return None
-        return self._detach(start, start, seeker.end if keepends else seeker.begin, seeker.end)
+        return self._detach(start, start, seeker.end if keepends else seeker.begin, seeker.end, edits)
 
     def _look_for(self, separator: bytes) -> Seeker:
         """Return the seeker that looked for this before, and goes on where it stopped, or a new one."""
@@ -826,6 +829,7 @@ class CompositeBuffer(BaseBuffer):
                 reader._failures = None  # their tracebacks have the parser's frame, and that has the reader
         finally:
             self._locked = False  # again: an interrupt may have come just before that
+            self._parsing = False
         let_go(gone)
         let_go(awaited)
         let_go(stale)

@@ -489,6 +489,7 @@ CHANGES: Final[Mapping[str, frozenset[str]]] = {
             "Table.__init__",
             "Table._bury",
             "Table._grow",
+            "Table._lay",
             "Table.cut",
             "Table.drop_first",
             "Table.drop_to",

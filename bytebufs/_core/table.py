@@ -255,29 +255,34 @@ class Table:
         if n > head:
             return False
         base = self.base
-        new_base = begin
-        i = head
         try:
-            # What is dead is not looked at, so all of this does not show yet.
-            while i > head - n:
-                i -= 1
-                entry = entries[n - (head - i)]
-                parts[i] = entry
-                self.ends[i] = new_base
-                new_base -= len(entry)
+            self._lay(entries, n, begin)
+            begin -= sum([len(entry) for entry in entries[:n]])
             # And nothing of anybody else's runs between these three.
             parts[head] = joined
-            self.head = i
-            self.base = new_base
+            self.head = head - n
+            self.base = begin
         except BaseException:
             parts[head] = first
             self.head = head
             self.base = base
-            while i < head:
+            for i in range(head - n, head):
                 parts[i] = _DEAD
-                i += 1
             raise
         return True
+
+    def _lay(self, entries: list[Entry], n: int, end: int) -> None:
+        """Put the first ``n`` entries in front of the head, where what is dead is not looked at: they do not show yet.
+
+        On its own: on 3.13 an exception at the end of a loop's round passes by the handlers of its function.
+        """
+        i = self.head
+        while n:
+            i -= 1
+            n -= 1
+            self.parts[i] = entries[n]
+            self.ends[i] = end
+            end -= len(entries[n])
 
     def with_front(self, entries: list[Entry], start: int) -> Table:
         """Return another table that has entries in front of ``start``, as :meth:`put_front`, and room for more."""

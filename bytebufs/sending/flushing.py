@@ -120,19 +120,31 @@ def _send_all(plan: Plan, channel: Channel) -> None:
     timeout = _open(channel)
     deadline = time.monotonic() + timeout if timeout else None  # 0 is non-blocking, None blocks for ever
     try:
-        while True:
-            try:
-                _step(plan, channel, CALL_MAX)
-            except OSError as error:
-                event = event_wanted(error)
-                if not event or not _wait(channel.sink, event, deadline):
-                    raise
-            if not plan.left:
-                return
-            if deadline is not None and plan.position:
-                _wait(channel.sink, selectors.EVENT_WRITE, deadline)  # the call itself waits a whole timeout anew
+        _take_all_steps(plan, channel, deadline)
     finally:
         channel.let_go()
+
+
+# The loops stand on their own: on 3.13 an exception at the end of a round passes by the handlers of its function.
+
+
+def _take_all_steps(plan: Plan, channel: Channel, deadline: float | None) -> None:
+    while True:
+        try:
+            _step(plan, channel, CALL_MAX)
+        except OSError as error:
+            event = event_wanted(error)
+            if not event or not _wait(channel.sink, event, deadline):
+                raise
+        if not plan.left:
+            return
+        if deadline is not None and plan.position:
+            _wait(channel.sink, selectors.EVENT_WRITE, deadline)  # the call itself waits a whole timeout anew
+
+
+def _take_steps(plan: Plan, channel: Channel, most: int) -> None:
+    while plan.left and plan.position < most:
+        _step(plan, channel, most - plan.position)
 
 
 def _open(channel: Channel) -> float | None:
@@ -152,8 +164,7 @@ def send_some(plan: Plan, channel: Channel, most: int) -> None:
     """
     try:
         channel.open()
-        while plan.left and plan.position < most:
-            _step(plan, channel, most - plan.position)
+        _take_steps(plan, channel, most)
     except OSError as error:
         if event_wanted(error) != selectors.EVENT_WRITE:
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import sys
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -742,20 +741,8 @@ PREPENDED: Final[dict[str, list[Entry]]] = {
 @interpreted
 @pytest.mark.parametrize(
     "entries",
-    [
-        pytest.param(
-            entries,
-            id=name,
-            marks=[
-                pytest.mark.xfail(
-                    name == "several" and sys.version_info >= (3, 13),
-                    strict=True,
-                    reason="from 3.13 on the jump back of a loop is outside of the try around it",
-                )
-            ],
-        )
-        for name, entries in PREPENDED.items()
-    ],
+    PREPENDED.values(),
+    ids=PREPENDED,
 )
 def test_what_is_put_in_front_shows_wholly_or_not_at_all_when_it_is_interrupted(entries: Sequence[Entry]) -> None:
     before = cut_in_the_middle(0)
