@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bytebufs import (
     BaseBuffer,
+    Busy,
     ClosedError,
     CompositeBuffer,
     Delimited,
@@ -1164,3 +1165,18 @@ def test_a_stream_that_ends_in_what_no_frame_begins_with_closes_the_framer() -> 
 def test_a_framer_is_not_copied(again: Callable[[Framer], object]) -> None:
     with pytest.raises(TypeError, match="a Lines framer is not copied or pickled"):
         again(Lines(9))
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled code is not patched, and nobody comes in between in it")
+def test_bytes_that_somebody_takes_while_they_are_looked_at_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As another thread may by mistake, interpreted."""
+
+    def taken(self: FixedLength) -> None:
+        raise IndexError("list index out of range")
+
+    framer = FixedLength(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(FixedLength, "_next", taken)
+        with pytest.raises(Busy):
+            next(framer.feed(b"ab"))
+    assert [bytes(frame) for frame in framer.feed(b"cd")] == [b"ab", b"cd"]

@@ -1189,3 +1189,12 @@ def test_no_byte_is_copied_on_the_way(file: Path) -> None:
         outbox.put(bytearray(b"trailer"))
         drain(outbox, sink)
         assert received() == b"header" + CONTENT[1:] + b"trailer"
+
+
+def test_a_second_init_changes_nothing() -> None:
+    outbox = Outbox(8, 4)
+    outbox.put(b"abc")
+    outbox.__init__(100, 50)
+    assert outbox.pending == 3
+    outbox.put(b"defghi")
+    assert outbox.paused
