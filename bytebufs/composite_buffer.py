@@ -150,6 +150,11 @@ class CompositeBuffer(BaseBuffer):
     def _snapshot(self) -> SliceBuffer:
         return self.freeze()
 
+    def _check(self) -> None:
+        if self._frayed:
+            self._mend()
+        BaseBuffer._check(self)
+
     def _exact_source(self) -> Owner | Table:
         return Table(self._entries(), [], self._start) if self._locked else self._index
 
@@ -232,7 +237,7 @@ class CompositeBuffer(BaseBuffer):
             self._mend()
 
     def _mend(self) -> None:
-        """Cut off what was added and not shown. If there is no memory even for that, the next change does it."""
+        """Let go of what was added and not shown. If there is no memory even for that, the next change does it."""
         self._index.trim(self._stop)
         self._frayed = False
         self._locked = False
@@ -459,7 +464,16 @@ class CompositeBuffer(BaseBuffer):
 
     def _prepend(self, entries: list[Entry]) -> None:
         """Add entries in front: all, or none. None of them continues its left neighbour."""
-        self._exclusively(self._put_front, entries)
+        self._refuse_if_locked()
+        gone: object = None
+        try:
+            self._locked = True
+            gone = self._put_front(entries)
+            self._locked = False
+        except BaseException:
+            self._cut_back()
+            raise
+        let_go(gone)
 
     def _put_front(self, entries: list[Entry]) -> object:
         if not entries:
@@ -532,11 +546,17 @@ class CompositeBuffer(BaseBuffer):
     def _append_packed(self, data: bytes | bytearray) -> None:
         if len(data) > _BLOCK // 4:
             self.append(bytes(data))
-        else:
-            self._exclusively(self._grow_by_copy, data)
-
-    def _grow_by_copy(self, data: bytes | bytearray) -> object:
-        return self._grow([self._copy_to_block(memoryview(data))], len(data)) if data else None
+        elif data:
+            self._refuse_if_locked()
+            gone: object = None
+            try:
+                self._locked = True
+                gone = self._grow([self._copy_to_block(memoryview(data))], len(data))
+                self._locked = False
+            except BaseException:
+                self._cut_back()
+                raise
+            let_go(gone)
 
     def reserve(self, n: SupportsIndex) -> memoryview:
         """Append ``n`` zero bytes and return a writable view of them, for a length that is known only later.
@@ -661,7 +681,16 @@ class CompositeBuffer(BaseBuffer):
         Complexity: O(parts dropped), and O(log parts); on Python 3.11 O(parts).
         """
         size = size_of(n)
-        self._exclusively(self._end_at, size)
+        self._refuse_if_locked()
+        gone: object = None
+        try:
+            self._locked = True
+            gone = self._end_at(size)
+            self._locked = False
+        except BaseException:
+            self._cut_back()
+            raise
+        let_go(gone)
 
     def _end_at(self, size: int) -> object:
         table = self._index
@@ -708,6 +737,10 @@ class CompositeBuffer(BaseBuffer):
             seeker = self._look_for(separator)
             found = seeker.seek(self._index, start, self._stop, most)
             self._locked = False
+        except IndexError:
+            # Interpreted, another thread may have changed it before it saw the lock.
+            self._locked = False
+            raise Busy("the buffer")  # noqa: B904  # mypyc knows no `from None`
         except BaseException:
             self._locked = False
             raise

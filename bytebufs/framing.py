@@ -60,7 +60,7 @@ class Framer:
     that changes it gets Busy.
     """
 
-    __slots__ = ("_bad_stop", "_buffer", "_closed", "_due", "_on_error", "_skipped")
+    __slots__ = ("_bad_stop", "_buffer", "_closed", "_due", "_is_busy", "_on_error", "_skipped")
 
     def __init__(self, on_error: OnError, limit: int) -> None:
         if on_error not in ("raise", "skip"):
@@ -69,6 +69,7 @@ class Framer:
         self._buffer._keep_within(limit)
         self._on_error = on_error
         self._closed = False
+        self._is_busy = False  # a frame is being looked for, or what is left: nothing else is done meanwhile
         self._skipped = 0
         # Where the bad frame ends that is being thrown away, or one that has gone.
         self._bad_stop = 0
@@ -95,7 +96,7 @@ class Framer:
         Complexity: linear in what is fed. Copies: nothing, but parts so tiny and so many that they would keep more
         memory than twice the limit and a page ("coalesce"): a snapshot, if their memory is mutable.
         """
-        self._refuse_closed()
+        self._refuse_if_unfit()
         buffer = self._buffer
         buffer._make_room()
         buffer._append_within(part)
@@ -107,15 +108,26 @@ class Framer:
 
     def _advance(self) -> SliceBuffer | None:
         """Take the next good frame, or return None if it is not whole."""
+        self._refuse_if_unfit()
+        try:
+            self._is_busy = True
+            frame = self._find()
+            self._is_busy = False
+        except IndexError:
+            # Interpreted, another thread may have come in before it saw that.
+            self._is_busy = False
+            raise Busy("the framer")  # noqa: B904  # mypyc knows no `from None`
+        except BaseException:
+            self._is_busy = False
+            raise
+        return frame
+
+    def _find(self) -> SliceBuffer | None:
         while True:
-            self._refuse_closed()
             if self._bad_stop > self._buffer._start and not self._is_past_the_bad():
                 return None
             try:
                 return self._next()
-            except IndexError:
-                # Interpreted, somebody may take the bytes that are being looked at: another thread, a signal handler.
-                raise Busy("the framer")  # noqa: B904  # mypyc knows no `from None`
             except (FrameError, LimitExceeded):
                 bad_stop = self._bad_end() if self._on_error == "skip" else _NOWHERE
                 if bad_stop == _NOWHERE:
@@ -139,17 +151,24 @@ class Framer:
 
         FrameError, which closes the framer, if those cannot become a frame: nobody had asked for them yet.
         """
-        self._refuse_closed()
-        left = self._buffer._size()
-        if left or self._bad_stop > self._buffer._start:
+        self._refuse_if_unfit()
+        try:
+            self._is_busy = True
+            left = self._buffer._size()
             # Where bytes are left of more than one frame, or of one that only waits for a longer separator, what is
             # missing is not the end of the first.
-            try:
-                wanted = self._wanted()
-            except FrameError:
-                self._closed = True
-                raise
-            raise Underrun(max(wanted, left + 1), left)
+            missing = left or self._bad_stop > self._buffer._start
+            wanted = max(self._wanted(), left + 1) if missing else 0
+            self._is_busy = False
+        except FrameError:
+            self._closed = True
+            self._is_busy = False
+            raise
+        except BaseException:
+            self._is_busy = False
+            raise
+        if wanted:
+            raise Underrun(wanted, left)
 
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the frame whose payload this is: feeding it gives the payload back. Copies: nothing.
@@ -158,9 +177,12 @@ class Framer:
         """
         raise NotImplementedError
 
-    def _refuse_closed(self) -> None:
+    def _refuse_if_unfit(self) -> None:
+        """Raise if an error has closed the framer, or a call of its own is under way below us or in another thread."""
         if self._closed:
             raise ClosedError(f"the {type(self).__name__} framer, after an error,")
+        if self._is_busy:
+            raise Busy("the framer")
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         """Refuse: two framers would share what came in."""

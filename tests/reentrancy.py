@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, SupportsIndex
 
-from bytebufs import COMPILED, CompositeBuffer, Outbox, Part
+from bytebufs import CompositeBuffer, Outbox, Part
 
 from .bytecodes import Bytecodes, in_the_middle_of
 from .changes import (
@@ -490,8 +490,7 @@ def outbox_cases(trigger: type[Trigger]) -> Iterator[Case]:
 def cases(trigger: type[Trigger]) -> Iterator[Case]:
     if trigger is not Trigger:
         yield from composite_cases(trigger)
-    # Interpreted on 3.11, a framer that is asked for frames while it looks for one is not yet held to this.
-    if trigger not in {Trigger, Sending_} and (COMPILED or sys.version_info >= (3, 12)):
+    if trigger not in {Trigger, Sending_}:
         yield from framer_cases(trigger)
     yield from outbox_cases(trigger)
 

@@ -26,8 +26,6 @@ def is_let_pass(line: str) -> bool:
 
 @pytest.mark.parametrize("kind", ["composites", "sources", "outboxes"])
 def test_a_call_without_memory_is_undone_or_done(kind: str) -> None:
-    if kind == "composites" and not COMPILED:
-        pytest.skip("interpreted, appendleft leaves what it laid in front where memory is short for long")
     child = run_child("tests.no_memory", kind)
     assert child.status == 0, child.errors[-2000:]
     *lines, last = child.output.splitlines()

@@ -487,6 +487,7 @@ CHANGES: Final[Mapping[str, frozenset[str]]] = {
     "_core.table": frozenset(
         {
             "Table.__init__",
+            "Table._begin_anew",
             "Table._bury",
             "Table._grow",
             "Table._lay",

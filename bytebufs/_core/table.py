@@ -24,7 +24,7 @@ handlers, threads), and no exception leaves one:
    on either side: what grows, grows the table first and then the window; what shrinks, shrinks the window first. The
    one store that moves the window is the change; all that can fail has been done before it.
 6. What is left in front of the window, because memory had run out or an exception came, is let go of by the next drain.
-   What is left behind it is cut off before anything else is added (:meth:`Table.trim`).
+   What is left behind it, or among the dead, goes before anything else is changed (:meth:`Table.trim`).
 7. Lists are lengthened in place, never shortened (but by :meth:`Table.trim`): whoever is in the middle of reading one
    goes on in it. What cannot be done so is another table, which the buffer exchanges for this one.
 8. No reference that may be the last one is dropped in here. It is returned, and the caller lets it go when all is done:
@@ -109,11 +109,21 @@ class Table:
             if COMPILED:
                 ends.append(end)
             else:
-                ends[i:] = [end]  # where it belongs, whatever that handler did
+                ends[i:] = [end]  # where it belongs, whatever that handler did, unless it changed this very entry
+                if i < self.head or i >= len(parts) or parts[i] is not entry:
+                    return self._begin_anew(i, position)
             if position < end:
                 return i
             i += 1
         raise RuntimeError(CHANGED)
+
+    def _begin_anew(self, i: int, position: int) -> int:
+        """Forget where entry ``i`` ends and what is behind it, which somebody changed meanwhile; look up once more."""
+        del self.ends[i:]
+        self.ends.extend([self.base] * (self.head - i))
+        if position < self.base:
+            raise RuntimeError(CHANGED)
+        return self._grow(position)
 
     def entries(self, start: int, stop: int) -> list[Entry]:
         """Return the entries of a window, the first and last one clipped to it.
@@ -213,8 +223,12 @@ class Table:
             self.ends[n - 1] = end
 
     def trim(self, stop: int) -> None:
-        """Cut off what lies behind ``stop``, the end of the window: what an exception left there. Looks nothing up."""
+        """Let go of what an exception left behind ``stop``, where the window ends, or among the dead.
+
+        Looks nothing up.
+        """
         parts = self.parts
+        parts[: self.head] = [_DEAD] * self.head
         end = self.base
         i = self.head
         while i < len(parts) and end < stop:
@@ -237,7 +251,8 @@ class Table:
         """Put entries in front of ``start``, where the window begins, which does not show them yet.
 
         False, and nothing done, where there is no room for them. No entry continues its left neighbour, but the last
-        one may be continued by what the window begins with. The window is not empty.
+        one may be continued by what the window begins with. The window is not empty. After an exception some of them
+        may lie among the dead: trim().
         """
         head = self.head
         parts = self.parts
@@ -266,9 +281,7 @@ class Table:
             parts[head] = first
             self.head = head
             self.base = base
-            for i in range(head - n, head):
-                parts[i] = _DEAD
-            raise
+            raise  # what is laid already goes with trim()
         return True
 
     def _lay(self, entries: list[Entry], n: int, end: int) -> None:
