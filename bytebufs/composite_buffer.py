@@ -395,12 +395,14 @@ class CompositeBuffer(BaseBuffer):
 
     def _append_within(self, part: Part) -> None:
         """Append a part, as :meth:`append`, once :meth:`_make_room` has been called."""
-        table = self._index
-        n = len(table.parts)
-        before = table.last_entry()
-        self.append(part)
-        if type(part) is not bytes:
-            self._wasted += waste_of(self._index.parts[n if self._index is table else 0 :], before)
+        if type(part) is bytes:
+            self.append(part)
+        else:
+            before = self._index.last_entry()
+            entries = _entries_of(part)
+            waste = waste_of(entries, before)
+            self._append(entries)
+            self._wasted += waste
 
     def _make_room(self) -> None:
         """If what waits costs too much beside its bytes, gather what is small of it.
@@ -1006,7 +1008,10 @@ def _entries_of(part: Part) -> list[Entry]:
 
 
 def _size(entries: list[Entry]) -> int:
-    return sum([len(entry) for entry in entries])
+    size = 0
+    for entry in entries:
+        size += len(entry) if isinstance(entry, bytes) else entry.stop - entry.start
+    return size
 
 
 def _extend_merging(entries: list[Entry], more: list[Entry]) -> None:

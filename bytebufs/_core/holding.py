@@ -44,6 +44,8 @@ def _holder_nbytes(owner: Owner) -> int:
         return len(owner)
     if isinstance(owner, LazyOwner):
         return owner.nbytes
+    if type(owner.holder) is bytearray:
+        return len(owner.holder)
     try:
         return memoryview(owner.holder).nbytes  # type: ignore[arg-type]  # it exported a buffer before
     except TypeError:
@@ -133,8 +135,9 @@ def waste_of(entries: Iterable[Entry], before: Entry | None = None) -> int:
             left = holder
             if not isinstance(owner, bytes):
                 waste += _MEMORY_COST
-            if entry.stop - entry.start < SMALL and not _is_mapped(owner):
-                held = _holder_nbytes(owner) - (entry.stop - entry.start)
+            size = entry.stop - entry.start
+            if size < SMALL and (type(holder) is bytearray or not _is_mapped(owner)):
+                held = _holder_nbytes(owner) - size
                 if held > 0:
                     waste += held
     return waste

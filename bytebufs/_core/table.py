@@ -271,8 +271,7 @@ class Table:
             return False
         base = self.base
         try:
-            self._lay(entries, n, begin)
-            begin -= sum([len(entry) for entry in entries[:n]])
+            begin = self._lay(entries, n, begin)
             # And nothing of anybody else's runs between these three.
             parts[head] = joined
             self.head = head - n
@@ -284,8 +283,10 @@ class Table:
             raise  # what is laid already goes with trim()
         return True
 
-    def _lay(self, entries: list[Entry], n: int, end: int) -> None:
+    def _lay(self, entries: list[Entry], n: int, end: int) -> int:
         """Put the first ``n`` entries in front of the head, where what is dead is not looked at: they do not show yet.
+
+        Returns where they begin.
 
         On its own: on 3.13 an exception at the end of a loop's round passes by the handlers of its function.
         """
@@ -296,6 +297,7 @@ class Table:
             self.parts[i] = entries[n]
             self.ends[i] = end
             end -= len(entries[n])
+        return end
 
     def with_front(self, entries: list[Entry], start: int) -> Table:
         """Return another table that has entries in front of ``start``, as :meth:`put_front`, and room for more."""
