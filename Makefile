@@ -39,7 +39,7 @@ long: ## run the suite with hypothesis searching for hours
 	@$(call install,$(or $(BUILD),checkout),)
 	@BYTEBUFS_PROFILE=long; export BYTEBUFS_PROFILE; $(call run_tests,$(or $(BUILD),checkout))
 
-sanitize: ## have the compiled build watched for bad memory: the suite, and a million random steps, for half an hour
+sanitize: ## have the compiled build watched for bad memory: a million random steps and the suite, two ways, for an hour
 	@$(call prepare,test)
 	@$(call sanitized)
 
@@ -173,8 +173,8 @@ endef
 SANITIZE = -fsanitize=address,undefined -fno-sanitize=shift -fno-omit-frame-pointer -O1 -g1
 NOT_SANITIZED = install builds project benchmarks leaks scale docs no_memory
 
-# $(call sanitized): the suite and random steps on a build with both sanitizers, then the steps on an ordinary one under
-# the interpreter's debug allocator. By malloc, so that each object is watched; libstdc++ is there for numpy, which throws.
+# $(call sanitized): random steps and the suite, on an ordinary build under the interpreter's debug allocator, and on one
+# with both sanitizers. That by malloc, so that each object is watched; libstdc++ is there for numpy, which throws.
 define sanitized
 set -eu; at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; py=$(abspath $(PY)); \
 cp -r tests examples benchmarks docs *.md pyproject.toml "$$at"; \
@@ -183,19 +183,19 @@ $$py -m pip install -qq --disable-pip-version-check 'setuptools>=77'; \
 build ordinary; CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" build sanitized; \
 cd "$$at"; \
 steps="$$py -P -m tests.differential --steps $(STEPS) --seed $(SEED)"; \
-echo "== $(STEPS) random steps under PYTHONMALLOC=debug"; \
-PYTHONPATH="$$at/ordinary:$$at" PYTHONMALLOC=debug $$steps; \
+suite() { "$$@" $$py -P -m pytest -n $(JOBS) -p no:cacheprovider -m "not checkout" \
+    $(NOT_SANITIZED:%=--ignore=tests/test_%.py) --ignore-glob='tests/test_example_*.py' --ignore=examples \
+    --ignore=bytebufs $(ARGS) $(or $(FILES),tests); }; \
+debugged() { PYTHONPATH="$$at/ordinary:$$at" PYTHONMALLOC=debug "$$@"; }; \
 watched() { \
     PYTHONPATH="$$at/sanitized:$$at" PYTHONMALLOC=malloc \
     LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libstdc++.so)" \
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$$@"; }; \
 watched $$py -P -c 'import bytebufs, sys; sys.exit(not (bytebufs.COMPILED and "/sanitized/" in bytebufs.__file__))'; \
-echo "== $(STEPS) random steps, sanitized"; \
-watched $$steps; \
-echo "== the suite, sanitized"; \
-watched $$py -P -m pytest -n $(JOBS) -p no:cacheprovider -m "not checkout" \
-    $(NOT_SANITIZED:%=--ignore=tests/test_%.py) --ignore-glob='tests/test_example_*.py' --ignore=examples \
-    --ignore=bytebufs $(ARGS) $(or $(FILES),tests)
+for how in debugged watched; do \
+    echo "== $(STEPS) random steps, $$how"; $$how $$steps; \
+    echo "== the suite, $$how"; suite $$how; \
+done
 endef
 
 # $(call prepare,EXTRA): an environment in VENV with this project and what its EXTRA needs. A stamp tells that it was
