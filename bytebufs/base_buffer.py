@@ -105,6 +105,9 @@ class BaseBuffer(Exporter):
     def _forget_looks(self) -> None:
         """Take note that bytes are written to: what was looked for in them may be there now."""
 
+    def _forget_if_written(self) -> None:
+        """Take note of what other buffers have written since. What never grows remembers no search."""
+
     def _snapshot(self) -> SliceBuffer:
         """Return all of it as a slice: what takes long looks at that, whatever becomes of this buffer meanwhile."""
         return self._window(self._start, self._stop)

@@ -747,6 +747,7 @@ class Reader:
             if seeker is not None and seeker.separators == separators:
                 return seeker
         if self._looks is not None:
+            self._buffer._forget_if_written()
             position, writes, looks = self._looks
             if position == start and writes == self._lease.writes:
                 known = looks.known(separators)

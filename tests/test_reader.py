@@ -940,6 +940,15 @@ def test_until_holds_its_limit_to_the_byte(sep: bytes) -> None:
                     assert (error.value.limit, r.position) == (limit, 0)
 
 
+def test_until_sees_a_separator_that_another_buffer_wrote_meanwhile() -> None:
+    memory = bytearray(b"aaaaaaaaaa")
+    reader = CompositeBuffer([b"bb", memory]).reader()
+    with pytest.raises(Underrun):
+        reader.until(b";", limit=100)
+    CompositeBuffer([memory]).write_at(3, b";")
+    assert reader.until(b";", limit=100) == b"bbaaa"
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_line_holds_its_limit_to_the_byte_and_leaves_the_end_out(end: bytes) -> None:
     for size in range(5):

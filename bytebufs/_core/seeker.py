@@ -213,8 +213,8 @@ class Seeker:
 class Looks:
     """The last few searches in one buffer, side by side, each of which goes on where it stopped.
 
-    Whoever holds it clears it when bytes change that were looked at. A search is not forgotten by asking for others in
-    between, up to four.
+    Whoever holds it lets go of it when bytes change that were looked at. A search is not forgotten by asking for others
+    in between, up to four.
     """
 
     __slots__ = ("_seekers",)
@@ -253,7 +253,3 @@ class Looks:
             return
         others = [other for other in self._seekers if other.separators != seeker.separators]
         self._seekers = [*others[1 - _MOST_LOOKS :], seeker]
-
-    def clear(self) -> None:
-        """Forget them all."""
-        self._seekers = []

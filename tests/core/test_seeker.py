@@ -451,13 +451,6 @@ def test_a_look_takes_the_place_of_one_for_the_same() -> None:
     assert looks.known((b"b",)) is other
 
 
-def test_looks_are_cleared() -> None:
-    looks = Looks()
-    looks.seeker_for((b"a",), 0)
-    looks.clear()
-    assert looks.known((b"a",)) is None
-
-
 def test_a_separator_that_began_is_forgotten_with_the_bytes_that_are_drained() -> None:
     buffer = CompositeBuffer([b"xaabaa"])
     seeker = Seeker((b"aabaac",), 0)
