@@ -18,12 +18,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from bytebufs import BytebufsError, CompositeBuffer, LengthPrefixed, Outbox, Part
+from bytebufs import COMPILED, BytebufsError, CompositeBuffer, LengthPrefixed, Outbox, Part
 
-from .changes import ACTS, CHANGES, PLAIN, Sink
+from .changes import ACTS, CHANGES, PLAIN, READS, Sink
 
 DOCUMENTED: Final = (BytebufsError, ValueError, RuntimeError)
-"""And IndexError, where the caller's own position may lie beyond the end. Nobody gives anything of a wrong type."""
+"""And IndexError, where the caller's own position may lie beyond the end, or where, interpreted, the bytes that are
+looked at are gone meanwhile. Nobody gives anything of a wrong type."""
 
 OPS: Final = [op for op in (CHANGES | ACTS).values() if op.name != "flush"]
 """What is done to a composite. (Flushing compares what came with what was there before.)"""
@@ -90,7 +91,8 @@ class Misuse:
         except Exception as error:  # noqa: BLE001  # whatever it is, it is judged
             has_position = name.split(maxsplit=1)[0] in TAKES_A_POSITION
             is_its_own = has_position and isinstance(error, IndexError) and "list index" not in str(error)
-            if is_its_own or isinstance(error, DOCUMENTED):
+            is_gone = not COMPILED and name in READS and isinstance(error, IndexError)
+            if is_its_own or is_gone or isinstance(error, DOCUMENTED):
                 self.errors[type(error).__name__] += 1
             else:
                 self.wrong.append(f"{name}: {error!r}")
