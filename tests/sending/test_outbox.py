@@ -713,14 +713,14 @@ def interrupted_in(owner: type, name: str, interrupted: Callable[..., None]) -> 
 
 @pytest.mark.skipif(COMPILED, reason="compiled code calls itself directly: nothing can be patched to raise")
 def test_an_interrupt_while_it_takes_in_what_came_late_takes_it_in() -> None:
-    append = CompositeBuffer.append
+    append = CompositeBuffer._append_within
 
     def interrupted(self: CompositeBuffer, part: Part) -> None:
         append(self, part)
         if isinstance(part, CompositeBuffer):
             raise KeyboardInterrupt
 
-    outbox, sink = interrupted_in(CompositeBuffer, "append", interrupted)
+    outbox, sink = interrupted_in(CompositeBuffer, "_append_within", interrupted)
     assert outbox.pending == 3
     assert outbox.flush(sink) == 3
     assert sink.getvalue() == b"abcdef"
@@ -740,7 +740,7 @@ def test_an_interrupt_before_that_loses_nothing() -> None:
 
 @pytest.mark.skipif(COMPILED, reason="compiled code calls itself directly: nothing can be patched to raise")
 def test_what_came_late_waits_for_the_next_flush_where_there_is_no_memory_to_take_it_in() -> None:
-    append = CompositeBuffer.append
+    append = CompositeBuffer._append_within
 
     def without_memory(self: CompositeBuffer, part: Part) -> None:
         if isinstance(part, CompositeBuffer):
@@ -750,7 +750,7 @@ def test_what_came_late_waits_for_the_next_flush_where_there_is_no_memory_to_tak
     outbox, sink = Outbox(), io.BytesIO()
     outbox.put(b"abc", on_sent=lambda: outbox.put(b"def"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CompositeBuffer, "append", without_memory)
+        patch.setattr(CompositeBuffer, "_append_within", without_memory)
         assert outbox.flush(sink) == 3
         assert outbox.pending == 3
         with pytest.raises(MemoryError):
