@@ -55,7 +55,7 @@ class Misuse:
 
     def use_composite(self, chance: random.Random) -> None:
         op = chance.choice(OPS)
-        if len(self.composite) > MOST:
+        if self.composite._size() > MOST:  # len() refuses what is torn
             op = CHANGES["clear"]
         self.guarded(op.name, lambda: op.run(self.composite, PLAIN))
 

@@ -439,3 +439,35 @@ def test_the_compiled_way_to_take_lets_go_of_the_same(n: int, monkeypatch: pytes
     del taken
     assert [ref() is not None for ref in alive] == [n < 3, n < 6, n < 10]
     assert assert_whole(b) == WHOLE[n:]
+
+
+@patched
+def test_a_check_lets_go_first_of_what_no_memory_was_left_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(table: Table, *args: object) -> object:
+        raise MemoryError
+
+    b = small()
+    content = bytes(b)
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "trim", no_memory)
+        patch.setattr(CompositeBuffer, "_grow", lambda b, entries, size: b._index.parts.extend(entries) or no_memory(b))
+        with pytest.raises(MemoryError):
+            b.append(bytearray(b"more"))
+    assert b._frayed
+    assert assert_whole(b) == content
+    assert not b._frayed
+
+
+@patched
+def test_bytes_that_somebody_takes_while_a_separator_is_looked_for_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As another thread may by mistake, interpreted."""
+
+    def taken(b: CompositeBuffer, separator: bytes) -> None:
+        raise IndexError("list index out of range")
+
+    b = CompositeBuffer([b"one;two"])
+    with monkeypatch.context() as patch:
+        patch.setattr(CompositeBuffer, "_look_for", taken)
+        with pytest.raises(Busy):
+            b.take_until(b";", limit=9)
+    assert b.take_until(b";", limit=9) == b"one"

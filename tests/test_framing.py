@@ -1180,3 +1180,27 @@ def test_bytes_that_somebody_takes_while_they_are_looked_at_are_busy(monkeypatch
         with pytest.raises(Busy):
             next(framer.feed(b"ab"))
     assert [bytes(frame) for frame in framer.feed(b"cd")] == [b"ab", b"cd"]
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled code is not patched, and nobody comes in between in it")
+def test_who_comes_into_the_middle_of_a_framer_is_told_that_it_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a signal handler may that raises in the end."""
+    framer = FixedLength(2)
+    framer.feed(b"abc")
+
+    def handled(*_: object) -> int:
+        for use in (framer.end, lambda: framer.feed(b"d"), lambda: next(frames)):
+            with pytest.raises(Busy):
+                use()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FixedLength, "_wanted", handled)
+        patch.setattr(FixedLength, "_next", handled)
+        frames = framer._frames()
+        with pytest.raises(KeyboardInterrupt):
+            framer.end()
+        frames = framer._frames()
+        with pytest.raises(KeyboardInterrupt):
+            next(framer._frames())
+    assert [bytes(frame) for frame in framer.feed(b"d")] == [b"ab", b"cd"]

@@ -465,6 +465,26 @@ def test_a_lookup_in_the_middle_of_a_lookup_leaves_both_right(other: int, at: in
         assert [table.locate(position) for position in range(100)] == [position // 2 for position in range(100)]
 
 
+@interpreted
+@pytest.mark.parametrize("at", [0, 7, 10, 30, 99])
+def test_a_drain_in_the_middle_of_a_lookup_leaves_the_table_right(at: int) -> None:
+    """As a signal handler makes one that takes."""
+
+    def drain(table: Table) -> None:
+        table.drop_to(5, 10)
+
+    refused = 0
+    for table, found in at_each_step(lambda: table_of(*[b"ab"] * 50)[0], lambda table: table.locate(at), drain):
+        if table.head:  # or else the lookup had fewer steps
+            assert found.error is None or (isinstance(found.error, RuntimeError) and at < 10)
+            refused += found.error is not None
+            check(table, 10, 100)
+            assert [table.locate(position) for position in range(10, 100)] == [
+                position // 2 for position in range(10, 100)
+            ]
+    assert bool(refused) == (at < 10)
+
+
 # -- changing ------------------------------------------------------------------------------------------------
 
 
