@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
+from inspect import CO_GENERATOR
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
@@ -50,6 +52,10 @@ if sys.version_info >= (3, 12):
                 for code in _nested(one.__code__):
                     monitoring.set_local_events(TOOL, code, monitoring.events.INSTRUCTION)
 
+    @cache
+    def _is_of_a_line(code: CodeType, offset: int) -> bool:
+        return any(line is not None for start, stop, line in code.co_lines() if start <= offset < stop)
+
     class Bytecodes:
         """Between `start` and `stop`, `tell` is called before each bytecode of the package."""
 
@@ -65,7 +71,9 @@ if sys.version_info >= (3, 12):
             monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, None)
 
         def _step(self, code: CodeType, offset: int) -> None:
-            self._tell()
+            # A generator that is let go of ends in bytecodes of no line, where nothing can be raised.
+            if not code.co_flags & CO_GENERATOR or _is_of_a_line(code, offset):
+                self._tell()
 
 else:
 
