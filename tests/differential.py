@@ -15,6 +15,7 @@ import argparse
 import copy
 import ctypes
 import faulthandler
+import fcntl
 import io
 import mmap
 import os
@@ -59,6 +60,9 @@ ROUND: Final = 150
 
 MOST: Final = 1500
 """Bytes that a composite is not let grow far beyond."""
+
+MOST_IN_FLIGHT: Final = 100
+"""Parts that a pipe or a socket takes whose other end is read afterwards: each takes a page of it, however small."""
 
 ALPHABET: Final = b"aab;;\r\n \x00\x02\x05\xff"
 """So few that needles are found, and prefixes of them."""
@@ -154,6 +158,7 @@ class Files:
         self._file.flush()
         self.region = FileRegion(self._file)
         self.far, self.near = os.pipe()
+        fcntl.fcntl(self.near, fcntl.F_SETPIPE_SZ, 1 << 20)
         self.there, self.here = socket.socketpair()
 
     def __enter__(self) -> Files:
@@ -173,6 +178,8 @@ class Files:
 
     def flushed(self, kind: int, part: Any, outbox: bool) -> tuple[int, bytes]:
         """Send it into one of three kinds of sink. Returns what was said to have gone, and what came."""
+        if getattr(part, "part_count", 1) > MOST_IN_FLIGHT:
+            kind = 2
         sink: Any = (self.near, self.here, io.BytesIO())[kind]
         if outbox:
             box = Outbox()
