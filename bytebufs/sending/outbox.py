@@ -219,7 +219,11 @@ class Outbox:
         return sent
 
     def _flush(self, sink: Sink) -> int:
-        self._assert_usable()  # again: now nobody comes in between
+        try:
+            self._assert_usable()  # again: now nobody comes in between
+        except ClosedError:
+            self._tidy()  # who closed it meanwhile has left that to us
+            raise
         self._queue._refuse_if_locked()  # or what went could not be dropped
         try:
             if self._late is not None:

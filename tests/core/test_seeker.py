@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from types import FrameType
 from typing import Any, Final
 
 import pytest
@@ -18,7 +16,8 @@ from bytebufs._core.search import find
 from bytebufs._core.seeker import AHEAD, MOST_AHEAD, Looks, Seeker
 from bytebufs._core.table import Table
 
-from ..counting import PACKAGE, counted
+from ..counting import counted
+from ..disturbed import interrupted, under
 from ..layouts import MAKERS, FakeFile, chunks
 
 COMPILED: Final = type(CompositeBuffer.append).__name__ != "function"
@@ -333,36 +332,6 @@ def test_what_is_found_does_not_depend_on_windows_and_blocks(
 # -- interrupts ----------------------------------------------------------------------------------------------
 
 
-class Interrupt(BaseException):
-    """What a signal handler raises."""
-
-
-def interrupted(call: Callable[[], object], step: int) -> bool:
-    """Run a call and raise at a step of it, between two bytecodes. Whether it came to that step."""
-    left = step
-
-    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
-        nonlocal left
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            left -= 1
-            if left < 0:
-                raise Interrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except Interrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
 STREAMS: Final = {
     "found": ((b"\r\n",), [b"ab\r", b"\ncd", b"\r\n"]),
     "a near miss": ((b"aab",), [b"a", b"a", b"aaa", b"b", b"aab"]),
@@ -389,7 +358,7 @@ def test_a_call_that_was_interrupted_anywhere_changes_no_later_answer(stream: st
                 table.push(piece)
                 stop += len(piece)
                 if k == broken:
-                    came = interrupted(partial(seeker.seek, table, start, stop, FAR), step)
+                    came = under(interrupted(step), partial(seeker.seek, table, start, stop, FAR)).error is not None
                 fresh = Seeker(seps, start)
                 expected = fresh.seek(table, start, stop, FAR)
                 assert seeker.seek(table, start, stop, FAR) == expected, (broken, step)

@@ -1198,3 +1198,21 @@ def test_a_second_init_changes_nothing() -> None:
     assert outbox.pending == 3
     outbox.put(b"defghi")
     assert outbox.paused
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled code calls itself directly: nothing can be patched to raise")
+def test_what_is_closed_just_as_a_flush_begins_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a signal handler may."""
+    usable = Outbox._assert_usable
+
+    def closed(outbox: Outbox) -> None:
+        if outbox._is_busy:
+            outbox.close()
+        usable(outbox)
+
+    outbox, sink = Outbox(), io.BytesIO()
+    outbox.put(b"abc")
+    monkeypatch.setattr(Outbox, "_assert_usable", closed)
+    with pytest.raises(ClosedError):
+        outbox.flush(sink)
+    assert (outbox._queue._size(), sink.getvalue()) == (0, b"")
