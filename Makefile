@@ -169,9 +169,12 @@ endef
 #   test_benchmarks, test_leaks, test_scale   measure memory, which the sanitizer uses for itself, or need much of it
 #   test_example_*, test_docs                 run programs from outside (nginx, tshark, redis), whose memory is not ours
 #   test_no_memory                            the sanitizer's own allocations fail, too, and end the process
+#   and two tests                             limit the address space, and expect the signal that the sanitizer catches
 # Shifts are not watched: mypyc shifts negative numbers to the left, which every compiler that it knows defines.
 SANITIZE = -fsanitize=address,undefined -fno-sanitize=shift -fno-omit-frame-pointer -O1 -g1
 NOT_SANITIZED = install builds project benchmarks leaks scale docs no_memory
+NOR = region.py::test_garbage_gives_its_memory_back_when_it_runs_out \
+    region_shrunk.py::test_a_map_that_nobody_checks_ends_the_process
 
 # $(call sanitized): random steps and the suite, on an ordinary build under the interpreter's debug allocator, and on one
 # with both sanitizers. That by malloc, so that each object is watched; libstdc++ is there for numpy, which throws.
@@ -185,7 +188,7 @@ cd "$$at"; \
 steps="$$py -P -m tests.differential --steps $(STEPS) --seed $(SEED)"; \
 suite() { "$$@" $$py -P -m pytest -n $(JOBS) -p no:cacheprovider -m "not checkout" \
     $(NOT_SANITIZED:%=--ignore=tests/test_%.py) --ignore-glob='tests/test_example_*.py' --ignore=examples \
-    --ignore=bytebufs $(ARGS) $(or $(FILES),tests); }; \
+    $(NOR:%=--deselect=tests/files/test_%) --ignore=bytebufs $(ARGS) $(or $(FILES),tests); }; \
 debugged() { PYTHONPATH="$$at/ordinary:$$at" PYTHONMALLOC=debug "$$@"; }; \
 watched() { \
     PYTHONPATH="$$at/sanitized:$$at" PYTHONMALLOC=malloc \
