@@ -237,10 +237,17 @@ class CompositeBuffer(BaseBuffer):
             self._mend()
 
     def _mend(self) -> None:
-        """Let go of what was added and not shown. If there is no memory even for that, the next change does it."""
-        self._index.trim(self._stop)
-        self._frayed = False
-        self._locked = False
+        """Let go of what was added and not shown. If there is no memory even for that, the next change does it.
+
+        That may run finalizers: while it is not done, who wants to change something is told Busy.
+        """
+        try:
+            self._frayed = False
+            self._index.trim(self._stop)
+            self._locked = False
+        except BaseException:
+            self._frayed = self._locked
+            raise
 
     def _leave(self, position: int) -> object:
         """Move the front to a position, and let go at once of what lies before it. Returns that. The caller has locked.

@@ -157,8 +157,9 @@ class Framer:
             left = self._buffer._size()
             # Where bytes are left of more than one frame, or of one that only waits for a longer separator, what is
             # missing is not the end of the first.
-            missing = left or self._bad_stop > self._buffer._start
-            wanted = max(self._wanted(), left + 1) if missing else 0
+            wanted = 0
+            if left or self._bad_stop > self._buffer._start:
+                wanted = max(self._wanted(), left + 1)
             self._is_busy = False
         except FrameError:
             self._closed = True
