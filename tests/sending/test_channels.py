@@ -24,7 +24,6 @@ from bytebufs.sending.flushing import flush
 from bytebufs.sending.plan import Piece
 
 from ..sinks import (
-    PAIRS,
     NotNow,
     Peer,
     flushed,
@@ -33,16 +32,9 @@ from ..sinks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from typing_extensions import Buffer
-
-
-@pytest.fixture(params=list(PAIRS))
-def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
-    here, there = PAIRS[request.param]()
-    with here, there:
-        yield here, there
 
 
 # -- what a sink may not be ----------------------------------------------------------------------------------

@@ -41,13 +41,6 @@ ROOT: Final = Path(bytebufs.__file__).parent.parent
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO and TCP_CORK are Linux's")
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "content"
-    path.write_bytes(CONTENT)
-    return path
-
-
 # -- files that are read -------------------------------------------------------------------------------------
 
 
@@ -268,7 +261,7 @@ def test_the_system_calls_are_one_sendmsg_and_sendfile(file: Path, tmp_path: Pat
         check=False, cwd=ROOT, timeout=PATIENCE, capture_output=True, text=True,
     )  # fmt: skip
     if "ptrace" in run.stderr and run.returncode:
-        pytest.skip("this machine forbids tracing")
+        pytest.skip("this machine forbids ptrace, as some containers do")
     assert run.returncode == 0, run.stderr
     # What is asked about files, and memory for Python's own objects, is not what is counted.
     beside = {"fstat", "newfstatat", "statx", "brk", "mmap", "munmap", "mremap", "madvise"}

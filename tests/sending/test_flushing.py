@@ -57,13 +57,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-@pytest.fixture(params=list(PAIRS))
-def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
-    here, there = PAIRS[request.param]()
-    with here, there:
-        yield here, there
-
-
 # -- every kind of sink gets exactly the message ---------------------------------------------------------------
 
 

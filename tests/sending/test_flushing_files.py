@@ -57,13 +57,6 @@ BY_REFERENCE: Final = [
 """The sinks into which the system sends a file by itself."""
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "content"
-    path.write_bytes(CONTENT)
-    return path
-
-
 # -- every kind of sink ----------------------------------------------------------------------------------------
 
 
