@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from setuptools import setup
+from setuptools import Extension, setup
 
 sys.path.insert(0, str(Path(__file__).parent / "_build"))
 from backend import why_pure
@@ -25,6 +25,9 @@ COMPILED = [
 ]  # fmt: skip
 
 
+NATIVE = "_core/_native"
+"""One file of C: what no Python can say. Without it the ctypes way of _core/foreign.py stays, compiled or not."""
+
 CALLS_INLINE = ["-fvisibility=hidden", "-fno-semantic-interposition"]
 """Nobody outside replaces our functions, so calls among them may be inlined: a fifth of what a short method costs."""
 
@@ -36,7 +39,7 @@ def extensions(folder: str) -> list[Any]:
     reason = why_pure()
     if reason is None:
         print(f"bytebufs: compiling {len(COMPILED)} modules", file=sys.stderr)
-        return compiled(folder)
+        return [*compiled(folder), *native()]
     print(f"bytebufs: building pure Python, {reason}", file=sys.stderr)
     return []
 
@@ -54,6 +57,14 @@ def compiled(folder: str) -> list[Any]:
         # A warning of a compiler that nobody tried is no reason to fail.
         extension.extra_compile_args = [arg for arg in extension.extra_compile_args if arg != "-Werror"] + CALLS_INLINE
     return list(made)
+
+
+def native() -> list[Extension]:
+    """Return the extension that is written in C, where the C library has a ``memmem`` that is linear."""
+    if not sys.platform.startswith("linux"):
+        return []
+    name = f"bytebufs.{NATIVE.replace('/', '.')}"
+    return [Extension(name, [f"bytebufs/{NATIVE}.c"], extra_compile_args=["-O3", "-fvisibility=hidden"])]
 
 
 def amend(source: str) -> str:

@@ -39,13 +39,15 @@ COUNTED: Final[Mapping[str, frozenset[str]]] = {
 """The functions that call `count_copy`, by module: the only ones that may copy payload."""
 
 NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
+    "_core.foreign": {
+        "_joined": "windows of at most 64 KiB, where nobody knows where in memory they lie",
+    },
     "_core.parts": {
         "Block.__init__": "a new block of zeros; what is put into it is counted where that is done",
     },
     "_core.search": {
         "scratch": "a bounded window that only a search or a decoder looks at",
         "_piece": "a bounded window, as of scratch",
-        "_same_stretches": "windows of at most 64 KiB, where nobody knows where in memory they lie",
     },
     "base_buffer": {
         "<module>": "the 256 needles of one byte",
@@ -159,7 +161,7 @@ def rows_of(page: str) -> list[str]:
             folder = name.rstrip("/") + "."
         else:
             folder = folder if line.startswith(" ") else ""
-            rows.append(folder + name.removesuffix(".py"))
+            rows.append(folder + name.removesuffix(".py").removesuffix(".c"))
     return rows
 
 
@@ -167,28 +169,39 @@ def breaches(package: Path, rows: Sequence[str]) -> list[str]:
     """Return one sentence for each import in the package that does not go down the rows, and for each stale row."""
     row_of = {module: number for number, module in enumerate(rows)}
     modules = _sources(package)
-    found = [f"{name} stands in a row, and is not there" for name in rows if name not in modules]
+    # What is written in C imports nothing of ours.
+    below = modules | {".".join(path.relative_to(package).with_suffix("").parts): path for path in package.rglob("*.c")}
+    found = [f"{name} stands in a row, and is not there" for name in rows if name not in below]
+    found += [f"{name} stands in no row" for name in below if name not in modules and name not in row_of]
     for name, path in modules.items():
         if name not in row_of:
             found.append(f"{name} stands in no row")
             continue
-        for line, target in _imported(name, _parsed(path), package.name, modules):
-            below = target if target in row_of else f"{target}.__init__"
+        for line, target in _imported(name, _parsed(path), package.name, below):
+            lower = target if target in row_of else f"{target}.__init__"
             if target.startswith("!"):
                 if target[1:] != "mypy_extensions" and (name.partition(".")[0], target[1:]) != (
                     "testing",
                     "hypothesis",
                 ):
                     found.append(f"{name}:{line} imports {target[1:]}, which is not in the standard library")
-            elif below not in row_of:
+            elif lower not in row_of:
                 found.append(f"{name}:{line} imports {target}, which stands in no row")
-            elif row_of[below] >= row_of[name]:
+            elif row_of[lower] >= row_of[name]:
                 found.append(f"{name}:{line} imports {target}, which is not below it")
     return found
 
 
 def test_modules_import_only_downwards() -> None:
     assert breaches(PACKAGE, rows_of(DESIGN.read_text(encoding="utf-8"))) == []
+
+
+def test_what_is_written_in_c_stands_in_a_row_too(tmp_path: Path) -> None:
+    package = _fake_package(tmp_path, {"high": "from ._fast import x", "low": "from ._fast import x"})
+    (package / "_fast.c").write_text("")
+    assert "_fast stands in no row" in breaches(package, FAKE_ROWS)
+    low, *others = FAKE_ROWS
+    assert breaches(package, [low, "_fast", *others]) == ["low:1 imports _fast, which is not below it"]
 
 
 FAKE_ROWS: Final = ("low", "left", "right", "high", "sub.other", "sub.deep", "sub.__init__", "__init__")

@@ -19,8 +19,8 @@ import mmap
 from array import array
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from .memory import address_of, offset_in
 from .owners import Map, Reserved
-from .parts import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,7 +73,7 @@ def _ranges(views: Iterable[memoryview]) -> list[_Range] | None:
     """Return where in memory some views begin and stop, or None where one of them cannot be known."""
     found = []
     for view in views:
-        begin = place_of(view)
+        begin = address_of(view)
         if not begin:
             return None
         found.append((begin, begin + view.nbytes))
@@ -131,7 +131,4 @@ def _files(views: Iterable[memoryview]) -> tuple[dict[tuple[int, int], list[_Ran
 
 def _place_in(shown: mmap.mmap, view: memoryview) -> int:
     """Return where in a map a view begins, or -1 if nobody can tell."""
-    if view.nbytes == len(shown):
-        return 0
-    begin = place_of(shown)
-    return place_of(view) - begin if begin else -1
+    return 0 if view.nbytes == len(shown) else offset_in(view, shown)

@@ -22,12 +22,16 @@ from typing import TYPE_CHECKING, Final, SupportsIndex, TypeAlias, cast, final
 from mypy_extensions import mypyc_attr
 
 from .audit import count_copy
+from .foreign import is_searchable
+from .memory import NATIVE, exported, find, has_buffer, is_flat, offset_in, place_of, rfind
 from .owners import Map, Reserved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from typing_extensions import Buffer
+
+    from .memory import Place
 
 __all__ = [
     "Block",
@@ -38,10 +42,10 @@ __all__ = [
     "Memory",
     "Owner",
     "Run",
+    "Searcher",
     "byte_view",
     "clip",
     "entry_of",
-    "finder_of",
     "has_buffer",
     "int_of",
     "is_reserved",
@@ -53,8 +57,8 @@ __all__ = [
     "merged",
     "note_write",
     "owner_view",
-    "place_of",
     "pour",
+    "searcher_of",
     "shown",
     "size_of",
     "written",
@@ -63,6 +67,20 @@ __all__ = [
 
 Finder: TypeAlias = "bytes | bytearray | mmap.mmap"
 """What searches its own memory at C speed: it has ``find`` and ``rfind``."""
+
+_NATIVE: Final = NATIVE
+_exported: Final = exported
+_find: Final = find
+_is_flat: Final = is_flat
+_offset_in: Final = offset_in
+_rfind: Final = rfind
+
+# Bound here, since compiled code looks up at each use what others define.
+_BYTEARRAY: Final = bytearray
+_MEMORYVIEW: Final = memoryview
+_MMAP: Final = mmap.mmap
+_MAP: Final = Map
+_RESERVED: Final = Reserved
 
 Guard: TypeAlias = "Callable[[int], None]"
 """What raises TruncatedFile if the file below some memory now ends before that many of its bytes."""
@@ -76,20 +94,29 @@ class Memory:
     the export keeps alive, whether or not ``view`` covers all of it. A map of a file may have a ``guard``.
     """
 
-    __slots__ = ("_address", "finder", "guard", "holder", "view")
+    __slots__ = ("_place", "finder", "guard", "holder", "view")
 
     def __init__(self, holder: object, view: memoryview, finder: Finder | None, guard: Guard | None = None) -> None:
         self.guard = guard
         self.holder = holder
         self.view = view
         self.finder = finder
-        self._address = -1
+        self._place: Place | None = None
 
-    def address(self) -> int:
-        """Return where in memory ``view`` begins, or 0 where the interpreter does not let us know."""
-        if self._address < 0:
-            self._address = place_of(self.view)
-        return self._address
+    def place(self) -> Place:
+        """Return where ``view`` lies, for comparing it there."""
+        place = self._place
+        if place is None:
+            place = self._place = place_of(self.view)
+        return place
+
+    def find(self, needle: bytes | memoryview, start: int, stop: int) -> int:
+        """Return where in ``view`` the first match begins that lies in ``[start, stop)``, or -1 for none."""
+        return _find(self.place(), needle, start, stop)
+
+    def rfind(self, needle: bytes | memoryview, start: int, stop: int) -> int:
+        """Return where the last one begins, or -1. For short needles, as ``bytes.rfind``."""
+        return _rfind(self.place(), needle, start, stop)
 
     def reserve(self) -> memoryview:
         """Return a writable view of all of it, which :func:`zeros` made.
@@ -138,6 +165,9 @@ class LazyOwner:
 
 
 Owner: TypeAlias = "bytes | Memory | LazyOwner"
+
+Searcher: TypeAlias = "Finder | Memory"
+"""What searches the bytes of an owner, by the owner's own offsets."""
 
 
 @final
@@ -268,13 +298,15 @@ def lent_view(entry: Entry) -> memoryview:
     return view if isinstance(entry, bytes) or len(entry) == len(view) else view[entry.start : entry.stop]
 
 
-def finder_of(owner: Owner) -> Finder | None:
-    """Return the object that can search an owner's memory by its own offsets, or None."""
+def searcher_of(owner: Owner, size: int) -> Searcher | None:
+    """Return what searches an owner's memory where it lies, or None if ``size`` bytes of it are better joined."""
     if isinstance(owner, bytes):
         return owner
-    if isinstance(owner, Memory):
-        return owner.finder
-    return owner.look().finder
+    memory = owner if isinstance(owner, Memory) else owner.look()
+    if _NATIVE:
+        return memory
+    finder = memory.finder
+    return memory if finder is None and is_searchable(memory.place(), size) else finder
 
 
 def is_reserved(entry: Entry) -> bool:
@@ -296,37 +328,23 @@ def byte_view(obj: Buffer) -> memoryview:
     The caller may release his memoryview afterwards. Raises TypeError for what has no buffer and for strided
     views, with what to write instead.
     """
-    if isinstance(obj, str):
-        raise TypeError(f"a str is not bytes: encode it first ({shown(obj)}.encode())")
     view = _exported(obj)
     if view is None:
-        # Not in an except block: mypyc knows no `from None`.
+        if isinstance(obj, str):
+            raise TypeError(f"a str is not bytes: encode it first ({shown(obj)}.encode())")
         raise TypeError(
             "a bytes-like object is wanted (bytes, bytearray, memoryview, mmap, array, a buffer, a slice of a "
             f"MappedFile), not {type(obj).__name__}: {shown(obj)}"
         )
+    if _is_flat(view):
+        return view
     if not view.c_contiguous:
         raise TypeError(
             f"the memory of {shown(obj)} is strided: write view.tobytes() or numpy.ascontiguousarray(a) first"
         )
-    if view.format == "B" and view.ndim == 1:
-        return view
     if view.nbytes == 0:
         return memoryview(b"")  # zero in a shape does not cast
     return view.cast("B")  # from any format, also from those that memoryview cannot read
-
-
-def has_buffer(obj: object) -> bool:
-    """Whether an object exports a buffer, contiguous or not."""
-    return _exported(obj) is not None
-
-
-def _exported(obj: object) -> memoryview | None:
-    """Return what an object exports, or None if it has no buffer."""
-    try:
-        return memoryview(obj)  # type: ignore[arg-type]  # that is the question
-    except TypeError:
-        return None
 
 
 def entry_of(obj: Buffer | LazyOwner) -> Entry | None:
@@ -335,28 +353,42 @@ def entry_of(obj: Buffer | LazyOwner) -> Entry | None:
     Where a view's memory belongs to a bytes, bytearray or mmap, that object becomes the owner: it can be
     searched, and views of neighbouring ranges merge.
     """
-    if type(obj) is bytes:
-        return obj or None
+    kind = type(obj)
+    if kind is bytes:
+        return cast("bytes", obj) or None
     if isinstance(obj, LazyOwner):
         return Run(obj, 0, obj.nbytes) if obj.nbytes else None
-    view = byte_view(obj)
+    # Of a view that shows an owner, nothing is made: its place in that is asked for.
+    given = cast("memoryview", obj) if kind is _MEMORYVIEW else byte_view(obj)
+    finder = _as_finder(given.obj)
+    if finder is not None and given.nbytes:
+        if finder is obj:
+            return Run(Memory(finder, given, finder), 0, given.nbytes)
+        found = _entry_below(given, finder)
+        if found is not None:
+            return found
+    view = byte_view(obj) if given is obj else given
     size = view.nbytes
     if size == 0:
         return None
     # None for memory that no object owns, though typeshed knows of no such view.
     holder: object = view.obj
-    finder = _as_finder(holder)
-    if finder is not None:
-        start = _offset(view, finder)
-        if start >= 0:
-            return make_entry(_owner(finder, readonly=view.readonly), start, start + size)
     return Run(Memory(view if holder is None else holder, view, None), 0, size)
+
+
+def _entry_below(view: memoryview, finder: Finder) -> Entry | None:
+    """Return the entry of what a view, not an empty one, shows of its owner, or None if nobody can tell."""
+    size = view.nbytes
+    start = 0 if size == len(finder) and view.c_contiguous else _offset_in(view, finder)
+    if start < 0:
+        return None
+    return make_entry(_owner(finder, readonly=view.readonly), start, start + size)
 
 
 def _as_finder(holder: object) -> Finder | None:
     """Return an object that can search its own memory; subclasses may do so in ways of their own, and cannot."""
     kind = type(holder)
-    if kind is bytes or kind is bytearray or kind is mmap.mmap or kind is Map or kind is Reserved:
+    if kind is bytes or kind is _BYTEARRAY or kind is _MMAP or kind is _MAP or kind is _RESERVED:
         return cast("Finder", holder)
     return None
 
@@ -364,25 +396,8 @@ def _as_finder(holder: object) -> Finder | None:
 def _owner(finder: Finder, *, readonly: bool) -> Owner:
     if isinstance(finder, bytes):
         return finder
-    whole = memoryview(finder)
+    whole = cast("memoryview", _exported(finder))  # as memoryview(finder), in less time
     return Memory(finder, whole.toreadonly() if readonly else whole, finder)
-
-
-def _offset(view: memoryview, holder: Finder) -> int:
-    """Return the place in ``holder`` where ``view`` begins, or -1 where the interpreter does not let us know."""
-    if view.nbytes == len(holder):
-        return 0
-    begin = place_of(holder)
-    return place_of(view) - begin if begin else -1
-
-
-def place_of(memory: Buffer) -> int:
-    """Return where memory begins, or 0 if nobody can tell."""
-    try:
-        from .memory import address_of
-    except (ImportError, AttributeError):  # not CPython, or one without ctypes
-        return 0
-    return address_of(memory)
 
 
 # -- copies and numbers --------------------------------------------------------------------------------------

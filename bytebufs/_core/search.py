@@ -3,9 +3,9 @@
 How a needle of m bytes is found in a window:
 
 1. ``at`` is the first position where a match may still begin. It only grows.
-2. An entry that can search itself and holds 4 KiB or more (or m, if that is more) from ``at`` on is searched by
-   its owner's own ``find``. Then ``at`` moves to m - 1 bytes before its end: what is left can only match across
-   the seam.
+2. An entry that can be searched where it lies (:func:`.parts.searcher_of`) and holds 4 KiB or more (or m, if that is
+   more) from ``at`` on is searched by its owner's ``find``. Then ``at`` moves to m - 1 bytes before its end: what is
+   left can only match across the seam.
 3. Everything else is joined into a block, from ``at`` on: to the first entry of rule 2, of which the block takes
    m - 1 bytes, or else to the size of a block. Blocks start small and double up to 64 KiB, or 2 m if that is more,
    so that a match nearby costs little and a byte is joined at most twice.
@@ -15,14 +15,14 @@ How a needle of m bytes is found in a window:
              ^^^^^^^^^^^^^^^^^^            a block: the last m - 1 bytes, the small ones, the first m - 1
                              ^^^^^^^^^^^  owner.find
 
-A needle of one byte crosses no seam, so every entry that can search itself is searched where it lies.
+A needle of one byte crosses no seam, so every entry is searched where it lies that can be.
 
 So the work is linear in the window, also for needles longer than the parts. Backwards it is the same, but that CPython
 has a linear search forwards alone: :func:`_last` finds the last match by that.
 
 Blocks are scratch that no result refers to: up to 64 KiB they are not counted as payload copies. A needle of more than
 32 KiB needs longer ones, for seams too. Those are counted as "needle" before they are made, and ``no_copy()`` forbids
-them. In one part that can search itself nothing is joined, but for the last of several matches that overlap.
+them. In one part that is searched where it lies nothing is joined, but for the last of several matches that overlap.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .audit import count_copy
-from .parts import Entry, Finder, LazyOwner, Memory, Owner, finder_of, owner_view
+from .memory import same
+from .parts import Entry, LazyOwner, Memory, Owner, Searcher, owner_view, searcher_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from .table import Table
 
@@ -112,11 +113,11 @@ def _block(table: Table, start: int, stop: int) -> bytes:
 # -- finding -------------------------------------------------------------------------------------------------
 
 
-def _direct(entry: Entry, size: int, least: int) -> Finder | None:
+def _direct(entry: Entry, size: int, least: int) -> Searcher | None:
     """Return what searches ``size`` bytes of an entry where they lie, or None if they are better joined."""
     if size < least:
         return None
-    return entry if isinstance(entry, bytes) else finder_of(entry.owner)
+    return entry if isinstance(entry, bytes) else searcher_of(entry.owner, size)
 
 
 def _shift(table: Table, i: int) -> int:
@@ -143,7 +144,7 @@ def _block_stop(table: Table, at: int, stop: int, size: int, m: int) -> int:
         entry = table.parts[i]
         begin = end
         end += _size(entry)
-        if (end if end < stop else stop) - begin >= least and _direct(entry, least, least) is not None:
+        if _direct(entry, (end if end < stop else stop) - begin, least) is not None:
             return begin + m - 1 if begin + m - 1 < goal else goal
     return goal
 
@@ -235,12 +236,15 @@ def _skip_without(table: Table, i: int, at: int, stop: int, needle: bytes) -> tu
                 return at + entry.find(needle), True
         else:
             end = at + entry.stop - entry.start
-            finder = finder_of(entry.owner)
-            if finder is None or end > stop:
+            if end > stop:
                 break
-            is_whole = isinstance(finder, bytearray) and len(finder) == end - at
-            if not is_whole or byte in finder:
-                offset = finder.find(needle, entry.start, entry.stop)
+            owner = entry.owner
+            whole = owner.finder if isinstance(owner, Memory) else None
+            if not isinstance(whole, bytearray) or len(whole) != end - at or byte in whole:
+                searcher = searcher_of(owner, end - at)
+                if searcher is None:
+                    break
+                offset = searcher.find(needle, entry.start, entry.stop)
                 if offset >= 0:
                     return at + offset - entry.start, True
         at = end
@@ -304,7 +308,7 @@ def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
     return -1
 
 
-def _last(table: Table, finder: Finder, shift: int, start: int, stop: int, needle: Needle) -> int:
+def _last(table: Table, finder: Searcher, shift: int, start: int, stop: int, needle: Needle) -> int:
     """Return what ``finder.rfind`` does for a window of the table, by searches forwards: in time linear in it.
 
     A window is tried for matches at the last few places, then at twice as many before those, and so on: what is looked
@@ -498,7 +502,7 @@ def _same_bytes(x: bytes, x_at: int, y: bytes, y_at: int, n: int) -> bool:
         return x == y if n == len(x) else x.startswith(y, x_at)
     if n == len(x):
         return y.startswith(x, y_at)
-    return x.startswith(memoryview(y)[y_at : y_at + n], x_at)
+    return same(x, x_at, y, y_at, n)
 
 
 def _same_memory(x: Owner, x_at: int, y: Owner, y_at: int, n: int) -> bool:
@@ -512,34 +516,9 @@ def _same_memory(x: Owner, x_at: int, y: Owner, y_at: int, n: int) -> bool:
     if isinstance(x, bytes):
         if isinstance(y, bytes):
             return _same_bytes(x, x_at, y, y_at, n)
-        return x.startswith(y.view[y_at : y_at + n], x_at)
+        return same(x, x_at, y.place(), y_at, n)
     if isinstance(y, bytes):
-        return y.startswith(x.view[x_at : x_at + n], y_at)
-    finder = x.finder
-    if finder is not None and finder is y.finder and x_at == y_at:
+        return same(x.place(), x_at, y, y_at, n)
+    if x.finder is not None and x.finder is y.finder and x_at == y_at:
         return True
-    if isinstance(finder, bytearray):
-        return finder.startswith(y.view[y_at : y_at + n], x_at)
-    x_address, y_address = x.address(), y.address()
-    if x_address and y_address:
-        return _equal_at(x_address + x_at, y_address + y_at, n)
-    return _same_stretches(x.view[x_at : x_at + n], y.view[y_at : y_at + n])
-
-
-def _equal_at(x: int, y: int, n: int) -> bool:
-    """Compare two places in memory, which their owners pin."""
-    global _memcmp  # noqa: PLW0603  # set once, at the first need
-    if _memcmp is None:
-        from .memory import memcmp
-
-        _memcmp = memcmp
-    return _memcmp(x, y, n) == 0
-
-
-_memcmp: Callable[[int, int, int], int] | None = None
-"""The C library's, once it was needed: importing ctypes takes longer than importing all of this library."""
-
-
-def _same_stretches(x: memoryview, y: memoryview) -> bool:
-    """Compare where nobody knows addresses: one side is copied, a stretch at a time."""
-    return all(b"".join([x[k : k + BLOCK]]).startswith(y[k : k + BLOCK]) for k in range(0, len(x), BLOCK))
+    return same(x.place(), x_at, y.place(), y_at, n)

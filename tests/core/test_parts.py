@@ -14,6 +14,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs._core.audit import copy_audit, no_copy
+from bytebufs._core.foreign import BLOCK
+from bytebufs._core.memory import NATIVE, same
 from bytebufs._core.parts import (
     Block,
     Entry,
@@ -31,7 +34,6 @@ from bytebufs._core.parts import (
     byte_view,
     clip,
     entry_of,
-    finder_of,
     has_buffer,
     int_of,
     is_reserved,
@@ -44,12 +46,15 @@ from bytebufs._core.parts import (
     note_write,
     owner_view,
     pour,
+    searcher_of,
     shown,
     size_of,
     written,
     zeros,
 )
 from bytebufs.errors import CopyForbidden
+
+by_ctypes = pytest.mark.skipif(NATIVE, reason="what ctypes does is done by C")
 
 
 class OwnBytes(bytes):
@@ -124,7 +129,9 @@ def memory(obj: Any) -> Memory:
 
 
 def searcher(part: Run) -> Any:
-    return finder_of(part.owner)
+    owner = part.owner
+    assert not isinstance(owner, LazyOwner)
+    return owner if isinstance(owner, bytes) else owner.finder
 
 
 def holder_of(obj: Any) -> Any:
@@ -216,11 +223,17 @@ def test_what_searches_the_memory_counts_its_bytes_as_the_part_does(make: Callab
     found = entry(make())
     owner = found if isinstance(found, bytes) else found.owner
     start = 0 if isinstance(found, bytes) else found.start
-    finder = finder_of(owner)
-    assert type(finder) in {bytes, bytearray, mmap.mmap, type(None)}
-    if finder is not None:
-        assert finder.find(expected, start) == start
-        assert len(finder) == len(owner_view(owner))
+    stop = start + len(expected)
+    searcher = searcher_of(owner, len(expected))
+    if searcher is None:
+        assert not NATIVE
+        assert isinstance(owner, Memory)
+        searcher = owner
+    assert searcher.find(expected, start, stop) == searcher.rfind(expected, start, stop) == start
+    assert searcher.find(b"not there", start, stop) == searcher.rfind(b"not there", start, stop) == -1
+    if isinstance(owner, Memory) and owner.finder is not None:
+        assert owner.finder.find(expected, start, stop) == start
+        assert len(owner.finder) == len(owner.view)
 
 
 # defects.md O1
@@ -423,11 +436,12 @@ def test_memory_without_an_owner_is_held_by_its_view() -> None:
     assert bytes(owner.view) == b"alive"
 
 
+@by_ctypes
 @pytest.mark.parametrize("make", [bytearray, mapped], ids=["bytearray", "mmap"])
 def test_without_ctypes_a_piece_is_still_right_but_cannot_search(
     make: Callable[[bytes], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "bytebufs._core.memory", None)  # importing it is an ImportError now
+    monkeypatch.setattr("bytebufs._core.foreign._calls", lambda: None)
     holder: Any = make(ABC)
     whole, piece = run(memoryview(holder)), run(memoryview(holder)[2:5])
     assert searcher(whole) is holder, "all of it needs no address"
@@ -440,8 +454,9 @@ def test_without_ctypes_a_piece_is_still_right_but_cannot_search(
         holder.close() if make is mapped else holder.clear()
 
 
+@by_ctypes
 def test_without_ctypes_a_piece_of_bytes_is_still_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "bytebufs._core.memory", None)
+    monkeypatch.setattr("bytebufs._core.foreign._calls", lambda: None)
     piece = run(memoryview(ABC)[2:5])
     assert content(piece) == b"cde"
     assert holder_of(memoryview(ABC)[2:5]) is ABC
@@ -450,6 +465,7 @@ def test_without_ctypes_a_piece_of_bytes_is_still_right(monkeypatch: pytest.Monk
 
 
 def test_ctypes_is_loaded_only_for_a_view_of_a_piece() -> None:
+    """And not even then, where C does it."""
     program = """
 import sys
 from bytebufs._core.parts import entry_of
@@ -460,7 +476,52 @@ entry_of(memoryview(b"abc")[1:])
 print("ctypes" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["False", "True"]
+    assert done.stdout.split() == ["False", str(not NATIVE)]
+
+
+@by_ctypes
+def test_memory_without_a_method_is_searched_where_it_lies_if_it_is_large() -> None:
+    large = memory(array.array("B", bytes(BLOCK) + ABC))
+    assert searcher_of(large, BLOCK) is large
+    assert searcher_of(large, BLOCK - 1) is None
+    assert large.find(ABC, 0, BLOCK + 6) == large.rfind(ABC, 0, BLOCK + 6) == BLOCK
+
+
+def test_where_c_does_it_all_memory_is_searched_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not NATIVE:
+        monkeypatch.setattr("bytebufs._core.parts._NATIVE", True)
+    assert searcher_of(ABC, 6) is ABC
+    for owner in (memory(bytearray(ABC)), memory(array.array("B", ABC)), memory(memoryview(mapped(ABC))[1:])):
+        assert searcher_of(owner, 1) is owner
+    lazy = Lazy(ABC)
+    assert searcher_of(lazy, 6) is lazy.memory
+
+
+@by_ctypes
+def test_a_piece_of_an_owner_is_told_without_an_error_on_the_way() -> None:
+    """Raising and catching costs more than all the rest: no exception is made for what is as it should be."""
+    holder = bytearray(ABC)
+    things: list[Any] = [
+        ABC, holder, mapped(ABC), array.array("B", ABC), memoryview(ABC)[1:], memoryview(holder)[1:3],
+        memoryview(holder)[1:3].toreadonly(), memoryview(mapped(ABC))[2:4], memoryview(array.array("B", ABC))[2:],
+    ]  # fmt: skip
+    raised: list[object] = []
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "exception":
+            raised.append(argument)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        for thing in things:
+            entry_of(thing)
+        for thing in ((), [], (b"a",), [b"a"]):
+            has_buffer(thing)
+    finally:
+        sys.settrace(before)
+    assert raised == []
 
 
 # -- pinning -------------------------------------------------------------------------------------------------
@@ -676,7 +737,7 @@ def test_nobody_looks_at_a_lazy_owner_before_bytes_are_wanted() -> None:
     assert lazy.looks == 0
     assert content(right) == b"cdef"
     assert lazy.looks == 1
-    assert finder_of(lazy) is ABC
+    assert searcher_of(lazy, 6) is (lazy.memory if NATIVE else ABC)
     assert bytes(owner_view(lazy)) == ABC
     assert lazy.looks == 3
 
@@ -791,9 +852,10 @@ def test_reserved_bytes_are_marked_as_long_as_a_view_lives() -> None:
     assert len(other) == 4
 
 
+@by_ctypes
 def test_reserved_bytes_that_cannot_be_found_in_their_owner_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     view = zeros(6).reserve()
-    monkeypatch.setitem(sys.modules, "bytebufs._core.memory", None)
+    monkeypatch.setattr("bytebufs._core.foreign._calls", lambda: None)
     part = entry(view[2:4])
     del view
     assert is_reserved(part)
@@ -878,13 +940,13 @@ def test_what_is_short_is_shown_as_it_is() -> None:
     assert shown(b"abc") == "b'abc'"
 
 
-def test_memory_knows_where_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    owner = bytearray(b"abcdef")
-    memory = Memory(owner, memoryview(owner), owner)
-    here = ctypes.addressof(ctypes.c_char.from_buffer(owner))
-    assert (memory.address(), memory.address()) == (here, here)
-    monkeypatch.setitem(sys.modules, "bytebufs._core.memory", None)  # importing it is an ImportError now
-    assert Memory(owner, memoryview(owner), owner).address() == 0
+def test_memory_knows_its_place() -> None:
+    for holder in (bytearray(b"abcdef"), mapped(b"abcdef"), array.array("B", b"abcdef")):
+        owner = Memory(holder, memoryview(holder), None)
+        place = owner.place()
+        assert owner.place() is place
+        assert same(place, 1, b"xbcdx", 1, 3)
+        assert not same(place, 0, b"xbcdx", 0, 3)
 
 
 def test_a_view_to_look_at_may_be_the_owner_s_own() -> None:

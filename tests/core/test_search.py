@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import mmap
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise, product
@@ -475,7 +476,8 @@ def test_what_a_long_needle_makes_long_is_counted_and_may_be_forbidden(
 
 @each_search
 def test_a_long_needle_in_one_part_is_looked_for_without_a_copy(search: Callable[..., object]) -> None:
-    for kind in set(KINDS) - {"array"}:  # which cannot search itself
+    # An array has no methods for it, and not every C library one that is linear.
+    for kind in KINDS if sys.platform == "linux" else set(KINDS) - {"array"}:
         table = table_of([b"." * 300_000], kind)
         with no_copy(strict=True):
             search(table, 0, 300_000, b"x" + b"." * 100_000)
@@ -796,14 +798,11 @@ def test_many_entries_that_are_cut_alike_are_compared_as_lists(differs: int | No
         assert same or not expected
 
 
-def test_memory_is_compared_where_nobody_knows_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_much_memory_that_has_no_methods_is_compared() -> None:
     left, right, other = (
         Memory(None, memoryview(array.array("B", content)), None)
         for content in (b"abc" * 50_000, b"abc" * 50_000, b"abc" * 49_999 + b"abd")
     )
-    for memory in (left, right, other):
-        assert memory.address() > 0
-        monkeypatch.setattr(memory, "_address", 0)
     size = 150_000
     tables = {name: Table([Run(owner, 0, size)], [], 0) for name, owner in (("l", left), ("r", right), ("o", other))}
     assert equal(tables["l"], 0, tables["r"], 0, size)
