@@ -458,7 +458,7 @@ class CompositeBuffer(BaseBuffer):
         Raises TypeError for one bytes-like object in place of several parts.
         """
         one: object = parts
-        if isinstance(one, (str, BaseBuffer)) or has_buffer(one):
+        if type(one) is not tuple and type(one) is not list and (isinstance(one, (str, BaseBuffer)) or has_buffer(one)):
             raise TypeError(
                 f"several parts are wanted, {shown(parts)} is one: write append(part) or CompositeBuffer([part])"
             )
