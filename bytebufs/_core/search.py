@@ -468,7 +468,11 @@ def _unequal_stretch(x: Table, x_at: int, y: Table, y_at: int, size: int, longes
 
 def _equal_entries(x: Table, i: int, y: Table, j: int, last: int) -> int:
     """Return how many entries in front of the one that holds position ``last`` of ``x`` are equal, all or none."""
-    k = x.locate(last) - i
+    k = _RUN - 1
+    ends = x.ends
+    # Mostly the parts are of one size, and that many: a lookup would cost a tenth of what comparing them does.
+    if i + k >= len(ends) or ends[i + k - 1] > last or ends[i + k] <= last:
+        k = x.locate(last) - i
     return k if k > 0 and x.parts[i : i + k] == y.parts[j : j + k] else 0
 
 
