@@ -201,13 +201,23 @@ def find(table: Table, start: int, stop: int, needle: Needle) -> int:
     i = table.locate(start)
     entry = table.parts[i]
     end = min(table.ends[i], stop)
-    finder = _direct(entry, end - start, m)
     at = start
-    if finder is not None:
-        shift = _shift(table, i)
-        offset = finder.find(needle, start + shift, end + shift)
-        if offset >= 0:
-            return offset - shift - start
+    shift = -table.begin(i)
+    offset = -1
+    is_searched = end - start >= m
+    if isinstance(entry, bytes):
+        if is_searched:
+            offset = entry.find(needle, start + shift, end + shift)
+    elif is_searched:
+        searcher = searcher_of(entry.owner, end - start)
+        if searcher is None:
+            is_searched = False
+        else:
+            shift += entry.start
+            offset = searcher.find(needle, start + shift, end + shift)
+    if offset >= 0:
+        return offset - shift - start
+    if is_searched:
         at = end - m + 1
         if m == 1 and isinstance(needle, bytes):
             at, found = _skip_without(table, i + 1, at, stop, needle)
@@ -274,15 +284,26 @@ def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
     if m <= SHORT:
         # As find() does: mostly it is in the very last entry.
         i = table.locate(end - 1)
+        entry = table.parts[i]
         begin = table.begin(i)
+        shift = -begin
         if begin < start:
             begin = start
-        finder = _direct(table.parts[i], end - begin, m)
-        if finder is not None:
-            shift = _shift(table, i)
-            found = finder.rfind(needle, begin + shift, end + shift)
-            if found >= 0:
-                return found - shift - start
+        found = -1
+        is_searched = end - begin >= m
+        if isinstance(entry, bytes):
+            if is_searched:
+                found = entry.rfind(needle, begin + shift, end + shift)
+        elif is_searched:
+            searcher = searcher_of(entry.owner, end - begin)
+            if searcher is None:
+                is_searched = False
+            else:
+                shift += entry.start
+                found = searcher.rfind(needle, begin + shift, end + shift)
+        if found >= 0:
+            return found - shift - start
+        if is_searched:
             end = begin + m - 1
     least = max(DIRECT, m)
     size = FIRST_BLOCK
