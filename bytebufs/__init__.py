@@ -13,6 +13,7 @@ from .errors import (
     Fragmented,
     FrameError,
     LimitExceeded,
+    TextError,
     TruncatedFile,
     Underrun,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "Part",
     "Reader",
     "SliceBuffer",
+    "TextError",
     "Transferred",
     "TruncatedFile",
     "Underrun",

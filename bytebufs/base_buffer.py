@@ -112,6 +112,15 @@ class BaseBuffer(Exporter):
         """Return all of it as a slice: what takes long looks at that, whatever becomes of this buffer meanwhile."""
         return self._window(self._start, self._stop)
 
+    # -- for readers, which stand below this module
+
+    def _needle(self, sub: BytesLike | SupportsIndex) -> Needle:
+        return _needle(sub)
+
+    def _own_needle(self, sub: BytesLike | SupportsIndex) -> bytes:
+        needle = _needle(sub)
+        return needle if isinstance(needle, bytes) else join("needle", [needle])
+
     # -- reaching the parts
 
     def _table(self) -> Table:

@@ -977,7 +977,8 @@ class _Awaited:
 
 def _never_right(error: Underrun) -> FrameError:
     """Return what an underrun is that no later byte can mend."""
-    hopeless = FrameError(f"what a message holds can never become right: {error}")
+    sentence = Underrun(error.requested, error.available, error.separator)
+    hopeless = FrameError(f"what a message holds can never become right: {sentence}", error.at)
     hopeless.__cause__ = error
     return hopeless
 

@@ -4,6 +4,7 @@
       Underrun (EOFError)          more bytes are wanted than have come
       LimitExceeded (ValueError)   more bytes than the caller allows
       FrameError (ValueError)      bytes that can never become right
+        TextError (UnicodeDecodeError)   bytes that are no text in their encoding
       Fragmented (BufferError)     one memoryview was wanted over several parts
       CopyForbidden (RuntimeError) a copy inside no_copy()
       TruncatedFile (OSError)      a file is shorter than it was
@@ -28,6 +29,7 @@ __all__ = [
     "Fragmented",
     "FrameError",
     "LimitExceeded",
+    "TextError",
     "TruncatedFile",
     "Underrun",
 ]
@@ -41,6 +43,10 @@ class BytebufsError(Exception):
         return _restored, (type(self), self.args), self.__dict__
 
 
+def _placed(sentence: str, at: int | None) -> str:
+    return sentence if at is None else f"{sentence} (at byte {at})"
+
+
 def _restored(kind: type[BytebufsError], args: tuple[Any, ...]) -> BytebufsError:
     error = kind.__new__(kind)
     error.args = args
@@ -51,41 +57,67 @@ class Underrun(BytebufsError, EOFError):
     """More bytes are wanted than are there; they may still come. Nothing was consumed.
 
     ``requested`` and ``available`` count bytes from the place of the read. For a search, ``separator``
-    is what did not come, and ``requested`` the fewest bytes that could hold it.
+    is what did not come (of several, the first), and ``requested`` the fewest bytes that could hold it. Where the bytes
+    end for good, as those of ``reader.sub(n)`` do, ``at`` is the place of the read in the message; else it is None.
     """
 
-    def __init__(self, requested: int, available: int, separator: bytes | None = None) -> None:
+    def __init__(self, requested: int, available: int, separator: bytes | None = None, at: int | None = None) -> None:
         if separator is None:
             sentence = f"{requested} bytes were asked for, {available} are there"
         else:
             sentence = f"{separator!r} is not in the {available} bytes that are there"
-        super().__init__(sentence)
+        super().__init__(_placed(sentence, at))
         self.requested = requested
         self.available = available
         self.separator = separator
+        self.at = at
 
 
 class LimitExceeded(BytebufsError, ValueError):
     """A message is longer than the ``limit`` in bytes that the caller set. Nothing was consumed.
 
-    How much was seen is left out on purpose: it would depend on how the input was cut.
+    ``announced`` is how long it would be at least, counted as the limit is, where that was told beforehand: by the
+    length in front of a frame, by how many bytes a parser reads at once. Else it is None. How much was seen is left out
+    on purpose: it would depend on how the input was cut.
     """
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the limit of {limit} bytes is exceeded")
+    def __init__(self, limit: int, announced: int | None = None) -> None:
+        told = "" if announced is None else f" by the {announced} that are announced"
+        super().__init__(f"the limit of {limit} bytes is exceeded{told}")
         self.limit = limit
+        self.announced = announced
 
 
 class FrameError(BytebufsError, ValueError):
     """Bytes that can never become right, whatever follows. Parsers of the library's users raise it too.
 
-    ``reason`` says what is wrong, ``at`` where: a position in bytes, or None where there is none to tell.
+    ``reason`` says what is wrong, ``at`` where: a position in bytes, or None where there is none to tell. A reader
+    counts it from the front of the whole message, also in a ``sub(n)``.
     """
 
     def __init__(self, reason: str, at: int | None = None) -> None:
-        super().__init__(reason if at is None else f"{reason} (at byte {at})")
+        super().__init__(_placed(reason, at))
         self.reason = reason
         self.at = at
+
+
+class TextError(FrameError, UnicodeDecodeError):
+    """The bytes that a reader was to give as text are none in that ``encoding``.
+
+    ``at`` is the place in the message of the first wrong byte. All else is as in every UnicodeDecodeError: ``object``
+    are the bytes of the text, ``start`` and ``end`` what is wrong of them.
+    """
+
+    def __init__(self, encoding: str, data: bytes, start: int, end: int, reason: str, at: int) -> None:
+        UnicodeDecodeError.__init__(self, encoding, data, start, end, reason)
+        self.at = at
+
+    def __str__(self) -> str:
+        return _placed(UnicodeDecodeError.__str__(self), self.at)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Restore the fields, too, that only the builtin's own constructor fills."""
+        return type(self), (*self.args, self.at), self.__dict__
 
 
 class Fragmented(BytebufsError, BufferError):

@@ -405,7 +405,7 @@ class LengthPrefixed(Framer):
         if total < self._header:
             raise FrameError(f"the frame is {total} bytes long, its header alone {self._header}", at)
         if total > self._limit:
-            raise LimitExceeded(self._limit)
+            raise LimitExceeded(self._limit, total)
         raise FrameError(f"{self._strip} bytes cannot be stripped from a frame of {total}", at)
 
     def _bad_end(self) -> int:
@@ -474,7 +474,7 @@ class VarintPrefixed(Framer):
             return None
         size, prefix = header
         if size > self._limit:
-            raise LimitExceeded(self._limit)
+            raise LimitExceeded(self._limit, size)
         start = self._buffer._start
         stop = start + prefix + size
         if self._buffer._stop < stop:

@@ -25,7 +25,7 @@ from ._core.numbers import COMPILED, uint
 from ._core.parts import int_of, join, pour, size_of
 from ._core.search import BLOCK, scratch
 from ._core.seeker import Looks, Seeker
-from .errors import ClosedError, FrameError, LimitExceeded, Underrun
+from .errors import ClosedError, FrameError, LimitExceeded, TextError, Underrun
 
 if TYPE_CHECKING:
     from codecs import IncrementalDecoder
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mypy_extensions import i64
 
     from ._core.table import Table
-    from .base_buffer import BaseBuffer
+    from .base_buffer import BaseBuffer, BytesLike
     from .slice_buffer import SliceBuffer
 
 __all__ = ["MOST_BLOCKS", "ByteOrder", "Layout", "Lease", "Reader", "Wait", "decoded", "layout_of"]
@@ -61,7 +61,7 @@ _F32_LE: Final = Struct("<f").unpack_from
 _F64_BE: Final = Struct(">d").unpack_from
 _F64_LE: Final = Struct("<d").unpack_from
 
-_LINE_ENDS: Final = (b"\r\n", b"\n")
+_LINE_ENDS: Final = (b"\n", b"\r\n")
 _MAX_VARINT: Final = 1 << 64
 _MOST_VARINT_BYTES: Final = 10
 _LONG_VARINT: Final = 63
@@ -169,7 +169,8 @@ class Reader:
         self._lease = lease
         self._known_table: Table | None = None
         self._front = buffer._start
-        self._base = buffer._start  # the front that `limit` counts from; a child's own front lies behind it
+        # The front of the whole, from which `limit` and the places in errors count. A child's own lies behind it.
+        self._base = buffer._start
         self._limit = limit
         self._bounded = False
         self._stop = 0
@@ -256,15 +257,24 @@ class Reader:
         self._shift = position
 
     def _reach(self, start: int, size: int, *, varint_stop: int = 0) -> None:
-        """Raise what is due if a read of ``size`` bytes from table position ``start`` cannot be had."""
-        self._allow(start, size)
+        """Raise what is due if a read of ``size`` bytes from table position ``start`` cannot be had.
+
+        Of a varint nobody has said how many they will be.
+        """
+        self._allow(start, size, is_told=varint_stop == 0)
         available = self._last() - start
         if size > available:
-            self._underrun(Underrun(size, available), Wait(start + size, varint_stop=varint_stop))
+            self._underrun(
+                Underrun(size, available, None, self._place(start)), Wait(start + size, varint_stop=varint_stop)
+            )
 
-    def _allow(self, start: int, size: int) -> None:
+    def _place(self, position: int) -> int | None:
+        """Return where a read is in the message, for an underrun, if no more bytes can come."""
+        return position - self._base if self._bounded else None
+
+    def _allow(self, start: int, size: int, *, is_told: bool) -> None:
         if self._limit is not None and size > self._base + self._limit - start:
-            raise LimitExceeded(self._limit)
+            raise LimitExceeded(self._limit, start + size - self._base if is_told else None)
 
     def _underrun(self, error: Underrun, wait: Wait) -> NoReturn:
         if self._failures is not None:
@@ -562,7 +572,7 @@ class Reader:
 
     def _fail(self, reason: str, start: int) -> NoReturn:
         self._move(start)
-        raise FrameError(reason, start - self._front)
+        raise FrameError(reason, start - self._base)
 
     def zigzag(self) -> int:
         """Read a signed number as protobuf's sint64 encodes it: 0, -1, 1, -2, ... as the varints 0, 1, 2, 3, ..."""
@@ -649,16 +659,27 @@ class Reader:
     def text(self, n: SupportsIndex, encoding: str = "utf-8") -> str:
         """Read ``n`` bytes as text, what ``str(bytes, encoding)`` gives. A character may lie across a seam.
 
-        Raises UnicodeDecodeError as that does, and LookupError for an unknown encoding. Copies: the text ("text").
+        Raises TextError, which is a FrameError with its place and the UnicodeDecodeError of ``bytes``, and LookupError
+        for an unknown encoding. Copies: the text ("text").
         """
         size = size_of(n)
         self._lease.refuse()
         start = self._here()
         self._reach(start, size)
         count_copy("text", size)
-        text = decoded(self._table(), start, start + size, encoding, "strict")
+        try:
+            text = decoded(self._table(), start, start + size, encoding, "strict")
+        except UnicodeError as error:
+            raise self._text_error(error, encoding, start, size)  # noqa: B904  # mypyc knows no `from None`
         self._pass(size)
         return text
+
+    def _text_error(self, error: UnicodeError, encoding: str, start: int, size: int) -> TextError:
+        at = start - self._base
+        if isinstance(error, UnicodeDecodeError):
+            return TextError(error.encoding, error.object, error.start, error.end, error.reason, at + error.start)
+        # Some codecs (idna, punycode) do not say where.
+        return TextError(encoding, scratch(self._table(), start, start + size), 0, size, str(error), at)
 
     def skip(self, n: SupportsIndex) -> None:
         """Pass ``n`` bytes."""
@@ -667,30 +688,34 @@ class Reader:
         self._reach(self._here(), size)
         self._pass(size)
 
-    def expect(self, literal: bytes) -> None:
-        """Pass exactly these bytes. FrameError at the first that differs, Underrun if only more are missing."""
-        if not isinstance(literal, bytes):
-            raise TypeError(f"a literal of a reader is bytes, not {type(literal).__name__}")
+    def expect(self, literal: BytesLike | SupportsIndex) -> None:
+        """Pass exactly these bytes. FrameError at the first that differs, Underrun if only more are missing.
+
+        ``literal`` is bytes-like, or an int from 0 to 255. Copies: one that lies in several parts ("needle").
+        """
+        wanted = literal if isinstance(literal, bytes) else self._buffer._needle(literal)
+        size = len(wanted)
         self._lease.refuse()
         position = self._here()
-        self._allow(position, len(literal))
-        here = min(len(literal), self._last() - position)
+        self._allow(position, size, is_told=True)
+        here = min(size, self._last() - position)
         for at in range(0, here, BLOCK):
             end = min(at + BLOCK, here)
             seen = scratch(self._table(), position + at, position + end)
-            if seen != literal[at:end]:
-                self._fail_expected(literal, position, at + _first_difference(seen, literal[at:end]))
-        self._reach(position, len(literal))
-        self._pass(len(literal))
+            if seen != wanted[at:end]:
+                self._fail_expected(wanted, position, at + _first_difference(seen, wanted[at:end]))
+        self._reach(position, size)
+        self._pass(size)
 
-    def _fail_expected(self, literal: bytes, position: int, k: int) -> NoReturn:
+    def _fail_expected(self, wanted: bytes | memoryview, position: int, k: int) -> NoReturn:
         seen = scratch(self._table(), position, position + k + 1)
-        raise FrameError(f"{literal!r} is expected, not {seen!r}", position + k - self._front)
+        raise FrameError(f"{bytes(wanted)!r} is expected, not {seen!r}", position + k - self._base)
 
     def sub(self, n: SupportsIndex) -> Reader:
         """Read ``n`` bytes as a reader of their own, with the same byte order; this one passes them.
 
-        What underruns in it can never become right: its bytes are all there.
+        Its positions count from its own front, but the places in its errors (``at``) from the front of the whole
+        message. What underruns in it can never become right: its bytes are all there.
         """
         size = size_of(n)
         self._lease.refuse()
@@ -706,18 +731,19 @@ class Reader:
 
     # -- separators
 
-    def until(self, sep: bytes, *, limit: SupportsIndex) -> SliceBuffer:
-        """Read the bytes before ``sep`` as a slice, and pass ``sep`` too. Copies: nothing.
+    def until(self, sep: BytesLike | SupportsIndex, *, limit: SupportsIndex) -> SliceBuffer:
+        """Read the bytes before ``sep``, bytes-like or an int from 0 to 255, as a slice, and pass ``sep`` too.
+
+        Copies: a separator that is not ``bytes`` ("needle").
 
         Raises LimitExceeded if more than ``limit`` bytes stand before it, as soon as that is certain; Underrun with the
         separator if it has not come; ValueError if it is empty. Complexity: linear, also where a live reader is asked
         again and again at one position while bytes come in: it goes on where it stopped, for the last four separators.
         """
-        if not isinstance(sep, bytes):
-            raise TypeError(f"a separator of a reader is bytes, not {type(sep).__name__}")
-        if not sep:
+        wanted = sep if isinstance(sep, bytes) else self._buffer._own_needle(sep)
+        if not wanted:
             raise ValueError("empty separator")
-        return self._until((sep,), size_of(limit))
+        return self._until((wanted,), size_of(limit))
 
     def line(self, *, limit: SupportsIndex) -> SliceBuffer:
         """Read a line without its end, as a slice: it ends at LF, and one CR before that is part of the end.
@@ -735,7 +761,10 @@ class Reader:
         self._allow_separator(seeker, start, limit)
         if not found:
             self._remember(seeker, start)
-            self._underrun(Underrun(seeker.end - start, last - start, separators[-1]), Wait(start, seeker, limit))
+            self._underrun(
+                Underrun(seeker.end - start, last - start, separators[0], self._place(start)),
+                Wait(start, seeker, limit),
+            )
         self._move(seeker.end)
         return self._buffer._window(start, seeker.begin)
 
@@ -843,7 +872,7 @@ def _texts(decoder: IncrementalDecoder, table: Table, start: int, stop: int) -> 
         yield decoder.decode(scratch(table, at, end), end == stop)
 
 
-def _first_difference(some: bytes, others: bytes) -> int:
+def _first_difference(some: bytes, others: bytes | memoryview) -> int:
     """Return the first index where two runs of bytes of one length, which are not equal, differ."""
     return next(k for k in range(len(some)) if some[k] != others[k])
 

@@ -333,8 +333,26 @@ def test_an_underrun_of_anything_else_can_never_become_right(parser: Callable[[R
     for n in (1, 2):
         error = refuses(b, FrameError, lambda: b.parse(runs, limit=99), "can never become right")
         assert isinstance(error.__cause__, Underrun)
-        assert str(error.__cause__) in str(error)
+        said = str(error.__cause__).partition(" (at byte")[0]
+        assert said in str(error)
+        is_of_a_child = parser.__name__ in {"of_a_child", "of_a_child_s_separator", "of_a_child_after_one_of_its_own"}
+        assert getattr(error, "at", None) == (error.__cause__.at if is_of_a_child else None)
         assert runs.count == n, "it is not waited for"
+
+
+def test_what_can_never_become_right_tells_its_place_in_the_message() -> None:
+    def message(r: Reader) -> int:
+        r.skip(1)
+        child = r.sub(8)
+        child.skip(2)
+        return child.sub(4).sub(3).u32()
+
+    raw = bytes(12)
+    for cut in range(9, len(raw)):
+        b = CompositeBuffer([raw[:cut], raw[cut:]])
+        with pytest.raises(FrameError, match=r"right: 4 bytes were asked for, 3 are there \(at byte 3\)$") as error:
+            b.parse(message, limit=99)
+        assert error.value.at == 3
 
 
 @pytest.mark.parametrize(

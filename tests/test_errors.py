@@ -19,6 +19,7 @@ from bytebufs.errors import (
     Fragmented,
     FrameError,
     LimitExceeded,
+    TextError,
     TruncatedFile,
     Underrun,
 )
@@ -28,17 +29,35 @@ EVERY_ERROR = [
         Underrun(8, 3),
         EOFError,
         "8 bytes were asked for, 3 are there",
-        {"requested": 8, "available": 3, "separator": None},
+        {"requested": 8, "available": 3, "separator": None, "at": None},
+    ),
+    (
+        Underrun(8, 3, None, 12),
+        EOFError,
+        "8 bytes were asked for, 3 are there (at byte 12)",
+        {"requested": 8, "available": 3, "separator": None, "at": 12},
     ),
     (
         Underrun(6, 5, b"\r\n"),
         EOFError,
         r"b'\r\n' is not in the 5 bytes that are there",
-        {"requested": 6, "available": 5, "separator": b"\r\n"},
+        {"requested": 6, "available": 5, "separator": b"\r\n", "at": None},
     ),
-    (LimitExceeded(1000), ValueError, "the limit of 1000 bytes is exceeded", {"limit": 1000}),
+    (LimitExceeded(1000), ValueError, "the limit of 1000 bytes is exceeded", {"limit": 1000, "announced": None}),
+    (
+        LimitExceeded(1000, 2**32 - 1),
+        ValueError,
+        "the limit of 1000 bytes is exceeded by the 4294967295 that are announced",
+        {"limit": 1000, "announced": 2**32 - 1},
+    ),
     (FrameError("no such type"), ValueError, "no such type", {"reason": "no such type", "at": None}),
     (FrameError("no such type", 0), ValueError, "no such type (at byte 0)", {"reason": "no such type", "at": 0}),
+    (
+        TextError("utf-8", b"ab\xff", 2, 3, "invalid start byte", 12),
+        UnicodeDecodeError,
+        "'utf-8' codec can't decode byte 0xff in position 2: invalid start byte (at byte 12)",
+        {"at": 12},
+    ),
     (
         Fragmented(3),
         BufferError,
@@ -146,7 +165,16 @@ def test_a_deep_copy_shares_nothing_that_can_change() -> None:
 
 def test_the_limit_does_not_tell_how_much_was_seen() -> None:
     """That depends on how the input was cut, and a parser's answer must not."""
-    assert list(inspect.signature(LimitExceeded).parameters) == ["limit"]
+    assert list(inspect.signature(LimitExceeded).parameters) == ["limit", "announced"]
+
+
+@each_way
+def test_what_is_no_text_has_the_facts_of_both_errors_that_it_is(way: Any) -> None:
+    twin = way(TextError("utf-8", b"ab\xff", 2, 3, "invalid start byte", 12))
+    assert isinstance(twin, FrameError)
+    assert isinstance(twin, UnicodeDecodeError)
+    assert (twin.encoding, twin.object, twin.start, twin.end) == ("utf-8", b"ab\xff", 2, 3)
+    assert (twin.reason, twin.at) == ("invalid start byte", 12)
 
 
 def test_every_error_stands_in_the_tree_and_is_exported() -> None:

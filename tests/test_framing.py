@@ -65,7 +65,7 @@ class Result:
 
 def facts(error: Exception) -> tuple[Any, ...]:
     if isinstance(error, LimitExceeded):
-        return LimitExceeded, error.limit
+        return LimitExceeded, error.limit, error.announced
     assert isinstance(error, FrameError)
     return FrameError, error.at, error.reason
 
@@ -140,7 +140,7 @@ def delimited_model(stream: bytes, seps: Sequence[bytes], limit: int, *, keepend
         at, sep = next_separator(stream, start, seps)
         if at - start > limit and not overlong:
             if not skip:
-                result.error = (LimitExceeded, limit)
+                result.error = (LimitExceeded, limit, None)
                 return result
             result.skipped += 1
             overlong = True
@@ -194,7 +194,7 @@ class Prefix:
                 reason = f"the frame is {length} bytes long, its header alone {self.header}"
                 result.error = (FrameError, at, reason)
             elif length > self.limit:
-                result.error = (LimitExceeded, self.limit)
+                result.error = (LimitExceeded, self.limit, length)
             elif self.stripped > length:
                 reason = f"{self.stripped} bytes cannot be stripped from a frame of {length}"
                 result.error = (FrameError, at, reason)
@@ -225,7 +225,7 @@ def varint_model(stream: bytes, limit: int, *, skip: bool) -> Result:
             break
         if value > limit:
             if not skip:
-                result.error = (LimitExceeded, limit)
+                result.error = (LimitExceeded, limit, value)
                 return result
             result.skipped += 1
         elif value > len(stream) - end:
@@ -345,10 +345,10 @@ STREAMS: Final[Mapping[str, tuple[Callable[[], Framer], bytes, Result]]] = {
         lambda: Delimited(b"\r\n", limit=3), b"abc\r\n\r\nabc\r\nab\r", Result([b"abc", b"", b"abc"], left=3)
     ),  # defects.md N8
     "beyond the limit": (
-        lambda: Delimited(b"\r\n", limit=3), b"abc\r\nabcd\r\nab\r\n", Result([b"abc"], (LimitExceeded, 3))
+        lambda: Delimited(b"\r\n", limit=3), b"abc\r\nabcd\r\nab\r\n", Result([b"abc"], (LimitExceeded, 3, None))
     ),
     "beyond the limit by what looks like the end": (
-        lambda: Delimited(b"\r\n", limit=3), b"abc\r\nabc\rd\r\n", Result([b"abc"], (LimitExceeded, 3))
+        lambda: Delimited(b"\r\n", limit=3), b"abc\r\nabc\rd\r\n", Result([b"abc"], (LimitExceeded, 3, None))
     ),
     "skipped": (
         lambda: Delimited(b"\r\n", limit=3, on_error="skip"),
@@ -367,7 +367,7 @@ STREAMS: Final[Mapping[str, tuple[Callable[[], Framer], bytes, Result]]] = {
         lambda: Delimited(b"b", b"abc", limit=4), b"xabcyabdbabab", Result([b"x", b"ya", b"d", b"a"], left=2)
     ),
     "lines": (lambda: Lines(4), b"a\r\n\n\rb\r\r\nabcd\r\nx\r", Result([b"a", b"", b"\rb\r", b"abcd"], left=2)),
-    "a line too long": (lambda: Lines(4), b"abcd\nabcd\re\n", Result([b"abcd"], (LimitExceeded, 4))),
+    "a line too long": (lambda: Lines(4), b"abcd\nabcd\re\n", Result([b"abcd"], (LimitExceeded, 4, None))),
     "long lines skipped": (
         lambda: Lines(4, on_error="skip"),
         LONG + b"\r\nok\n" + LONG + b"\n\nok",
@@ -377,7 +377,7 @@ STREAMS: Final[Mapping[str, tuple[Callable[[], Framer], bytes, Result]]] = {
         lambda: LengthPrefixed(2, limit=9), b"\0\3abc\0\0\0\1d\0\4efg", Result([b"abc", b"", b"d"], left=5)
     ),
     "prefixed at the limit": (
-        lambda: LengthPrefixed(1, limit=4, strip=0), b"\3abc\4abcd", Result([b"\3abc"], (LimitExceeded, 4))
+        lambda: LengthPrefixed(1, limit=4, strip=0), b"\3abc\4abcd", Result([b"\3abc"], (LimitExceeded, 4, 5))
     ),
     "prefixed, skipped": (
         lambda: LengthPrefixed(1, limit=5, on_error="skip"),
@@ -404,7 +404,7 @@ STREAMS: Final[Mapping[str, tuple[Callable[[], Framer], bytes, Result]]] = {
         b"\3abc\0\x81\1" + bytes(129) + b"\x02a",
         Result([b"abc", b"", bytes(129)], left=2),
     ),
-    "varint at the limit": (lambda: VarintPrefixed(3), b"\3abc\4", Result([b"abc"], (LimitExceeded, 3))),
+    "varint at the limit": (lambda: VarintPrefixed(3), b"\3abc\4", Result([b"abc"], (LimitExceeded, 3, 4))),
     "varint, skipped": (
         lambda: VarintPrefixed(3, on_error="skip"),
         b"\3abc\x81\1" + bytes(129) + b"\4abcd\1e\xff",
@@ -782,7 +782,11 @@ def test_the_examples_in_netty_s_documentation(options: dict[str, Any], stream: 
     for parts in cuttings(stream * 2):
         assert run(LengthPrefixed(limit=100, **options), parts).frames == [frame, frame]
         assert run(LengthPrefixed(limit=len(stream), **options), parts).frames == [frame, frame]
-        assert run(LengthPrefixed(limit=len(stream) - 1, **options), parts).error == (LimitExceeded, len(stream) - 1)
+        assert run(LengthPrefixed(limit=len(stream) - 1, **options), parts).error == (
+            LimitExceeded,
+            len(stream) - 1,
+            len(stream),
+        )
 
 
 @pytest.mark.parametrize("byteorder", ORDERS)

@@ -60,6 +60,7 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
         "LengthPrefixed.encode": "the header of a frame",
     },
     "reader": {
+        "Reader._fail_expected": "a literal, for the sentence of an error",
         "Reader._uint": "the bytes of one number",
         "decoded": "text that Reader.text and BaseBuffer.decode have counted",
     },
