@@ -640,7 +640,8 @@ class BaseBuffer(Exporter):
         (5,)
 
         The format begins with its byte order (``<``, ``>``, ``!`` or ``=``), else ValueError: without one struct pads
-        as a C compiler would. Raises Underrun if there are fewer bytes. Copies: nothing.
+        as a C compiler would. Where nothing in it has one (``"4s"``, ``"BBB"``) none is wanted. Raises Underrun if
+        there are fewer bytes. Copies: nothing.
         """
         layout = layout_of(fmt)
         offset = size_of(at)

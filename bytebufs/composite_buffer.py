@@ -526,7 +526,7 @@ class CompositeBuffer(BaseBuffer):
         return self._rebuild(joined, self._size() - (high - low) + _size(entries))
 
     def pack(self, fmt: str | bytes | Struct, *values: Any) -> None:
-        """Append values as ``struct`` encodes them; the format begins with its byte order, else ValueError.
+        """Append values as ``struct`` encodes them. The format begins with its byte order, if anything in it has one.
 
         Small packs share a block; a view of one that was handed out never moves. Raises struct.error for values that
         do not fit.

@@ -62,6 +62,7 @@ _F64_BE: Final = Struct(">d").unpack_from
 _F64_LE: Final = Struct("<d").unpack_from
 
 _LINE_ENDS: Final = (b"\n", b"\r\n")
+_NUL: Final = (b"\0",)
 _MAX_VARINT: Final = 1 << 64
 _MOST_VARINT_BYTES: Final = 10
 _LONG_VARINT: Final = 63
@@ -217,14 +218,23 @@ class Reader:
         """Bytes between the position and the end of what is there now.
 
         RuntimeError on the very reader that ``parse`` gives: what is there now depends on how the bytes were cut. What
-        is read as a whole has an end: a ``sub(n)``, and a reader over a slice.
+        is read as a whole has an end: a ``sub(n)`` or ``limited(n)``, and a reader over a slice.
         """
+        return self._end_of_all() - self._here()
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing is left. RuntimeError as for :attr:`remaining`."""
+        return self._end_of_all() <= self._here()
+
+    def _end_of_all(self) -> int:
+        """Return the table position of the end, if there is one."""
         self._lease.refuse()
         if self._limit is not None:
             raise RuntimeError(
                 "how much is there depends on how the bytes were cut: read what the message says, or sub(n)"
             )
-        return self._last() - self._here()
+        return self._last()
 
     def seek(self, position: SupportsIndex) -> None:
         """Go to a position, counted from the reader's front. Underrun beyond the bytes that are there."""
@@ -382,6 +392,24 @@ class Reader:
     def _sint(self, size: int, *, little: bool) -> int:
         value = self._uint(size, little=little)
         return value - (1 << 8 * size) if value >> (8 * size - 1) else value
+
+    def _ahead(self, size: int) -> i64:
+        """See to it that the next ``size`` bytes stand in ``_data``, and return where."""
+        at = self._at
+        return self._fill(size) if size > self._end - at or not self._lease.valid else at
+
+    def _peek_uint(self, size: int, *, little: bool) -> int:
+        at = self._ahead(size)
+        return uint(self._data, at, size, little=little)
+
+    def _peek_sint(self, size: int, *, little: bool) -> int:
+        value = self._peek_uint(size, little=little)
+        return value - (1 << 8 * size) if value >> (8 * size - 1) else value
+
+    def _peek_float(self, unpack_from: _UnpackFrom, size: int) -> float:
+        at = self._ahead(size)
+        value: float = unpack_from(self._data, at)[0]
+        return value
 
     def _float(self, unpack_from: _UnpackFrom, size: int) -> float:
         at = self._at
@@ -580,7 +608,11 @@ class Reader:
         return (value >> 1) ^ -(value & 1)
 
     def unpack(self, fmt: str | bytes | Struct) -> tuple[Any, ...]:
-        """Read the values of a struct format, which begins with its own byte order (``<``, ``>``, ``!`` or ``=``)."""
+        """Read the values of a struct format.
+
+        It begins with its own byte order (``<``, ``>``, ``!`` or ``=``), else ValueError, unless nothing in it has one:
+        ``"4s"``, ``"BBB"``.
+        """
         layout = layout_of(fmt)
         size = layout.size
         at = self._at
@@ -623,6 +655,136 @@ class Reader:
         self._pass(nbytes)
         return numbers
 
+    # -- numbers that are looked at and not passed
+
+    def peek_u8(self) -> int:
+        """Return what u8() would read, and stay. So do all whose names begin with peek."""
+        return self._peek_uint(1, little=False)
+
+    def peek_i8(self) -> int:
+        """Return what i8() would read, and stay."""
+        return self._peek_sint(1, little=False)
+
+    def peek_u16(self) -> int:
+        """Return what u16() would read, and stay."""
+        return self._peek_uint(2, little=self._little)
+
+    def peek_u16_be(self) -> int:
+        """Return what u16_be() would read, and stay."""
+        return self._peek_uint(2, little=False)
+
+    def peek_u16_le(self) -> int:
+        """Return what u16_le() would read, and stay."""
+        return self._peek_uint(2, little=True)
+
+    def peek_u24(self) -> int:
+        """Return what u24() would read, and stay."""
+        return self._peek_uint(3, little=self._little)
+
+    def peek_u24_be(self) -> int:
+        """Return what u24_be() would read, and stay."""
+        return self._peek_uint(3, little=False)
+
+    def peek_u24_le(self) -> int:
+        """Return what u24_le() would read, and stay."""
+        return self._peek_uint(3, little=True)
+
+    def peek_u32(self) -> int:
+        """Return what u32() would read, and stay."""
+        return self._peek_uint(4, little=self._little)
+
+    def peek_u32_be(self) -> int:
+        """Return what u32_be() would read, and stay."""
+        return self._peek_uint(4, little=False)
+
+    def peek_u32_le(self) -> int:
+        """Return what u32_le() would read, and stay."""
+        return self._peek_uint(4, little=True)
+
+    def peek_u64(self) -> int:
+        """Return what u64() would read, and stay."""
+        return self._peek_uint(8, little=self._little)
+
+    def peek_u64_be(self) -> int:
+        """Return what u64_be() would read, and stay."""
+        return self._peek_uint(8, little=False)
+
+    def peek_u64_le(self) -> int:
+        """Return what u64_le() would read, and stay."""
+        return self._peek_uint(8, little=True)
+
+    def peek_i16(self) -> int:
+        """Return what i16() would read, and stay."""
+        return self._peek_sint(2, little=self._little)
+
+    def peek_i16_be(self) -> int:
+        """Return what i16_be() would read, and stay."""
+        return self._peek_sint(2, little=False)
+
+    def peek_i16_le(self) -> int:
+        """Return what i16_le() would read, and stay."""
+        return self._peek_sint(2, little=True)
+
+    def peek_i24(self) -> int:
+        """Return what i24() would read, and stay."""
+        return self._peek_sint(3, little=self._little)
+
+    def peek_i24_be(self) -> int:
+        """Return what i24_be() would read, and stay."""
+        return self._peek_sint(3, little=False)
+
+    def peek_i24_le(self) -> int:
+        """Return what i24_le() would read, and stay."""
+        return self._peek_sint(3, little=True)
+
+    def peek_i32(self) -> int:
+        """Return what i32() would read, and stay."""
+        return self._peek_sint(4, little=self._little)
+
+    def peek_i32_be(self) -> int:
+        """Return what i32_be() would read, and stay."""
+        return self._peek_sint(4, little=False)
+
+    def peek_i32_le(self) -> int:
+        """Return what i32_le() would read, and stay."""
+        return self._peek_sint(4, little=True)
+
+    def peek_i64(self) -> int:
+        """Return what i64() would read, and stay."""
+        return self._peek_sint(8, little=self._little)
+
+    def peek_i64_be(self) -> int:
+        """Return what i64_be() would read, and stay."""
+        return self._peek_sint(8, little=False)
+
+    def peek_i64_le(self) -> int:
+        """Return what i64_le() would read, and stay."""
+        return self._peek_sint(8, little=True)
+
+    def peek_f32(self) -> float:
+        """Return what f32() would read, and stay."""
+        return self._peek_float(_F32_LE if self._little else _F32_BE, 4)
+
+    def peek_f32_be(self) -> float:
+        """Return what f32_be() would read, and stay."""
+        return self._peek_float(_F32_BE, 4)
+
+    def peek_f32_le(self) -> float:
+        """Return what f32_le() would read, and stay."""
+        return self._peek_float(_F32_LE, 4)
+
+    def peek_f64(self) -> float:
+        """Return what f64() would read, and stay."""
+        return self._peek_float(_F64_LE if self._little else _F64_BE, 8)
+
+    def peek_f64_be(self) -> float:
+        """Return what f64_be() would read, and stay."""
+        return self._peek_float(_F64_BE, 8)
+
+    def peek_f64_le(self) -> float:
+        """Return what f64_le() would read, and stay."""
+        return self._peek_float(_F64_LE, 8)
+
     # -- bytes
 
     def _next(self, size: int) -> list[bytes | memoryview]:
@@ -643,6 +805,14 @@ class Reader:
         size = size_of(n)
         taken = self._slice(size)
         self._pass(size)
+        return taken
+
+    def take_rest(self) -> SliceBuffer:
+        """Read all that is left as a slice. RuntimeError as for :attr:`remaining`. Copies: nothing."""
+        last = self._end_of_all()
+        start = self._here()
+        taken = self._buffer._window(start, last)
+        self._pass(last - start)
         return taken
 
     def peek(self, n: SupportsIndex) -> SliceBuffer:
@@ -721,29 +891,68 @@ class Reader:
         self._lease.refuse()
         position = self._here()
         self._reach(position, size)
-        child = Reader(self._buffer, self._lease, self.byteorder)
-        child._front = position
-        child._bounded = True
-        child._stop = position + size
-        child._move(position)
+        child = self._child(position, position, position + size)
         self._pass(size)
+        return child
+
+    def limited(self, n: SupportsIndex) -> Reader:
+        r"""Return a reader with the positions of this one, which stands where this does and ends at position ``n``.
+
+        >>> from bytebufs import SliceBuffer
+        >>> r = SliceBuffer(b"\x03www\x00\xc0\x00...").reader()
+        >>> r.skip(5)
+        >>> record = r.limited(7)  # the two bytes in front of the dots, which point back to byte 0
+        >>> record.seek(record.u16() & 0x3FFF)
+        >>> record.take_bytes(record.u8())
+        b'www'
+
+        For formats that point backwards, such as DNS, TIFF and ELF: it may seek to whatever this one may, up to there.
+        This one stays where it is. Raises Underrun if the bytes up to ``n`` are not there, ValueError if ``n`` lies
+        before the position.
+        """
+        end = size_of(n)
+        self._lease.refuse()
+        position = self._here()
+        stop = self._front + end
+        if stop < position:
+            raise ValueError(f"the end {end} lies before the position {position - self._front}")
+        self._reach(position, stop - position)
+        return self._child(self._front, position, stop)
+
+    def _child(self, front: int, position: int, stop: int) -> Reader:
+        """Return a reader of a range of table positions, which stands at one of them."""
+        child = Reader(self._buffer, self._lease, self.byteorder)
+        child._front = front
+        child._bounded = True
+        child._stop = stop
+        child._move(position)
         return child
 
     # -- separators
 
-    def until(self, sep: BytesLike | SupportsIndex, *, limit: SupportsIndex) -> SliceBuffer:
-        """Read the bytes before ``sep``, bytes-like or an int from 0 to 255, as a slice, and pass ``sep`` too.
+    def until(
+        self, sep: BytesLike | SupportsIndex, *seps: BytesLike | SupportsIndex, limit: SupportsIndex
+    ) -> SliceBuffer:
+        """Read the bytes before a separator as a slice, and pass that, too.
 
-        Copies: a separator that is not ``bytes`` ("needle").
+        A separator is bytes-like, or an int from 0 to 255. Of several, the one that begins first ends what is read, and
+        of those that begin together the longest: while a longer one may still come, nothing is read.
 
         Raises LimitExceeded if more than ``limit`` bytes stand before it, as soon as that is certain; Underrun with the
-        separator if it has not come; ValueError if it is empty. Complexity: linear, also where a live reader is asked
-        again and again at one position while bytes come in: it goes on where it stopped, for the last four separators.
+        first separator if none has come; ValueError if one is empty. Complexity: linear, also where a live reader is
+        asked again and again at one position while bytes come in: it goes on where it stopped, for the last four sets
+        of separators. Copies: a separator that is not ``bytes`` ("needle").
         """
+        wanted: tuple[bytes, ...] = (self._separator(sep),)
+        if seps:
+            wanted += tuple([self._separator(one) for one in seps])
+        return self._until(wanted, size_of(limit))
+
+    def _separator(self, sep: BytesLike | SupportsIndex) -> bytes:
         wanted = sep if isinstance(sep, bytes) else self._buffer._own_needle(sep)
         if not wanted:
             raise ValueError("empty separator")
-        return self._until((wanted,), size_of(limit))
+        return wanted
 
     def line(self, *, limit: SupportsIndex) -> SliceBuffer:
         """Read a line without its end, as a slice: it ends at LF, and one CR before that is part of the end.
@@ -751,6 +960,10 @@ class Reader:
         ``limit`` counts the bytes of the line without its end. A lone CR is data. Errors as :meth:`until`.
         """
         return self._until(_LINE_ENDS, size_of(limit))
+
+    def cstring(self, *, limit: SupportsIndex) -> SliceBuffer:
+        """Read the bytes before a NUL as a slice, and pass that, too. Errors as :meth:`until`. Copies: nothing."""
+        return self._until(_NUL, size_of(limit))
 
     def _until(self, separators: tuple[bytes, ...], limit: int) -> SliceBuffer:
         self._lease.refuse()
@@ -806,6 +1019,11 @@ class Reader:
             raise LimitExceeded(limit)
 
 
+_ORDERS: Final = ("<", ">", "!", "=")
+_ORDERLESS: Final = frozenset("xcbB?sp0123456789 \t\n\r\v\f")
+"""What is the same in every order, and never padded."""
+
+
 @final
 class Layout:
     """A struct format, looked at once."""
@@ -817,7 +1035,7 @@ class Layout:
         self.size = struct.size
         self.unpack_from: _UnpackFrom = struct.unpack_from
         order, codes = struct.format[:1], struct.format[1:]
-        self.is_uint = codes in ("B", "H", "I", "L", "Q")
+        self.is_uint = order in _ORDERS and codes in ("B", "H", "I", "L", "Q")
         self.little = order == "<" or (order == "=" and sys.byteorder == "little")
 
 
@@ -827,11 +1045,11 @@ _MOST_LAYOUTS: Final = 256
 
 
 def layout_of(fmt: str | bytes | Struct) -> Layout:
-    """Return a format, compiled. Raises ValueError where it leaves the byte order and padding to the machine."""
+    """Return a format, compiled. Raises ValueError where it leaves a byte order or padding to the machine."""
     layout = _layouts.get(fmt)
     if layout is None:
         struct = fmt if isinstance(fmt, Struct) else Struct(fmt)
-        if struct.format[:1] not in ("<", ">", "!", "="):
+        if struct.format[:1] not in _ORDERS and not _ORDERLESS.issuperset(struct.format.removeprefix("@")):
             raise ValueError(f"the format {struct.format!r} has no byte order: begin it with '<' or '>'")
         layout = Layout(struct)
         if len(_layouts) >= _MOST_LAYOUTS:

@@ -161,9 +161,11 @@ _NUMBERS: Final = [
 ]
 
 CURSOR: Final[dict[str, dict[str, Any]]] = {
-    **dict.fromkeys([*_NUMBERS, "zigzag"], _NONE),
+    **dict.fromkeys([*_NUMBERS, *(f"peek_{name}" for name in _NUMBERS), "zigzag", "take_rest"], _NONE),
     "array": {"typecode": "H", "n": 2},
+    "cstring": {"*limit": 30},
     "expect": {"literal": b"\x85\x01\x02"},
+    "limited": {"n": 9},
     "line": {"*limit": 30},
     "peek": {"n": 3},
     "seek": {"position": 3},
@@ -175,7 +177,7 @@ CURSOR: Final[dict[str, dict[str, Any]]] = {
     "text": {"n": 1, "encoding": "latin-1"},
     "uint": {"n": 3},
     "unpack": {"fmt": ">BH"},
-    "until": {"sep": b"\n", "*limit": 30},
+    "until": {"sep": b"\n", "+seps": b";", "*limit": 30},
     "varint": {"*max_bytes": 3, "*minimal": False},
 }
 

@@ -340,8 +340,10 @@ OF_A_READER: Final[Mapping[str, Call]] = {
     "byteorder": attrgetter("byteorder"),
     "position": attrgetter("position"),
     "remaining": attrgetter("remaining"),
+    "at_end": attrgetter("at_end"),
     "seek": lambda r: r.seek(SIZE),
     **{name: number(name) for name in ["u8", "i8", *NUMBERS, "varint", "zigzag"]},
+    **{f"peek_{name}": number(f"peek_{name}") for name in ["u8", "i8", *NUMBERS]},
     "uint": lambda r: r.uint(SIZE),
     "sint": lambda r: r.sint(SIZE),
     "unpack": lambda r: r.unpack(f">{SIZE}s"),
@@ -355,8 +357,12 @@ OF_A_READER: Final[Mapping[str, Call]] = {
     "skip": lambda r: r.skip(SIZE),
     "expect": lambda r: r.expect(DATA),
     "sub": lambda r: r.sub(SIZE),
+    "limited": lambda r: r.limited(SIZE),
+    "take_rest": lambda r: r.take_rest(),
     "until": refused(EOFError, lambda r: r.until(b"nowhere", limit=SIZE)),
+    "until one of two": refused(EOFError, lambda r: r.until(b"nowhere", b"\xff", limit=SIZE)),
     "line": lambda r: [r.line(limit=1000) for _ in range(100)] and None,
+    "cstring": refused(EOFError, lambda r: r.cstring(limit=SIZE)),
 }
 
 MORE: Final[Mapping[str, int]] = {
