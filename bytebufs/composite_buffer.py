@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from operator import index
+from collections import deque
+from io import BytesIO
 from sys import maxsize, version_info
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, fina
 from ._core.audit import count_copy
 from ._core.holding import ENTRY_COST, compacted, gathered, held_nbytes, waste_of
 from ._core.numbers import COMPILED, uint
+from ._core.packed import packed_float, packed_int, packed_uint, packed_varint
 from ._core.parts import (
     Block,
     Entry,
@@ -18,6 +20,7 @@ from ._core.parts import (
     entry_of,
     has_buffer,
     is_reserved,
+    join,
     make_entry,
     memory_view,
     merged,
@@ -26,6 +29,7 @@ from ._core.parts import (
     written,
     zeros,
 )
+from ._core.search import BLOCK
 from ._core.seeker import Looks
 from ._core.table import Table, let_go
 from .base_buffer import BaseBuffer, own_separator
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from struct import Struct
 
+    from ._core.packed import Real
     from ._core.seeker import Seeker
     from .base_buffer import BytesLike, Part
     from .reader import ByteOrder
@@ -535,26 +540,164 @@ class CompositeBuffer(BaseBuffer):
 
     def pack_varint(self, value: SupportsIndex) -> None:
         """Append an unsigned LEB128 number. Raises ValueError if it is negative or has more than 64 bits."""
-        number = index(value)
-        if not 0 <= number < 1 << 64:
-            raise ValueError(f"a varint is an unsigned number of at most 64 bits, not {number}")
-        encoded = bytearray()
-        while number > 0x7F:
-            encoded.append(number & 0x7F | 0x80)
-            number >>= 7
-        encoded.append(number)
-        self._append_packed(encoded)
+        self._append_packed(packed_varint(value))
+
+    def insert_varint(self, at: SupportsIndex, value: SupportsIndex) -> None:
+        r"""Put an unsigned LEB128 number in front of byte ``at``: a length that is known when all behind it is there.
+
+        >>> b = CompositeBuffer([b"\x30"])
+        >>> b.pack_text("a/topic")
+        >>> b.insert_varint(1, len(b) - 1)
+        >>> bytes(b)
+        b'0\x07a/topic'
+
+        It is as short as it can be, which a place that was reserved for it would not let it be. Errors as
+        :meth:`pack_varint` and :meth:`splice`. Complexity: O(parts). Copies: nothing.
+        """
+        encoded = packed_varint(value)
+        self.splice(at, at, encoded)
 
     def pack_uint(self, value: SupportsIndex, n: SupportsIndex, byteorder: ByteOrder = "big") -> None:
         """Append an unsigned number of ``n`` bytes. Raises ValueError if it is negative or does not fit."""
-        number, size = index(value), size_of(n)
-        if number < 0 or number.bit_length() > 8 * size:
-            raise ValueError(f"{number} is not an unsigned number of {size} bytes")
-        self._append_packed(number.to_bytes(min(size, _UNHEARD_OF), byteorder))
+        self._append_packed(packed_uint(value, min(size_of(n), _UNHEARD_OF), byteorder))
 
-    def _append_packed(self, data: bytes | bytearray) -> None:
+    def pack_text(self, text: str, encoding: str = "utf-8") -> None:
+        """Append text as ``str.encode`` encodes it, with its errors: then nothing was added. Copies: nothing else."""
+        if not isinstance(text, str):
+            raise TypeError(f"a str is wanted, not {shown(text)}: write append(part) for bytes")
+        self._append_packed(text.encode(encoding))
+
+    def pack_u8(self, value: SupportsIndex) -> None:
+        """Append an unsigned byte. Raises ValueError if the number does not fit, as do all of these."""
+        self._append_packed(packed_uint(value, 1, "big"))
+
+    def pack_i8(self, value: SupportsIndex) -> None:
+        """Append a signed byte."""
+        self._append_packed(packed_int(value, 1, "big"))
+
+    def pack_u16(self, value: SupportsIndex) -> None:
+        """Append an unsigned 16-bit number, big-endian."""
+        self._append_packed(packed_uint(value, 2, "big"))
+
+    def pack_u16_be(self, value: SupportsIndex) -> None:
+        """Append an unsigned 16-bit number, big-endian."""
+        self._append_packed(packed_uint(value, 2, "big"))
+
+    def pack_u16_le(self, value: SupportsIndex) -> None:
+        """Append an unsigned 16-bit number, little-endian."""
+        self._append_packed(packed_uint(value, 2, "little"))
+
+    def pack_u24(self, value: SupportsIndex) -> None:
+        """Append an unsigned 24-bit number, big-endian."""
+        self._append_packed(packed_uint(value, 3, "big"))
+
+    def pack_u24_be(self, value: SupportsIndex) -> None:
+        """Append an unsigned 24-bit number, big-endian."""
+        self._append_packed(packed_uint(value, 3, "big"))
+
+    def pack_u24_le(self, value: SupportsIndex) -> None:
+        """Append an unsigned 24-bit number, little-endian."""
+        self._append_packed(packed_uint(value, 3, "little"))
+
+    def pack_u32(self, value: SupportsIndex) -> None:
+        """Append an unsigned 32-bit number, big-endian."""
+        self._append_packed(packed_uint(value, 4, "big"))
+
+    def pack_u32_be(self, value: SupportsIndex) -> None:
+        """Append an unsigned 32-bit number, big-endian."""
+        self._append_packed(packed_uint(value, 4, "big"))
+
+    def pack_u32_le(self, value: SupportsIndex) -> None:
+        """Append an unsigned 32-bit number, little-endian."""
+        self._append_packed(packed_uint(value, 4, "little"))
+
+    def pack_u64(self, value: SupportsIndex) -> None:
+        """Append an unsigned 64-bit number, big-endian."""
+        self._append_packed(packed_uint(value, 8, "big"))
+
+    def pack_u64_be(self, value: SupportsIndex) -> None:
+        """Append an unsigned 64-bit number, big-endian."""
+        self._append_packed(packed_uint(value, 8, "big"))
+
+    def pack_u64_le(self, value: SupportsIndex) -> None:
+        """Append an unsigned 64-bit number, little-endian."""
+        self._append_packed(packed_uint(value, 8, "little"))
+
+    def pack_i16(self, value: SupportsIndex) -> None:
+        """Append a signed 16-bit number, big-endian."""
+        self._append_packed(packed_int(value, 2, "big"))
+
+    def pack_i16_be(self, value: SupportsIndex) -> None:
+        """Append a signed 16-bit number, big-endian."""
+        self._append_packed(packed_int(value, 2, "big"))
+
+    def pack_i16_le(self, value: SupportsIndex) -> None:
+        """Append a signed 16-bit number, little-endian."""
+        self._append_packed(packed_int(value, 2, "little"))
+
+    def pack_i24(self, value: SupportsIndex) -> None:
+        """Append a signed 24-bit number, big-endian."""
+        self._append_packed(packed_int(value, 3, "big"))
+
+    def pack_i24_be(self, value: SupportsIndex) -> None:
+        """Append a signed 24-bit number, big-endian."""
+        self._append_packed(packed_int(value, 3, "big"))
+
+    def pack_i24_le(self, value: SupportsIndex) -> None:
+        """Append a signed 24-bit number, little-endian."""
+        self._append_packed(packed_int(value, 3, "little"))
+
+    def pack_i32(self, value: SupportsIndex) -> None:
+        """Append a signed 32-bit number, big-endian."""
+        self._append_packed(packed_int(value, 4, "big"))
+
+    def pack_i32_be(self, value: SupportsIndex) -> None:
+        """Append a signed 32-bit number, big-endian."""
+        self._append_packed(packed_int(value, 4, "big"))
+
+    def pack_i32_le(self, value: SupportsIndex) -> None:
+        """Append a signed 32-bit number, little-endian."""
+        self._append_packed(packed_int(value, 4, "little"))
+
+    def pack_i64(self, value: SupportsIndex) -> None:
+        """Append a signed 64-bit number, big-endian."""
+        self._append_packed(packed_int(value, 8, "big"))
+
+    def pack_i64_be(self, value: SupportsIndex) -> None:
+        """Append a signed 64-bit number, big-endian."""
+        self._append_packed(packed_int(value, 8, "big"))
+
+    def pack_i64_le(self, value: SupportsIndex) -> None:
+        """Append a signed 64-bit number, little-endian."""
+        self._append_packed(packed_int(value, 8, "little"))
+
+    def pack_f32(self, value: Real) -> None:
+        """Append an IEEE 754 32-bit number, big-endian."""
+        self._append_packed(packed_float(value, 4, "big"))
+
+    def pack_f32_be(self, value: Real) -> None:
+        """Append an IEEE 754 32-bit number, big-endian."""
+        self._append_packed(packed_float(value, 4, "big"))
+
+    def pack_f32_le(self, value: Real) -> None:
+        """Append an IEEE 754 32-bit number, little-endian."""
+        self._append_packed(packed_float(value, 4, "little"))
+
+    def pack_f64(self, value: Real) -> None:
+        """Append an IEEE 754 64-bit number, big-endian."""
+        self._append_packed(packed_float(value, 8, "big"))
+
+    def pack_f64_be(self, value: Real) -> None:
+        """Append an IEEE 754 64-bit number, big-endian."""
+        self._append_packed(packed_float(value, 8, "big"))
+
+    def pack_f64_le(self, value: Real) -> None:
+        """Append an IEEE 754 64-bit number, little-endian."""
+        self._append_packed(packed_float(value, 8, "little"))
+
+    def _append_packed(self, data: bytes) -> None:
         if len(data) > _BLOCK // 4:
-            self.append(bytes(data))
+            self.append(data)
         elif data:
             self._refuse_if_locked()
             gone: object = None
@@ -664,6 +807,97 @@ class CompositeBuffer(BaseBuffer):
             return uint(entry, begin, size, little=little)
         return self._uint(at, size, little=little)
 
+    def take_bytes(self, n: SupportsIndex) -> bytes:
+        """Return the first ``n`` bytes as ``bytes``, and drain them. Underrun if there are fewer: nothing moved then.
+
+        Of more than 64 KiB each part is let go of as soon as it is copied, so that much is hardly ever there twice.
+        Complexity: O(n). Copies: them ("take_bytes"), or nothing if they are exactly one ``bytes`` object.
+        """
+        size = n if isinstance(n, int) and n >= 0 else size_of(n)
+        self._refuse_if_locked()
+        start = self._start
+        stop = start + size
+        if stop > self._stop:
+            raise Underrun(size, self._stop - start)
+        edits = self._edits
+        table = self._index
+        try:
+            entry = table.parts[table.head] if size else b""
+            begin = start - table.base
+            if isinstance(entry, bytes) and begin + size < len(entry):  # most messages, and a list less
+                count_copy("take_bytes", size)
+                taken = entry[begin : begin + size]
+            else:
+                pieces = table.pieces(start, stop)
+                entry = b""  # only they hold it now
+                if size > BLOCK and len(pieces) > 1:
+                    return self._poured_out(pieces, start, stop, edits)
+                taken = join("take_bytes", pieces)
+        except IndexError:
+            raise Busy("the buffer")  # noqa: B904  # interpreted, another thread has changed it meanwhile
+        self._drain(start, stop, edits)
+        return taken
+
+    def _poured_out(self, pieces: list[bytes | memoryview], start: int, stop: int, edits: int) -> bytes:
+        """Drain bytes, and return them: a part at a time, each let go of when it is copied.
+
+        Once they are drained there is no way back. So all that can fail comes before; what comes behind allocates
+        nothing, and is one call of C: the parts are copied out of a queue, over zeros that have the right size already.
+        """
+        count_copy("take_bytes", stop - start)
+        out = BytesIO(bytes(stop - start))
+        queue: deque[bytes | memoryview | None] = deque(pieces)
+        queue.append(None)
+        pieces.clear()
+        parts: Any = iter(queue.popleft, None)
+        pour: Any = out.writelines
+        poured: Any = out.getvalue
+        self._drain(start, stop, edits)
+        pour(parts)
+        taken: bytes = poured()
+        return taken
+
+    def first(self) -> SliceBuffer:
+        """Return the first part as a slice, an empty one if there is none. Complexity: O(1). Copies: nothing."""
+        locked = self._locked
+        try:
+            self._locked = True
+            part = cut(self._index, self._start, self._end_of_first())
+            self._locked = locked
+        except BaseException:
+            self._locked = locked
+            raise
+        return part
+
+    def take_part(self) -> SliceBuffer:
+        """Return the first part as a slice, and drain it: an empty one if there is none.
+
+        >>> b = CompositeBuffer([b"abc", b"de"])
+        >>> while b:
+        ...     print(bytes(b.take_part()))
+        b'abc'
+        b'de'
+
+        Complexity: O(1). Copies: nothing.
+        """
+        edits = self._edits
+        start = self._start
+        end = self._end_of_first()
+        return self._detach(start, start, end, end, edits)
+
+    def _end_of_first(self) -> int:
+        """Return where the first part ends, or where the window does."""
+        start = self._start
+        if start == self._stop:
+            return start
+        table = self._index
+        table.last = table.head  # a guess, so that nothing is searched for; whoever uses it checks it
+        try:
+            end = table.ends[table.locate(start)]
+        except IndexError:
+            raise Busy("the buffer")  # noqa: B904  # interpreted, another thread has changed it meanwhile
+        return end if end < self._stop else self._stop
+
     def take_all(self) -> SliceBuffer:
         """Return everything as a slice, and drain it. Complexity: O(parts). Copies: nothing."""
         edits, start, stop = self._edits, self._start, self._stop
@@ -726,24 +960,54 @@ class CompositeBuffer(BaseBuffer):
         """Drop everything. Slices that were taken live on."""
         self.truncate(0)
 
-    def take_until(self, sep: BytesLike, *, limit: SupportsIndex, keepends: bool = False) -> SliceBuffer | None:
+    def take_until(
+        self, sep: BytesLike, *seps: BytesLike, limit: SupportsIndex, keepends: bool = False
+    ) -> SliceBuffer | None:
         """Return the bytes before ``sep``, with it if ``keepends``, and drain both; None if it has not come yet.
 
+        Of several separators, the one that begins first counts, and of those that begin together the longest: the
+        answer is None while a longer one may still come.
+
         Raises LimitExceeded when more than ``limit`` bytes stand before it, as soon as that is certain; then, as with
-        None, nothing moved. The answer does not depend on how the input was cut. The place where looking stopped is
-        remembered, of the last four separators, until something other than the front or the end changes, so that the
-        total work is linear in the bytes that came in. What is written to bytes that were looked at is noticed if it
-        goes through ``write_at`` or ``pack_into`` of any buffer; what goes through the memory's owner or a view of it
-        is not. Copies: a separator that is not ``bytes`` ("needle"), and what :meth:`find` does for a long one.
+        None, nothing moved: :meth:`skip_until` gets past them. The answer does not depend on how the input was cut. The
+        place where looking stopped is remembered, of the last four sets of separators, until something other than the
+        front or the end changes, so that the total work is linear in the bytes that came in. What is written to bytes
+        that were looked at is noticed if it goes through ``write_at`` or ``pack_into`` of any buffer; what goes through
+        the memory's owner or a view of it is not. Copies: a separator that is not ``bytes`` ("needle"), and what
+        :meth:`find` does for a long one.
         """
-        separator = own_separator(sep)
-        most = size_of(limit)
+        separators: tuple[bytes, ...] = (own_separator(sep),)
+        if seps:
+            separators += tuple([own_separator(one) for one in seps])
+        return self._take_until(separators, size_of(limit), keepends=keepends, drops=False)
+
+    def skip_until(self, sep: BytesLike, *seps: BytesLike) -> bool:
+        r"""Drain the bytes before ``sep``, and ``sep`` too; say whether it has come. For what exceeded a limit.
+
+        >>> b = CompositeBuffer([b"much too long"])
+        >>> b.skip_until(b"\r\n")
+        False
+        >>> b.extend([b", really\r", b"\nnext\r\n"])
+        >>> b.skip_until(b"\r\n"), bytes(b)
+        (True, b'next\r\n')
+
+        Until it has come, everything is drained but what may be its beginning: call it again when more has come.
+        Otherwise as :meth:`take_until`.
+        """
+        separators: tuple[bytes, ...] = (own_separator(sep),)
+        if seps:
+            separators += tuple([own_separator(one) for one in seps])
+        return self._take_until(separators, _UNHEARD_OF, keepends=False, drops=True) is not None
+
+    def _take_until(
+        self, separators: tuple[bytes, ...], most: int, *, keepends: bool, drops: bool
+    ) -> SliceBuffer | None:
         self._refuse_if_locked()
         try:
             self._locked = True  # looking may ask for a file's bytes
             start = self._start
             edits = self._edits
-            seeker = self._look_for(separator)
+            seeker = self._look_for(separators)
             found = seeker.seek(self._index, start, self._stop, most)
             self._locked = False
         except IndexError:
@@ -753,27 +1017,32 @@ class CompositeBuffer(BaseBuffer):
         except BaseException:
             self._locked = False
             raise
-        if seeker.begin - start > most:
+        begin = seeker.begin
+        if begin - start > most:
             raise LimitExceeded(most)
-        if not found:
-            return None
-        return self._detach(start, start, seeker.end if keepends else seeker.begin, seeker.end, edits)
+        if found:
+            return self._detach(start, start, seeker.end if keepends else begin, seeker.end, edits)
+        if drops and begin > start:
+            self._drain(start, begin, edits)
+        return None
 
-    def _look_for(self, separator: bytes) -> Seeker:
-        """Return the seeker that looked for this before, and goes on where it stopped, or a new one."""
+    def _look_for(self, separators: tuple[bytes, ...]) -> Seeker:
+        """Return the seeker that looked for these before, and goes on where it stopped, or a new one."""
         self._forget_if_written()
         looks = self._looks
         if looks is None:
             looks = self._looks = Looks()
-        return looks.seeker_of(separator, self._start)
+        if len(separators) == 1:
+            return looks.seeker_of(separators[0], self._start)
+        return looks.seeker_for(separators, self._start)
 
-    def _drain(self, front: int, position: int) -> None:
-        """Drain everything in front of a position; ``front`` as for :meth:`_detach`."""
+    def _drain(self, front: int, position: int, edits: int = -1) -> None:
+        """Drain everything in front of a position; ``front`` and ``edits`` as for :meth:`_detach`."""
         self._refuse_if_locked()
         gone: object = None
         try:
             self._locked = True
-            if front != self._start or position > self._stop:
+            if front != self._start or position > self._stop or (edits >= 0 and edits != self._edits):
                 raise Busy("the buffer")
             self._revoke()
             gone = self._leave(position)

@@ -200,6 +200,16 @@ def _until(sep: bytes, *, keepends: bool = False) -> Callable[[State], tuple[Sta
     return model
 
 
+def _skipped_until(sep: bytes) -> Callable[[State], tuple[State, object]]:
+    """Skip a separator that nothing at the end begins."""
+
+    def model(state: bytes) -> tuple[bytes, bool]:
+        at = state.find(sep)
+        return (b"", False) if at < 0 else (state[at + len(sep) :], True)
+
+    return model
+
+
 def _added(data: bytes) -> Callable[[State], tuple[State, object]]:
     return lambda state: (state + data, None)
 
@@ -292,12 +302,20 @@ CHANGES: Final = _ops(
     Op("pack much", lambda b, c: b.pack(f">{len(LONG)}s", LONG), _added(LONG)),
     Op("pack_varint", lambda b, c: b.pack_varint(c.size(300)), _added(b"\xac\2")),
     Op("pack_uint", lambda b, c: b.pack_uint(c.size(258), c.size(3)), _added(b"\0\1\2")),
+    Op("pack_u32", lambda b, c: b.pack_u32(c.size(258)), _added(b"\0\0\1\2")),
+    Op("pack_i16_le", lambda b, c: b.pack_i16_le(c.size(258)), _added(b"\2\1")),
+    Op("pack_f32", lambda b, c: b.pack_f32(c.size(2)), _added(b"\x40\0\0\0")),
+    Op("pack_text", lambda b, c: b.pack_text("h\u00e9"), _added(b"h\xc3\xa9")),
+    Op("insert_varint", lambda b, c: b.insert_varint(c.size(9), c.size(300)), _placed(9, 9, b"\xac\2")),
     Op("reserve", lambda b, c: b.reserve(c.size(6)), lambda state: (state + bytes(6), bytes(6))),
     Op("take few", lambda b, c: b.take(c.size(2)), _first(2), consumes=True),
     Op("take five", lambda b, c: b.take(c.size(5)), _first(5), consumes=True),
     Op("take many", lambda b, c: b.take(c.size(43)), _first(43), consumes=True),
     Op("take_all", lambda b, c: b.take_all(), lambda state: (b"", state), consumes=True),
     Op("take_at_most", lambda b, c: b.take_at_most(c.size(31)), lambda s: (s[31:], s[:31]), consumes=True),
+    Op("take_bytes few", lambda b, c: b.take_bytes(c.size(2)), _first(2), consumes=True),
+    Op("take_bytes many", lambda b, c: b.take_bytes(c.size(43)), _first(43), consumes=True),
+    Op("take_bytes all", lambda b, c: b.take_bytes(c.size(49)), _first(49), consumes=True),
     Op("skip few", lambda b, c: b.skip(c.size(3)), _skipped(3), consumes=True),
     Op("skip many", lambda b, c: b.skip(c.size(41)), _skipped(41), consumes=True),
     Op("skip all", lambda b, c: b.skip(c.size(49)), _skipped(49), consumes=True),
@@ -316,6 +334,14 @@ CHANGES: Final = _ops(
         _until(b"##"),
         changes=False,
     ),
+    Op(
+        "take_until one of several",
+        lambda b, c: b.take_until(b"##", c.part(b"rs|u"), b"|u", limit=c.size(9999)),
+        _until(b"rs|u"),
+        consumes=True,
+    ),
+    Op("skip_until", lambda b, c: b.skip_until(c.part(b"|")), _skipped_until(b"|"), consumes=True),
+    Op("skip_until what is not there", lambda b, c: b.skip_until(b"##"), _skipped_until(b"##"), consumes=True),
     Op("parse", lambda b, c: b.parse(_twelve, limit=c.size(99999)), _parsed(12), consumes=True),
     Op("parse too early", lambda b, c: b.parse(_too_many, limit=c.size(99999)), _parsed(9999)),
     Op("consolidate", lambda b, c: b.consolidate(), _same),

@@ -29,7 +29,7 @@ looked at are gone meanwhile. Nobody gives anything of a wrong type."""
 OPS: Final = [op for op in (CHANGES | ACTS).values() if op.name != "flush"]
 """What is done to a composite. (Flushing compares what came with what was there before.)"""
 
-TAKES_A_POSITION: Final = {"insert", "splice", "cut", "consolidate"}
+TAKES_A_POSITION: Final = {"insert", "insert_varint", "splice", "cut", "consolidate"}
 """First words of the names of calls whose position may lie beyond the end."""
 
 MOST: Final = 3000

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from bytebufs import flush
+from bytebufs import CompositeBuffer, flush
 
 from .changes import CHANGES, COMPOSITES, CONTENT, PLAIN, Op, could_be
 from .disturbed import ACTIONS, CALM, SOURCES, Disturbance, Post, Run, assert_whole, go_on, under
@@ -83,6 +83,27 @@ def composite_case(op: Op, layout: str) -> Case:
     return Case(f"{op.name} of {layout}", run)
 
 
+def much_case() -> Case:
+    """Take so much that each part is let go of when it is copied: from there on nothing may fail."""
+    parts = [bytes([65 + k]) * 30_000 for k in range(4)]
+
+    def run(disturbance: Disturbance) -> bool:
+        b = CompositeBuffer(map(bytearray, parts))
+        found = under(disturbance, partial(b.take_bytes, 100_000))
+        content = b"".join(parts)
+        if found.error is None:
+            assert found.answer == content[:100_000]
+            content = content[100_000:]
+        else:
+            assert is_of_memory(found.error), found
+        assert assert_whole(b) == content
+        b.append(b"next")
+        assert assert_whole(b) == content + b"next"
+        return found.error is not None
+
+    return Case("take_bytes of much", run)
+
+
 def flush_case(layout: str) -> Case:
     def run(disturbance: Disturbance) -> bool:
         b = COMPOSITES[layout](bytearray)
@@ -132,6 +153,7 @@ def composite_cases() -> Iterator[Case]:
                 yield composite_case(op, layout)
     for layout in layouts:
         yield flush_case(layout)
+    yield much_case()
 
 
 def source_cases() -> Iterator[Case]:

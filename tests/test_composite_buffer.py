@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs import (
+    COMPILED,
     BaseBuffer,
     CompositeBuffer,
     CopyForbidden,
@@ -102,8 +103,11 @@ def test_an_empty_composite_does_everything_with_nothing() -> None:  # defects.m
         "0 bytes in 0 parts",
     )
     assert values(b[:], b[1:], b.take(0), b.take_all(), b.freeze(), b.contiguous()) == [b""] * 6
+    assert values(b.take_bytes(0), b.first(), b.take_part()) == [b""] * 3
     assert values(b.find(b"a"), b.find(b""), b.rfind(b""), b.count(b""), b.split(b"a")) == [-1, 0, 0, 1, [b""]]
     assert b.take_until(b"\n", limit=0) is None
+    assert b.take_until(b"\n", b"\r", limit=0) is None
+    assert not b.skip_until(b"\n")
     b.skip(0)
     b.clear()
     b.truncate(0)
@@ -399,7 +403,7 @@ def test_the_first_bytes_are_taken_as_a_slice(n: int) -> None:
 @pytest.mark.parametrize("n", [13, 14, 2**31, 2**63, 2**70])
 def test_more_than_there_is_is_an_underrun_and_nothing_moves(n: int) -> None:  # defects.md O13
     b = stock()
-    for call in (b.take, b.skip):
+    for call in (b.take, b.take_bytes, b.skip):
         error = refuses(b, lambda: call(n), Underrun)  # noqa: B023  # called at once
         assert (error.requested, error.available, error.separator) == (n, 12, None)
     refuses(b, lambda: b.truncate(n), ValueError, f"12 bytes cannot be truncated to {n}")
@@ -412,6 +416,8 @@ def test_a_size_is_a_number_and_not_negative(n: Any, error: type[Exception]) -> 
     b = stock()
     calls: list[Callable[[], object]] = [
         lambda: b.take(n),
+        lambda: b.take_bytes(n),
+        lambda: b.insert_varint(n, 1),
         lambda: b.take_at_most(n),
         lambda: b.skip(n),
         lambda: b.truncate(n),
@@ -452,6 +458,86 @@ def test_taking_everything_in_steps() -> None:
     assert values(len(b), b.take_all(), b.take_at_most(3)) == [0, b"", b""]
     b.append(b"more")
     assert b.take(4) == b"more"
+
+
+@pytest.mark.parametrize("n", range(13))
+def test_bytes_are_taken_as_a_copy_that_was_asked_for(n: int) -> None:
+    b = stock()
+    b.append(b"more")
+    with no_copy(), copy_audit() as audit:
+        taken = b.take_bytes(n)
+    assert type(taken) is bytes
+    assert taken == b"abcdefghijkl"[:n]
+    assert audit.by_reason == ({"take_bytes": n} if n else {})
+    assert b == b"abcdefghijkl"[n:] + b"more"
+    b._check()
+    if len(b) > 1:
+        b = CompositeBuffer([bytearray(b"ab"), b"cd"])
+        assert refuses(b, lambda: b.take_bytes(3), CopyForbidden).nbytes == 3
+
+
+def test_a_whole_bytes_object_is_taken_as_it_is() -> None:
+    whole = b"whole"
+    b = CompositeBuffer([whole, b"rest"])
+    with no_copy(strict=True):
+        assert b.take_bytes(5) is whole
+    b = CompositeBuffer([whole, b"rest"])
+    b.skip(1)
+    with copy_audit() as audit:
+        assert b.take_bytes(4) == b"hole"
+    assert audit.by_reason == {"take_bytes": 4}
+
+
+def test_of_much_each_part_is_let_go_of_when_it_is_copied() -> None:
+    """When the first is gone, what is written to the second is in time to be copied."""
+    first: Any = array.array("B", b"1" * 50_000)
+    second = bytearray(b"2" * 50_000)
+    said: list[bytes] = []
+
+    def gone() -> None:
+        second[:] = b"!" * 50_000
+        said.append(b"".join(b.views()))
+        b.append(b", more")
+
+    weakref.finalize(first, gone)
+    b = CompositeBuffer([b"drained", first, second, FakeFile(b"3" * 10), b"4567"])
+    del first
+    b.skip(7)
+    with copy_audit() as audit:
+        assert b.take_bytes(100_012) == b"1" * 50_000 + b"!" * 50_000 + b"3" * 10 + b"45"
+    assert audit.by_reason == {"take_bytes": 100_012}
+    assert said == [b"67"]
+    assert b == b"67, more"
+    b._check()
+
+
+def test_much_that_cannot_be_looked_at_is_not_taken() -> None:
+    class Gone(FakeFile):
+        def look(self) -> Any:
+            raise OSError("it has gone")
+
+    b = CompositeBuffer([bytearray(100_000), Gone(b"xyz")])
+    with pytest.raises(OSError, match="it has gone"):
+        b.take_bytes(100_003)
+    assert len(b) == 100_003
+    b = CompositeBuffer([bytearray(99_999), b"x"])
+    assert refuses(b, lambda: b.take_bytes(100_000), CopyForbidden).nbytes == 100_000
+
+
+def test_the_first_part_is_shown_and_taken() -> None:
+    b = CompositeBuffer([b"abc", bytearray(b"de"), b"f"])
+    b.skip(1)
+    with no_copy(strict=True):
+        assert values(b.first(), b.first()) == [b"bc", b"bc"]
+        assert values(*[b.take_part() for _ in range(4)]) == [b"bc", b"de", b"f", b""]
+    assert contents(b) == []
+    b = CompositeBuffer([memoryview(b"<abc>")[1:4]])
+    b.truncate(2)
+    assert b.first() == b.take_part() == b"ab"
+    b.appendleft(b"new")
+    shown = b.first()
+    b.clear()
+    assert shown == b"new"
 
 
 @pytest.mark.parametrize("n", range(13))
@@ -630,6 +716,104 @@ def test_each_separator_is_looked_for_from_the_front() -> None:
     with pytest.raises(LimitExceeded):
         b.take_until(b",", limit=1)
     assert b.take_until(b",", limit=3) == b"a;b"
+
+
+def first_separator(data: bytes, seps: list[bytes]) -> tuple[int, bytes | None]:
+    """Return the first place where a separator stands or may still come, and which it is, if that is decided."""
+    for at in range(len(data) + 1):
+        rest = data[at:]
+        if any(len(rest) < len(sep) and sep.startswith(rest) for sep in seps):
+            return at, None
+        found = [sep for sep in seps if rest.startswith(sep)]
+        if found:
+            return at, max(found, key=len)
+    raise AssertionError("at the end anything may come")
+
+
+SEVERAL = st.lists(st.lists(st.sampled_from(b"ab\r\n"), min_size=1, max_size=3).map(bytes), min_size=1, max_size=3)
+LETTERS = st.lists(st.sampled_from(b"ab\r\n"), max_size=24).map(bytes)
+SIZES = st.lists(st.integers(0, 5), min_size=1, max_size=8).filter(any)
+
+
+@given(data=LETTERS, seps=SEVERAL, limit=st.integers(0, 8), sizes=SIZES, keepends=st.booleans())
+def test_several_separators_give_what_the_rule_says_however_the_bytes_came(
+    data: bytes, seps: list[bytes], limit: int, sizes: list[int], keepends: bool
+) -> None:
+    expected: list[object] = []
+    rest = data
+    while True:
+        at, sep = first_separator(rest, seps)
+        if at > limit:
+            expected.append(LimitExceeded)
+            break
+        if sep is None:
+            break
+        expected.append(rest[: at + keepends * len(sep)])
+        rest = rest[at + len(sep) :]
+
+    found: list[object] = []
+    b = CompositeBuffer()
+    for piece in chunks(data, cycle(sizes)):
+        b.append(piece)
+        try:
+            while found[-1:] != [LimitExceeded]:
+                taken = b.take_until(seps[0], *seps[1:], limit=limit, keepends=keepends)
+                if taken is None:
+                    break
+                found.append(bytes(taken))
+        except LimitExceeded:
+            found.append(LimitExceeded)
+    assert found == (expected if data else [])
+    assert b == rest
+
+
+@given(data=LETTERS, seps=SEVERAL, sizes=SIZES)
+def test_what_is_skipped_does_not_depend_on_how_the_bytes_came(
+    data: bytes, seps: list[bytes], sizes: list[int]
+) -> None:
+    ends = 0
+    rest = data
+    while (found := first_separator(rest, seps))[1] is not None:
+        ends += 1
+        rest = rest[found[0] + len(found[1]) :]
+    b = CompositeBuffer()
+    for piece in chunks(data, cycle(sizes)):
+        b.append(piece)
+        with no_copy(strict=True):
+            while b.skip_until(seps[0], *seps[1:]):
+                ends -= 1
+        b._check()
+    assert ends == 0
+    assert b == rest[found[0] :], "what may be the beginning of a separator stays"
+
+
+def test_what_exceeded_a_limit_is_skipped_and_the_next_is_taken() -> None:
+    b = CompositeBuffer([b"much too long", b" a line\r"])
+    refuses(b, lambda: b.take_until(b"\r\n", limit=9), LimitExceeded)
+    reader = b.reader()
+    assert not b.skip_until(b"\r\n")
+    assert b == b"\r"
+    with pytest.raises(RuntimeError):
+        reader.u8()
+    reader = b.reader()
+    assert not b.skip_until(b"\r\n")
+    assert reader.u8() == ord("\r"), "nothing was drained"
+    b.append(b"\nshort\r\n")
+    assert b.skip_until(b"\r\n")
+    assert b.take_until(b"\r\n", limit=9) == b"short"
+
+
+def test_separators_that_are_skipped_are_bytes_like_and_not_empty() -> None:
+    b = stock()
+    for call in (b.skip_until, lambda *seps: b.take_until(*seps, limit=9)):
+        skip: Any = call
+        refuses(b, lambda: skip(b""), ValueError, "empty separator")  # noqa: B023  # called at once
+        refuses(b, lambda: skip(b"x", b""), ValueError, "empty separator")  # noqa: B023
+        refuses(b, lambda: skip(b"x", "c"), TypeError, "'c'.encode()")  # noqa: B023
+        refuses(b, lambda: skip(b"x", 99), TypeError, "bytes([99])")  # noqa: B023
+        assert refuses(b, lambda: skip(b"x", bytearray(b"c")), CopyForbidden).reason == "needle"  # noqa: B023
+    assert b.skip_until(bytearray(b"x"), memoryview(b"c"))
+    assert b == b"defghijkl"
 
 
 # -- splicing ------------------------------------------------------------------------------------------------
@@ -840,6 +1024,78 @@ def test_packed_values_are_appended_and_share_a_block() -> None:
     assert contents(b) == [b"head", b"ABCDEFGH\x01\x00\xac\x02\x7f\x80\x01\x00" + b"\xff" * 9 + b"\x01"]
     assert bytes(view) == b"ABC"
     assert b.readonly
+
+
+WHOLE = [
+    (f"{kind}{bits}{suffix}", bits // 8, kind == "i", "little" if suffix == "_le" else "big")
+    for kind in "ui"
+    for bits in (8, 16, 24, 32, 64)
+    for suffix in ("", "_be", "_le")
+    if not (suffix and bits == 8)
+]
+
+
+@pytest.mark.parametrize(("name", "size", "signed", "order"), WHOLE, ids=[row[0] for row in WHOLE])
+def test_numbers_are_packed_by_the_names_that_they_are_read_by(
+    name: str, size: int, signed: bool, order: Literal["big", "little"]
+) -> None:
+    low, high = (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1) if signed else (0, (1 << 8 * size) - 1)
+    b = CompositeBuffer([b"head"])
+    pack = getattr(b, f"pack_{name}")
+    numbers: list[Any] = [low, high, 1, high // 3, np.int8(5)]
+    with no_copy(strict=True):
+        for number in numbers:
+            pack(number)
+    assert contents(b) == [b"head", b"".join([int(n).to_bytes(size, order, signed=signed) for n in numbers])]
+    r = b[4:].reader()
+    assert [getattr(r, name)() for _ in numbers] == numbers
+    for wrong, error in ((low - 1, ValueError), (high + 1, ValueError), (2**70, ValueError), (1.0, TypeError)):
+        refuses(b, lambda: pack(wrong), error)  # noqa: B023  # called at once
+    refuses(b, lambda: pack("1"), TypeError)
+
+
+@pytest.mark.parametrize(("suffix", "mark"), [("", ">"), ("_be", ">"), ("_le", "<")])
+@pytest.mark.parametrize(("bits", "code"), [(32, "f"), (64, "d")])
+def test_floats_are_packed_by_the_names_that_they_are_read_by(bits: int, code: str, suffix: str, mark: str) -> None:
+    b = CompositeBuffer([b"head"])
+    pack = getattr(b, f"pack_f{bits}{suffix}")
+    numbers = [0.5, -2, float("inf"), np.float32(1.25), 1e-3]
+    for number in numbers:
+        pack(number)
+    assert b[4:] == struct.pack(f"{mark}5{code}", *numbers)
+    refuses(b, lambda: pack("1.0"), TypeError, "a number is wanted")
+    refuses(b, lambda: pack(10**400), ValueError, f"does not fit into {bits} bits")
+
+
+def test_text_is_packed_as_it_is_encoded() -> None:
+    b = CompositeBuffer([b"head"])
+    with no_copy(strict=True):
+        b.pack_text("naïve ")
+        b.pack_text("naïve ", "latin-1")
+        b.pack_text("")
+        b.pack_text("€" * 1000, encoding="utf-16-le")
+    assert b == b"head" + "naïve ".encode() + "naïve ".encode("latin-1") + ("€" * 1000).encode("utf-16-le")
+    refuses(b, lambda: b.pack_text("€", "latin-1"), UnicodeEncodeError)
+    refuses(b, lambda: b.pack_text("€", "no such encoding"), LookupError)
+    refuses(b, lambda: b.pack_text(b"x"), TypeError, "" if COMPILED else "write append(part) for bytes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 20_000])
+def test_a_varint_of_a_length_is_put_in_when_that_is_known(size: int) -> None:
+    b = CompositeBuffer([b"head"])
+    at = len(b)
+    b.append(b"x" * size)
+    b.insert_varint(at, len(b) - at)
+    framed = CompositeBuffer([b"head"])
+    framed.pack_varint(size)
+    framed.append(b"x" * size)
+    assert b == framed
+    b._check()
+    r = b[at:].reader()
+    assert r.varint(minimal=True) == r.remaining == size
+    refuses(b, lambda: b.insert_varint(len(b) + 1, 1), IndexError)
+    refuses(b, lambda: b.insert_varint(0, -1), ValueError)
+    refuses(b, lambda: b.insert_varint(0, 2**64), ValueError)
 
 
 def test_packing_much_needs_more_than_a_block() -> None:
@@ -1161,7 +1417,14 @@ MEDDLING: list[Callable[[CompositeBuffer], object]] = [
     lambda b: b.splice(0, 2),
     lambda b: b.take(1),
     lambda b: b.take_all(),
+    lambda b: b.take_bytes(1),
+    lambda b: b.take_part(),
     lambda b: b.take_until(b"c", limit=9),
+    lambda b: b.take_until(b"x", b"c", limit=9),
+    lambda b: b.skip_until(b"c"),
+    lambda b: b.insert_varint(1, 1),
+    lambda b: b.pack_u8(1),
+    lambda b: b.pack_text("x"),
     lambda b: b.skip(1),
     lambda b: b.truncate(2),
     lambda b: b.clear(),
@@ -1210,6 +1473,10 @@ def test_a_live_reader_sees_what_is_appended_and_fails_after_any_other_change() 
         lambda b: b.truncate(3),
         lambda b: b.consolidate(),
         lambda b: b.take_until(b"c", limit=9),
+        lambda b: b.skip_until(b"c"),
+        lambda b: b.take_bytes(4),
+        lambda b: b.take_part(),
+        lambda b: b.insert_varint(2, 300),
     ]
     for change in changes:
         b = stock()

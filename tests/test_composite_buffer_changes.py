@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bytebufs import COMPILED, Busy, CompositeBuffer, CopyForbidden, Reader, copy_audit, flush, no_copy
 from bytebufs._core.parts import Memory
+from bytebufs._core.seeker import Seeker
 from bytebufs._core.table import Table
 
 from .changes import ACTS, CHANGES, COMPOSITES, CONTENT, PLAIN, Outcome, Sink, explained, outcome
@@ -53,13 +54,20 @@ SMALL_CHANGES: Final[dict[str, tuple[Callable[[CompositeBuffer], object], bytes]
     "take a part": (lambda b: b.take(3), b"defghij"),
     "take several": (lambda b: b.take(7), b"hij"),
     "take all": (lambda b: b.take_all(), b""),
+    "take_bytes few": (lambda b: b.take_bytes(2), b"cdefghij"),
+    "take_bytes several": (lambda b: b.take_bytes(7), b"hij"),
+    "take_part": (lambda b: b.take_part(), b"defghij"),
     "skip few": (lambda b: b.skip(2), b"cdefghij"),
     "skip several": (lambda b: b.skip(7), b"hij"),
     "skip what was sent": (lambda b: b._drain_to(b._index.head + 2, 1, 7), b"hij"),
     "truncate": (lambda b: b.truncate(4), b"abcd"),
     "take_until": (lambda b: b.take_until(b"fg", limit=9), b"hij"),
+    "take_until one of two": (lambda b: b.take_until(b"fg", b"gh", limit=9), b"hij"),
+    "skip_until": (lambda b: b.skip_until(b"fg"), b"hij"),
+    "skip_until what is not there": (lambda b: b.skip_until(b"jx"), b"j"),
     "parse": (lambda b: b.parse(five, limit=9), b"fghij"),
     "consolidate": (lambda b: b.consolidate(1, 9), WHOLE),
+    "first": (lambda b: b.first(), WHOLE),
     "freeze": (lambda b: b.freeze(), WHOLE),
     "bytes": (bytes, WHOLE),
 }
@@ -114,7 +122,7 @@ def test_what_cannot_be_cut_off_for_lack_of_memory_is_cut_off_by_the_next_change
 
 MET: Final = [
     "append", "append a buffer", "appendleft", "splice the middle", "take five", "take many", "take_all",
-    "take_at_most", "skip few", "skip many", "truncate", "take_until", "parse",
+    "take_at_most", "take_bytes many", "skip few", "skip many", "truncate", "take_until", "skip_until", "parse",
     "consolidate", "freeze", "copy", "reserve",
 ]  # fmt: skip
 
@@ -218,6 +226,34 @@ def test_between_two_tables_nothing_is_shown() -> None:
         with pytest.raises(Busy):
             look(b)
     b._source = table
+    assert assert_whole(b) == WHOLE
+
+
+GONE_FROM_UNDER: Final[dict[str, tuple[type, str, Callable[[CompositeBuffer], object]]]] = {
+    "take_bytes": (Table, "pieces", lambda b: b.take_bytes(7)),
+    "first": (Table, "locate", lambda b: b.first()),
+    "take_part": (Table, "locate", lambda b: b.take_part()),
+    "take_until": (Seeker, "seek", lambda b: b.take_until(b"fg", limit=9)),
+    "skip_until": (Seeker, "seek", lambda b: b.skip_until(b"fg", b"gh")),
+}
+
+
+@patched
+@pytest.mark.parametrize("name", GONE_FROM_UNDER)
+def test_what_another_thread_takes_away_while_it_is_looked_up_is_busy(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interpreted, one may come in just before the other has seen that."""
+
+    def gone(*_: object) -> object:
+        raise IndexError
+
+    kind, method, call = GONE_FROM_UNDER[name]
+    b = small()
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, method, gone)
+        with pytest.raises(Busy):
+            call(b)
     assert assert_whole(b) == WHOLE
 
 

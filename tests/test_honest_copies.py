@@ -291,6 +291,23 @@ def filled(count: int, **options: Any) -> CompositeBuffer:
     return b
 
 
+NUMBERS: Final = [
+    f"{kind}{bits}{order}"
+    for kind, sizes in (("u", (16, 24, 32, 64)), ("i", (16, 24, 32, 64)), ("f", (32, 64)))
+    for bits in sizes
+    for order in ("", "_be", "_le")
+]
+
+
+def packed(name: str) -> Call:
+    def pack_all(b: CompositeBuffer) -> None:
+        pack = getattr(b, name)
+        for _ in range(5000):
+            pack(77)
+
+    return pack_all
+
+
 OF_A_COMPOSITE: Final[Mapping[str, Call]] = {
     "CompositeBuffer": lambda b: CompositeBuffer([b, b]),
     "CompositeBuffer coalescing": lambda b: filled(2000, coalesce_below=2048),
@@ -303,14 +320,22 @@ OF_A_COMPOSITE: Final[Mapping[str, Call]] = {
     "pack": lambda b: b.pack(">QI", 1, 2),
     "pack_varint": lambda b: b.pack_varint(300),
     "pack_uint": lambda b: b.pack_uint(300, 8),
+    **{f"pack_{name}": packed(f"pack_{name}") for name in ["u8", "i8", *NUMBERS]},
+    "pack_text": lambda b: b.pack_text("text" * 500),
+    "insert_varint": lambda b: b.insert_varint(SIZE // 2, 300),
     "reserve": lambda b: len(b.reserve(8)),
     "take": lambda b: b.take(SIZE - 1),
     "take_all": lambda b: b.take_all(),
     "take_at_most": lambda b: b.take_at_most(SIZE // 2),
+    "take_bytes": lambda b: b.take_bytes(SIZE - 1),
+    "first": lambda b: b.first(),
+    "take_part": lambda b: b.take_part(),
     "skip": lambda b: b.skip(SIZE // 2),
     "truncate": lambda b: b.truncate(SIZE // 2),
     "clear": lambda b: b.clear(),
     "take_until": lambda b: b.take_until(b"nowhere", limit=2 * SIZE),
+    "take_until one of two": lambda b: b.take_until(b"nowhere", b"\xff", limit=2 * SIZE),
+    "skip_until": lambda b: b.skip_until(b"nowhere", b"\xff"),
     "parse": lambda b: b.parse(line, limit=2000),
     "parse that waits": lambda b: b.parse(lambda r: r.until(b"nowhere", limit=2 * SIZE), limit=4 * SIZE),
     "freeze": lambda b: b.freeze(),
@@ -318,13 +343,6 @@ OF_A_COMPOSITE: Final[Mapping[str, Call]] = {
     "compact": lambda b: b.compact(),
     "compact waste": lambda b: CompositeBuffer([part[: len(part) // 4] for part in b.views()]).compact(),
 }
-
-NUMBERS: Final = [
-    f"{kind}{bits}{order}"
-    for kind, sizes in (("u", (16, 24, 32, 64)), ("i", (16, 24, 32, 64)), ("f", (32, 64)))
-    for bits in sizes
-    for order in ("", "_be", "_le")
-]
 
 
 def number(name: str) -> Call:

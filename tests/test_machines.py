@@ -508,6 +508,39 @@ class Buffers(RuleBasedStateMachine):
             if how != "skip":
                 self.keep(taken, front)
 
+    @rule(which=WHICH, n=st.integers(0, 30))
+    def take_bytes(self, which: int, n: int) -> None:
+        target = self.composite(which)
+        if n > len(target):
+            self.attempt(lambda: target.real.take_bytes(n), {Underrun})
+            return
+        front = cut(target.runs, 0, n)
+        with no_copy():
+            taken = target.real.take_bytes(n)
+        assert taken == content(front)
+        target.replace(0, n, [])
+
+    @rule(which=WHICH)
+    def take_part(self, which: int) -> None:
+        target = self.composite(which)
+        shown = target.real.first()
+        assert shown.part_count == min(1, len(target))
+        taken = self.attempt(target.real.take_part, set())
+        front = cut(target.runs, 0, len(shown))
+        self.keep(shown, front)
+        self.keep(taken, front)
+        target.replace(0, len(shown), [])
+
+    @rule(which=WHICH, sep=SEPARATORS)
+    def skip_until(self, which: int, sep: bytes) -> None:
+        target = self.composite(which)
+        data = content(target.runs)
+        found = data.find(sep)
+        assert self.attempt(lambda: target.real.skip_until(sep), set()) == (found >= 0)
+        starts = range(max(0, len(data) - len(sep) + 1), len(data))
+        end = next((k for k in starts if sep.startswith(data[k:])), len(data)) if found < 0 else found + len(sep)
+        target.replace(0, end, [])
+
     @rule(which=WHICH)
     def take_all(self, which: int) -> None:
         target = self.composite(which)

@@ -31,7 +31,9 @@ COUNTED: Final[Mapping[str, frozenset[str]]] = {
     "_core.search": frozenset({"_block", "_last"}),
     "sending.plan": frozenset({"_join", "_whole_batch"}),
     "base_buffer": frozenset({"BaseBuffer.copy_into", "BaseBuffer.decode", "BaseBuffer.hex"}),
-    "composite_buffer": frozenset({"CompositeBuffer._coalesced", "_joined"}),
+    "composite_buffer": frozenset(
+        {"CompositeBuffer._coalesced", "CompositeBuffer._poured_out", "CompositeBuffer.take_bytes", "_joined"}
+    ),
     "sending.channels": frozenset({"_read"}),
     "reader": frozenset({"Reader.array", "Reader.text"}),
     "sending.transferring": frozenset({"_Transfer._copy"}),
@@ -54,7 +56,7 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
         "_byte_set": "at most 256 bytes: each that occurs, once",
     },
     "composite_buffer": {
-        "CompositeBuffer._append_packed": "numbers that were packed just now, a large pack as it is",
+        "CompositeBuffer._poured_out": "the zeros that are copied over",
     },
     "framing": {
         "LengthPrefixed.encode": "the header of a frame",

@@ -200,7 +200,7 @@ def take_until_needs_a_limit(b: CompositeBuffer) -> None:
 
 @rejected
 def the_limit_of_take_until_is_named(b: CompositeBuffer) -> None:
-    b.take_until(b"\n", 100)  # type: ignore[call-arg]
+    b.take_until(b"\n", 100)  # type: ignore[call-arg, arg-type]
 
 
 @rejected
