@@ -52,15 +52,16 @@ class Framer:
     """What all framers do; not made directly.
 
     After a FrameError or LimitExceeded a framer is closed, unless ``on_error="skip"``: then the bad frame is thrown
-    away as its bytes come in, counted in ``skipped``, and the next one is looked for. Any other exception, MemoryError
-    and interrupts too, leaves each step undone or done; a frame that was about to be returned may be lost.
+    away as its bytes come in, counted in ``skipped``, and the next one is looked for. :meth:`detach` closes it, too.
+    Any other exception, MemoryError and interrupts too, leaves each step undone or done; a frame that was about to be
+    returned may be lost.
 
     Its limit bounds memory, too: what it keeps is at most twice the limit, a page of 4 KiB, and what the last two parts
     hold, however small the pieces are that come. Belongs to one thread at a time; who comes into the middle of a call
     that changes it gets Busy.
     """
 
-    __slots__ = ("_bad_stop", "_buffer", "_closed", "_due", "_is_busy", "_on_error", "_skipped")
+    __slots__ = ("_bad_stop", "_buffer", "_closed", "_due", "_is_busy", "_is_detached", "_on_error", "_skipped")
 
     def __init__(self, on_error: OnError, limit: int) -> None:
         if on_error not in ("raise", "skip"):
@@ -69,6 +70,7 @@ class Framer:
         self._buffer._keep_within(limit)
         self._on_error = on_error
         self._closed = False
+        self._is_detached = False  # that is why
         self._is_busy = False  # a frame is being looked for, or what is left: nothing else is done meanwhile
         self._skipped = 0
         # Where the bad frame ends that is being thrown away, or one that has gone.
@@ -96,10 +98,13 @@ class Framer:
         Complexity: linear in what is fed. Copies: nothing, but parts so tiny and so many that they would keep more
         memory than twice the limit and a page ("coalesce"): a snapshot, if their memory is mutable.
         """
-        self._refuse_if_unfit()
         buffer = self._buffer
+        self._refuse_if_closed()
+        self._refuse_if_busy()
         buffer._make_room()
         buffer._append_within(part)
+        if self._closed:
+            self._refuse_if_closed()  # somebody has detached it meanwhile, and nobody has that buffer any more
         return _NO_FRAMES if buffer._stop < self._due else self._frames()
 
     def _frames(self) -> Iterator[SliceBuffer]:
@@ -108,9 +113,10 @@ class Framer:
 
     def _advance(self) -> SliceBuffer | None:
         """Take the next good frame, or return None if it is not whole."""
-        self._refuse_if_unfit()
+        self._refuse_if_busy()
         try:
             self._is_busy = True
+            self._refuse_if_closed()  # now, that nobody comes in who might
             frame = self._find()
             self._is_busy = False
         except IndexError:
@@ -151,9 +157,10 @@ class Framer:
 
         FrameError, which closes the framer, if those cannot become a frame: nobody had asked for them yet.
         """
-        self._refuse_if_unfit()
+        self._refuse_if_busy()
         try:
             self._is_busy = True
+            self._refuse_if_closed()
             left = self._buffer._size()
             # Where bytes are left of more than one frame, or of one that only waits for a longer separator, what is
             # missing is not the end of the first.
@@ -171,6 +178,45 @@ class Framer:
         if wanted:
             raise Underrun(wanted, left)
 
+    def detach(self) -> CompositeBuffer:
+        r"""Return the bytes behind the last frame that was taken, and close the framer, which holds nothing any more.
+
+        For a protocol that goes on as another one, as after STARTTLS or an Upgrade:
+
+        >>> lines = Lines(limit=100)
+        >>> next(lines.feed(b"STARTTLS\r\n\x16\x03\x01")) == b"STARTTLS"
+        True
+        >>> bytes(lines.detach())
+        b'\x16\x03\x01'
+
+        Frames that nobody took are among them. Every later call but this framer's properties is a ClosedError, that of
+        an iterator from :meth:`feed` too. Complexity: O(parts). Copies: nothing.
+        """
+        self._refuse_if_busy()
+        try:
+            self._is_busy = True
+            self._refuse_if_closed()
+            left = self._buffer.__copy__()
+            self._close_with(CompositeBuffer())
+            self._is_busy = False
+        except BaseException:
+            self._is_busy = False
+            raise
+        return left
+
+    def _close_with(self, buffer: CompositeBuffer) -> None:
+        """Close the framer for good, and have it hold another buffer."""
+        held = self._buffer
+        try:
+            self._is_detached = True
+            self._closed = True
+            self._buffer = buffer
+        except BaseException:  # between these comes only a tracer
+            self._buffer = held
+            self._closed = False
+            self._is_detached = False
+            raise
+
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the frame whose payload this is: feeding it gives the payload back. Copies: nothing.
 
@@ -178,10 +224,14 @@ class Framer:
         """
         raise NotImplementedError
 
-    def _refuse_if_unfit(self) -> None:
-        """Raise if an error has closed the framer, or a call of its own is under way below us or in another thread."""
+    def _refuse_if_closed(self) -> None:
+        """Raise if an error or :meth:`detach` has closed the framer."""
         if self._closed:
-            raise ClosedError(f"the {type(self).__name__} framer, after an error,")
+            reason = "detach()" if self._is_detached else "an error"
+            raise ClosedError(f"the {type(self).__name__} framer, after {reason},")
+
+    def _refuse_if_busy(self) -> None:
+        """Raise if a call of the framer's own is under way below us or in another thread."""
         if self._is_busy:
             raise Busy("the framer")
 

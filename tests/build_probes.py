@@ -189,6 +189,7 @@ CURSOR: Final[dict[str, dict[str, Any]]] = {
 }
 
 FRAMING: Final[dict[str, dict[str, Any]]] = {
+    "detach": _NONE,
     "encode": {"payload": b"ab"},
     "end": _NONE,
     "feed": {"part": b"\x02ab;d\n"},

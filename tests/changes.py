@@ -527,8 +527,21 @@ def _none_left(state: bytes) -> tuple[bytes, None]:
     return state, None
 
 
+DETACHED: Final = "detached"
+"""The state of a framer whose bytes were handed over."""
+
+
 def framer_ops(form: Format) -> dict[str, Op]:
-    """Return what is done to a framer, whose model is the bytes that it holds: all of some streams but a byte."""
+    """Return what is done to a framer, whose model is the bytes that it holds, all of some streams but a byte; or
+    DETACHED."""
+
+    def unless_detached(model: Callable[[bytes], tuple[State, object]]) -> Callable[[State], tuple[State, object]]:
+        def of_state(state: State) -> tuple[State, object]:
+            if state == DETACHED:
+                raise ValueError
+            return model(state)
+
+        return of_state
 
     def next_frame(state: bytes) -> tuple[bytes, bytes | None]:
         found = form.first(state)
@@ -540,10 +553,13 @@ def framer_ops(form: Format) -> dict[str, Op]:
     more = form.stream[-1:] + form.stream[:-1]
     encoded = bytes(form.make().encode(form.frames[0]))
     return _ops(
-        Op("feed", feed, lambda state: (state + more, None)),
-        Op("next", _next_frame, next_frame, consumes=True),
-        Op("pending", lambda framer, c: framer.pending, lambda state: (state, len(state)), changes=False),
-        Op("end", lambda framer, c: framer.end(), _none_left),
+        Op("feed", feed, unless_detached(lambda state: (state + more, None))),
+        Op("next", _next_frame, unless_detached(next_frame), consumes=True),
+        Op("pending", lambda framer, c: framer.pending, lambda s: (s, 0 if s == DETACHED else len(s)), changes=False),
+        Op("end", lambda framer, c: framer.end(), unless_detached(_none_left)),
+        Op(
+            "detach", lambda framer, c: framer.detach(), unless_detached(lambda state: (DETACHED, state)), consumes=True
+        ),
         Op("encode", lambda framer, c: framer.encode(form.frames[0]), lambda state: (state, encoded), changes=False),
     )
 

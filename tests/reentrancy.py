@@ -27,6 +27,7 @@ from .changes import (
     CHANGES,
     COMPOSITES,
     CONTENT,
+    DETACHED,
     FORMATS,
     OUTBOX_OPS,
     Box,
@@ -434,8 +435,10 @@ def framer_cases(trigger: type[Trigger]) -> Iterator[Case]:
             framer.feed(t.part(form.stream[half:-1]))
             return framer
 
-        def is_final(framer: Any, state: bytes, form: Any = form) -> bool:
+        def is_final(framer: Any, state: State, form: Any = form) -> bool:
             framer._buffer._check()
+            if state == DETACHED:
+                return bool(framer._is_detached and framer._closed and framer.pending == 0)
             if framer.pending != len(state):
                 return False
             left = [bytes(frame) for frame in framer.feed(form.stream[-1:])]

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import pickle
 import random
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -38,6 +39,7 @@ from bytebufs._core.search import find
 from bytebufs.framing import OnError
 from bytebufs.reader import ByteOrder
 
+from .changes import FORMATS
 from .disturbed import Interrupt, at_each_step
 from .layouts import LAYOUTS, MAKERS, FakeFile, addresses, chunks, hidden
 from .memory import peak_while
@@ -658,6 +660,109 @@ def test_a_format_that_does_not_say_where_bad_frames_end_closes_at_the_first(
     with pytest.raises(ClosedError):
         framer.feed(b"more")
     assert framer.skipped == 0
+
+
+# -- going on as another protocol ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_what_is_behind_the_last_frame_that_was_taken_is_detached(name: str) -> None:
+    make, stream, _ = STREAMS[name]
+    for cut in range(len(stream) + 1):
+        framer = make()
+        size = 0
+        try:
+            taken = next(framer.feed(stream[:cut]), None)
+            held = framer.pending
+            framer.feed(memoryview(stream)[cut:])
+        except (FrameError, LimitExceeded):
+            with pytest.raises(ClosedError, match=f"the {type(framer).__name__} framer, after an error, is closed"):
+                framer.detach()
+            continue
+        size = held + len(stream) - cut
+        with no_copy(strict=True):
+            left = framer.detach()
+        assert type(left) is CompositeBuffer
+        assert left == stream[len(stream) - size :]
+        assert taken is not None or size == len(stream) or framer.skipped
+        left._check()
+        left.append(b"goes on")
+        assert left == stream[len(stream) - size :] + b"goes on"
+
+
+def test_a_framer_that_was_detached_is_closed_and_holds_nothing() -> None:
+    framer = Lines(9)
+    frames = framer.feed(b"one\ntwo\nthr")
+    assert next(frames) == b"one"
+    earlier = framer.feed(b"")
+    left = framer.detach()
+    assert left == b"two\nthr"
+    assert framer.pending == 0
+    for use in (lambda: framer.feed(b"x"), lambda: list(earlier), lambda: list(frames), framer.end, framer.detach):
+        with pytest.raises(ClosedError, match=r"the Lines framer, after detach\(\), is closed"):
+            use()
+    assert left == b"two\nthr"
+    assert framer.encode(b"three") == b"three\n"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="PEP 688")
+def test_a_part_whose_own_code_detaches_the_framer_is_not_taken_in() -> None:
+    class Detaching:
+        def __buffer__(self, flags: int) -> memoryview:
+            left.append(framer.detach())
+            return memoryview(b"late")
+
+    left: list[CompositeBuffer] = []
+    framer = Lines(9)
+    framer.feed(b"abc")
+    detaching: Any = Detaching()
+    with pytest.raises(ClosedError):
+        framer.feed(detaching)
+    assert left == [b"abc"]
+
+
+class Feeding(FakeFile):
+    """A file that uses the framer which looks at it."""
+
+    framer: Framer | None
+
+    def look(self) -> Any:
+        framer, self.framer = self.framer, None
+        if framer is not None:
+            for use in (lambda: framer.feed(b"x"), framer.end, framer.detach):
+                with pytest.raises(Busy, match="the framer is in use"):
+                    use()
+        return super().look()
+
+
+def test_who_comes_into_the_middle_of_a_call_is_told_that_the_framer_is_busy() -> None:
+    framer = Lines(9)
+    file = Feeding(b"one\nt")
+    file.framer = framer
+    assert next(framer.feed(file)) == b"one"
+    assert file.framer is None
+    assert framer.detach() == b"t"
+
+
+@pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_framer_that_is_interrupted_while_it_is_detached_holds_everything_or_nothing(kind: str) -> None:
+    form = FORMATS[kind]
+    content = form.stream[:-1]
+
+    def made() -> Framer:
+        framer = form.make()
+        framer.feed(content)
+        return framer
+
+    for framer, found in at_each_step(made, lambda framer: framer.detach()):
+        if found.error is None or framer._closed:
+            assert framer._is_detached
+            assert framer.pending == 0
+        else:
+            assert not framer._is_detached
+            assert framer.pending == len(content)
+            assert framer.detach() == content
 
 
 # -- skipping ------------------------------------------------------------------------------------------------

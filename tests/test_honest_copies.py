@@ -408,12 +408,19 @@ PAYLOADS: Final[Mapping[str, bytes]] = {"LengthPrefixed": RECORDS, "VarintPrefix
 def of_a_framer(kind: str) -> Mapping[str, Call]:
     make = FRAMERS[kind]
     framer = make()
+
+    def detached(b: BaseBuffer) -> None:
+        other = make()
+        other.feed(b)
+        other.detach()
+
     payload = ARRAYS[:70_000] if kind == "FixedLength" else CompositeBuffer([bytearray(70_000), b"x" * 70_000]).freeze()
     return {
         "feed": lambda b: spent(make().feed(b)),
         "pending": lambda b: framer.pending,
         "skipped": lambda b: framer.skipped,
         "end": lambda b: make().end(),
+        "detach": detached,
         "encode": lambda b: make().encode(payload),
     }
 
