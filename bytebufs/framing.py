@@ -24,6 +24,7 @@ from ._core.seeker import Seeker
 from .base_buffer import own_separator
 from .composite_buffer import CompositeBuffer
 from .errors import Busy, ClosedError, FrameError, LimitExceeded, Underrun
+from .layout import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,12 @@ class Framer:
         self._bad_stop = 0
         # A position before which no frame can end: what does not reach it need not be looked at.
         self._due = 0
+
+    def __repr__(self) -> str:
+        """Say how many bytes it holds, whether it is closed, and how many bad frames it has thrown away."""
+        state = "closed, " if self._closed else ""
+        skipped = f", {self._skipped} skipped" if self._skipped else ""
+        return f"<{type(self).__name__}: {state}{counted(self.pending, 'byte')} pending{skipped}>"
 
     @property
     def skipped(self) -> int:

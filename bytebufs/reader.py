@@ -26,6 +26,7 @@ from ._core.parts import int_of, join, pour, size_of
 from ._core.search import BLOCK, scratch
 from ._core.seeker import Looks, Seeker
 from .errors import ClosedError, FrameError, LimitExceeded, TextError, Underrun
+from .layout import preview
 
 if TYPE_CHECKING:
     from codecs import IncrementalDecoder
@@ -199,6 +200,16 @@ class Reader:
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         """Refuse: a reader belongs to its buffer."""
         raise TypeError("a Reader is not copied or pickled: make another with buffer.reader()")
+
+    def __repr__(self) -> str:
+        """Say where it stands and what comes next. Never looks at the bytes of a file."""
+        lease = self._lease
+        if not lease.valid:
+            return f"<Reader: {'closed' if lease.closed else 'the buffer changed under it'}>"
+        here, last = self._here(), self._last()
+        place = f"at byte {here - self._front} of {last - self._front}, {self.byteorder}-endian"
+        sample = preview(self._table(), here, last)
+        return f"<Reader: {place}{': ' if sample else ''}{sample}>"
 
     # -- where it is
 

@@ -662,6 +662,16 @@ def test_a_format_that_does_not_say_where_bad_frames_end_closes_at_the_first(
     assert framer.skipped == 0
 
 
+def test_a_framer_shows_what_it_holds() -> None:
+    framer = Lines(3, on_error="skip")
+    assert repr(framer) == "<Lines: 0 bytes pending>"
+    list(framer.feed(b"one\nmuch too long\nx"))
+    assert repr(framer) == "<Lines: 1 byte pending, 1 skipped>"
+    framer.detach()
+    assert repr(framer) == "<Lines: closed, 0 bytes pending, 1 skipped>"
+    assert repr(LengthPrefixed(2, limit=9)) == "<LengthPrefixed: 0 bytes pending>"
+
+
 # -- going on as another protocol ----------------------------------------------------------------------------
 
 
@@ -740,7 +750,7 @@ def test_who_comes_into_the_middle_of_a_call_is_told_that_the_framer_is_busy() -
     file = Feeding(b"one\nt")
     file.framer = framer
     assert next(framer.feed(file)) == b"one"
-    assert file.framer is None
+    assert getattr(file, "framer") is None  # noqa: B009  # mypy takes it for what it was
     assert framer.detach() == b"t"
 
 

@@ -45,7 +45,7 @@ from bytebufs._core.parts import LazyOwner, Memory
 from bytebufs.reader import ByteOrder, Lease, layout_of
 
 from .counting import counted
-from .layouts import LAYOUTS, MAKERS, SHAPES, Layout, addresses, chunks, hidden
+from .layouts import LAYOUTS, MAKERS, SHAPES, FakeFile, Layout, addresses, chunks, hidden
 
 READ_AHEAD: Final = 256
 """What the documentation says is read ahead over memory that is not bytes."""
@@ -1754,6 +1754,23 @@ def test_no_more_than_some_hundred_formats_are_remembered() -> None:
     for k in range(600):
         assert layout_of(f">{k}s").size == k
     assert layout_of("<H") is layout_of("<H")
+
+
+def test_a_reader_shows_where_it_stands_and_what_comes_next() -> None:
+    b = CompositeBuffer([b"abc", FakeFile(b"de"), b"x" * 50])
+    r = b.reader("little")
+    r.skip(1)
+    assert repr(r) == "<Reader: at byte 1 of 55, little-endian>", "a file is not looked at"
+    assert repr(r.sub(2)) == "<Reader: at byte 0 of 2, big-endian: b'bc'>".replace("big", "little")
+    r.skip(2)
+    assert repr(r) == f"<Reader: at byte 5 of 55, little-endian: {b'x' * 24!r}...>"
+    child = r.limited(7)
+    child.skip(2)
+    assert repr(child) == "<Reader: at byte 7 of 7, little-endian>"
+    closed: Reader = cast("Reader", b.parse(lambda r: r, limit=9))
+    assert repr(closed) == "<Reader: closed>"
+    b.skip(1)
+    assert repr(r) == "<Reader: the buffer changed under it>"
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
