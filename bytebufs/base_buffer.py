@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from array import array
 from operator import index
+from sys import version_info
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, Union, cast, overload
 
 from ._core.audit import count_copy
@@ -67,6 +68,9 @@ _LOOK: Final = 4096
 
 _OF_THE_HEAP: Final = frozenset([bytes, bytearray, array])
 """Types whose objects lie in memory of their own, of which there is no second view at another address."""
+
+_EXPORTS: Final = version_info >= (3, 12)
+"""Whether what takes bytes-like objects takes buffers (PEP 688)."""
 
 _UNCHANGING: Final = Lease()
 _BYTES: Final = [bytes([value]) for value in range(256)]
@@ -897,7 +901,14 @@ class BaseBuffer(Exporter):
         raise TypeError("buffers are not added, that would copy: write CompositeBuffer([a, b])")
 
     def __radd__(self, other: Any) -> Any:
-        """Refuse, and name what joins without copying."""
+        """Leave ``bytes + b`` and ``bytearray += b`` to those, from Python 3.12 on. Refuse anything else.
+
+        They copy, as they do with a memoryview. Before 3.12 they take ``b.contiguous()``.
+        """
+        if isinstance(other, (bytes, bytearray)):
+            if _EXPORTS:
+                return NotImplemented
+            raise TypeError(f"{type(other).__name__} takes a buffer only from Python 3.12 on: add b.contiguous()")
         raise TypeError("buffers are not added, that would copy: write CompositeBuffer([a, b])")
 
     def __mul__(self, times: object) -> NoReturn:

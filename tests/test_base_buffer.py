@@ -1054,8 +1054,7 @@ def test_classic_mistakes_are_type_errors_that_name_the_right_call(make: Callabl
     b: Any = make(b"abc")
     mistakes: list[tuple[Callable[[], object], str]] = [
         (lambda: b + b"x", "CompositeBuffer([a, b])"),
-        (lambda: b"x" + b, "CompositeBuffer([a, b])"),
-        (lambda: bytearray(b"x") + b, "CompositeBuffer([a, b])"),
+        (lambda: (b"x",) + b, "CompositeBuffer([a, b])"),  # noqa: RUF005
         (lambda: b + b, "CompositeBuffer([a, b])"),
         (lambda: b * 2, "CompositeBuffer([b] * n)"),
         (lambda: 2 * b, "CompositeBuffer([b] * n)"),
@@ -1072,6 +1071,35 @@ def test_classic_mistakes_are_type_errors_that_name_the_right_call(make: Callabl
         with pytest.raises(TypeError, match=re.escape(advice)):
             mistake()
     assert bytes_of(b) == b"abc"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda data: SliceBuffer(b"<" + data, 1), lambda data: CompositeBuffer([bytearray(data)])],
+    ids=["slice", "composite"],
+)
+def test_bytes_take_a_buffer_to_their_end_as_they_take_a_memoryview(make: Callable[[bytes], Any]) -> None:
+    b = make(b"tail")
+    grown = whole = bytearray(b"head, ")
+    if sys.version_info >= (3, 12):
+        assert b"head, " + b == b"head, tail"
+        assert type(b"head, " + b) is bytes
+        assert grown + b == bytearray(b"head, tail")
+        grown += b
+        assert grown is whole, "in place"
+        assert whole == b"head, tail"
+    else:
+        for head in (b"head, ", whole):
+            with pytest.raises(TypeError, match=r"add b.contiguous\(\)"):
+                _ = head + b
+        with pytest.raises(TypeError, match=r"add b.contiguous\(\)"):
+            grown += b
+        grown += b.contiguous()
+        assert grown is whole
+        assert whole == b"head, tail"
+    for other in ("str", [1], memoryview(b"x"), 5, None):
+        with pytest.raises(TypeError):
+            _ = other + b
 
 
 @every_make
