@@ -7,7 +7,8 @@ import gc
 import io
 import os
 import stat
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar, cast
+import sys
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from .._core.parts import shown
 from ..errors import TruncatedFile
@@ -73,6 +74,21 @@ def retried(make: Callable[[], _T]) -> _T:
     return make()
 
 
+def _unwrapped(file: Any) -> object:
+    """Return the file that one of ``tempfile`` hands everything on to; any other as it is.
+
+    One that is kept in memory so far is written to a file of the system first, as ``fileno()`` does.
+    """
+    tempfile = sys.modules.get("tempfile")  # who has such a file has imported it
+    if tempfile is not None:
+        if type(file) is tempfile.SpooledTemporaryFile:
+            file.rollover()
+            return _unwrapped(getattr(file, "_file", None))
+        if type(file) is getattr(tempfile, "_TemporaryFileWrapper", None):
+            return getattr(file, "file", None)
+    return file
+
+
 def is_plain_file(file: object) -> bool:
     """Whether what a file object reads and writes are the bytes of its descriptor: not so of gzip and its like."""
     if type(file) is io.FileIO:
@@ -98,7 +114,7 @@ def open_regular(file: File, *, writable: bool = False) -> tuple[int, str]:
     was written. Not inherited by programs that are run. Raises TypeError for what names no file or is read in
     another way than by its descriptor, ValueError for what is no regular file or is not open for reading.
     """
-    name = name_of(file)
+    name = name_of(_unwrapped(file))
     if isinstance(file, (str, bytes, os.PathLike)):
         path, flags = file, _FLAGS | (os.O_RDWR if writable else os.O_RDONLY)
         fd = retried(lambda: os.open(path, flags))
@@ -120,6 +136,7 @@ def descriptor_of(file: object) -> int:
     """
     if isinstance(file, int) and not isinstance(file, bool):
         return file
+    file = _unwrapped(file)
     if isinstance(file, io.TextIOBase):
         raise TypeError(f"{name_of(file)} is open as text: open it in mode 'rb', or give its .buffer")
     if not is_plain_file(file):

@@ -43,10 +43,10 @@ class FileRegion(LazyOwner):
     ) -> None:
         """Take ``count`` bytes from ``offset`` on, or all up to the end as it is now.
 
-        ``file`` is a path, a descriptor open for reading, or a file opened in binary mode. The region keeps its own
-        duplicate: closing yours, or replacing the path, changes nothing. What a file object has buffered is written
-        first. ``stable=True`` sends what the file holds at the time of the call, through a bounded buffer (counted as
-        "stable").
+        ``file`` is a path, a descriptor open for reading, or a file opened in binary mode, those of ``tempfile``
+        included (one that is in memory so far is written out). The region keeps its own duplicate: closing yours, or
+        replacing the path, changes nothing. What a file object has buffered is written first. ``stable=True`` sends
+        what the file holds at the time of the call, through a bounded buffer (counted as "stable").
 
         Raises TruncatedFile if the file ends before the range does, ValueError for a negative bound and for what is no
         regular file (pipes, devices, directories, files of /proc), TypeError for text files, gzip files and the like.

@@ -10,12 +10,13 @@ import os
 import re
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bytebufs import TruncatedFile
+from bytebufs import FileRegion, TruncatedFile
 from bytebufs.files.opening import descriptor_of, name_of, open_regular, read_at, retried, size_in_file
 
 
@@ -78,6 +79,35 @@ def test_what_a_file_object_has_buffered_is_written_first() -> None:
         file.write(b"not there yet")
         assert os.fstat(file.fileno()).st_size == 0
         assert read_all(file) == b"not there yet"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        tempfile.TemporaryFile,
+        tempfile.NamedTemporaryFile,
+        lambda: tempfile.NamedTemporaryFile(buffering=0),
+        tempfile.SpooledTemporaryFile,
+        lambda: tempfile.SpooledTemporaryFile(max_size=3),
+    ],
+    ids=["TemporaryFile", "NamedTemporaryFile", "unbuffered", "SpooledTemporaryFile", "rolled over"],
+)
+def test_the_files_of_tempfile_serve(make: Callable[[], Any]) -> None:
+    with make() as file:
+        file.write(b"not there yet")
+        assert read_all(file) == b"not there yet"
+        region = FileRegion(file, 4)
+        assert region[:] == b"there yet"
+        assert repr(region) == f"<FileRegion: bytes 4 to 13 of {name_of(file)}>"
+        file.write(b", and more")
+        file.flush()
+        assert FileRegion(file)[:] == b"not there yet, and more"
+
+
+@pytest.mark.parametrize("make", [tempfile.NamedTemporaryFile, tempfile.SpooledTemporaryFile])
+def test_a_text_file_of_tempfile_is_refused(make: Callable[..., Any]) -> None:
+    with make(mode="w+", encoding="ascii") as file, pytest.raises(TypeError, match="is open as text"):
+        FileRegion(file)
 
 
 def test_memory_files_and_empty_files_serve(tmp_path: Path) -> None:
