@@ -3,6 +3,7 @@
 from ._core.audit import CopyAudit, copy_audit, no_copy
 from ._core.numbers import COMPILED
 from .base_buffer import BaseBuffer, BytesLike, Part
+from .buffer_file import BufferFile
 from .composite_buffer import CompositeBuffer
 from .errors import (
     BrokenSink,
@@ -37,6 +38,7 @@ __all__ = [
     "COMPILED",
     "BaseBuffer",
     "BrokenSink",
+    "BufferFile",
     "Busy",
     "BytebufsError",
     "BytesLike",

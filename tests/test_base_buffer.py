@@ -533,7 +533,7 @@ def test_too_few_bytes_are_an_underrun_that_says_how_many(
 @every_make
 def test_the_byte_order_of_a_format_is_said(make: Callable[[bytes], BaseBuffer]) -> None:
     b = make(b"abcdefgh")
-    for fmt in ("H", "@H", "", b"I", struct.Struct("H")):
+    for fmt in ("H", "@H", "4sH", b"I", struct.Struct("H")):
         for ask in (b.unpack_from, b.iter_unpack, lambda fmt: b.pack_into(fmt, 0, 1)):
             with pytest.raises(ValueError, match="has no byte order: begin it with '<' or '>'"):
                 ask(fmt)

@@ -26,6 +26,7 @@ import bytebufs
 from bytebufs import (
     COMPILED,
     BaseBuffer,
+    BufferFile,
     CompositeBuffer,
     CopyAudit,
     CopyForbidden,
@@ -521,7 +522,28 @@ def transferred(path: Path) -> None:
         transfer(path, file)
 
 
+def as_a_file(name: str, *arguments: Any) -> Call:
+    """Call a method of a BufferFile over many parts: the bytes of a file, which is looked at before, cut up."""
+
+    def call(path: Path) -> object:
+        file = BufferFile(ARRAYS)
+        return getattr(file, name)(*arguments)
+
+    return call
+
+
 OF_A_FILE: Final[Mapping[str, Call]] = {
+    "BufferFile": lambda path: BufferFile(ARRAYS),
+    "BufferFile.read": as_a_file("read", SIZE - 1),
+    "BufferFile.read1": as_a_file("read1", SIZE // 2),
+    "BufferFile.readline": as_a_file("readline"),
+    "BufferFile.readinto": as_a_file("readinto", TARGETS["bytearray"]),
+    "BufferFile.readinto1": as_a_file("readinto1", TARGETS["numpy"]),
+    "BufferFile.seek": as_a_file("seek", SIZE),
+    "BufferFile.tell": as_a_file("tell"),
+    "BufferFile.close": as_a_file("close"),
+    "BufferFile.readable": as_a_file("readable"),
+    "BufferFile.seekable": as_a_file("seekable"),
     "FileRegion": FileRegion,
     "FileRegion.slice": lambda path: FileRegion(path)[5:-5],
     "FileRegion.describe": lambda path: FileRegion(path).describe(),
@@ -574,6 +596,8 @@ def test_every_documented_call_is_measured() -> None:
     assert documented(Reader) - named(OF_A_READER) == set()
     for kind in FRAMERS:
         assert documented(getattr(bytebufs, kind)) - named(of_a_framer(kind)) == set(), kind
+    calls = {name.removeprefix("BufferFile.") for name in named(OF_A_FILE)}
+    assert {name for name in vars(BufferFile) if not name.startswith("_")} - calls == set()
     for holder in (FileRegion, MappedFile):
         calls = {name.removeprefix(f"{holder.__name__}.") for name in named(OF_A_FILE)}
         assert documented(holder) - calls - FIELDS == set()

@@ -55,6 +55,9 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
         "<module>": "the 256 needles of one byte",
         "_byte_set": "at most 256 bytes: each that occurs, once",
     },
+    "buffer_file": {
+        "BufferFile._read_to": "what SliceBuffer.tobytes counts",
+    },
     "composite_buffer": {
         "CompositeBuffer._poured_out": "the zeros that are copied over",
     },

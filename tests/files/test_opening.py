@@ -9,6 +9,7 @@ import io
 import os
 import re
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,13 @@ def test_the_files_of_tempfile_serve(make: Callable[[], Any]) -> None:
 def test_a_text_file_of_tempfile_is_refused(make: Callable[..., Any]) -> None:
     with make(mode="w+", encoding="ascii") as file, pytest.raises(TypeError, match="is open as text"):
         FileRegion(file)
+
+
+def test_whoever_has_not_imported_tempfile_has_no_such_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "tempfile")
+    with path.open("rb") as file:
+        assert read_all(file) == b"0123456789"
+    assert "tempfile" not in sys.modules, "importing it is not light"
 
 
 def test_memory_files_and_empty_files_serve(tmp_path: Path) -> None:
