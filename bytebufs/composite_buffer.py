@@ -976,10 +976,7 @@ class CompositeBuffer(BaseBuffer):
         the memory's owner or a view of it is not. Copies: a separator that is not ``bytes`` ("needle"), and what
         :meth:`find` does for a long one.
         """
-        separators: tuple[bytes, ...] = (own_separator(sep),)
-        if seps:
-            separators += tuple([own_separator(one) for one in seps])
-        return self._take_until(separators, size_of(limit), keepends=keepends, drops=False)
+        return self._take_until(_separators(sep, seps), size_of(limit), keepends=keepends, drops=False)
 
     def skip_until(self, sep: BytesLike, *seps: BytesLike) -> bool:
         r"""Drain the bytes before ``sep``, and ``sep`` too; say whether it has come. For what exceeded a limit.
@@ -994,10 +991,7 @@ class CompositeBuffer(BaseBuffer):
         Until it has come, everything is drained but what may be its beginning: call it again when more has come.
         Otherwise as :meth:`take_until`.
         """
-        separators: tuple[bytes, ...] = (own_separator(sep),)
-        if seps:
-            separators += tuple([own_separator(one) for one in seps])
-        return self._take_until(separators, _UNHEARD_OF, keepends=False, drops=True) is not None
+        return self._take_until(_separators(sep, seps), _UNHEARD_OF, keepends=False, drops=True) is not None
 
     def _take_until(
         self, separators: tuple[bytes, ...], most: int, *, keepends: bool, drops: bool
@@ -1242,6 +1236,12 @@ class _Awaited:
         self.byteorder = byteorder
         self.start = start
         self.wait = wait
+
+
+def _separators(sep: BytesLike, seps: tuple[BytesLike, ...]) -> tuple[bytes, ...]:
+    if not seps:
+        return (own_separator(sep),)
+    return tuple([own_separator(one) for one in (sep, *seps)])
 
 
 def _never_right(error: Underrun) -> FrameError:

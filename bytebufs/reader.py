@@ -954,10 +954,9 @@ class Reader:
         asked again and again at one position while bytes come in: it goes on where it stopped, for the last four sets
         of separators. Copies: a separator that is not ``bytes`` ("needle").
         """
-        wanted: tuple[bytes, ...] = (self._separator(sep),)
-        if seps:
-            wanted += tuple([self._separator(one) for one in seps])
-        return self._until(wanted, size_of(limit))
+        if not seps and isinstance(sep, bytes) and sep:
+            return self._until((sep,), size_of(limit))
+        return self._until(tuple([self._separator(one) for one in (sep, *seps)]), size_of(limit))
 
     def _separator(self, sep: BytesLike | SupportsIndex) -> bytes:
         wanted = sep if isinstance(sep, bytes) else self._buffer._own_needle(sep)

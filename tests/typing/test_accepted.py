@@ -124,6 +124,11 @@ def test_what_the_kinds_differ_in() -> None:
     assert_type(b.take(np.uint8(1)), SliceBuffer)
     assert_type(b.take_until(b",", limit=10, keepends=True), SliceBuffer | None)
     assert_type(b.take_at_most(1), SliceBuffer)
+    assert_type(b.take_until(b";", bytearray(b","), limit=10), SliceBuffer | None)
+    assert_type(b.skip_until(b";"), bool)
+    assert_type(b.take_bytes(np.int8(0)), bytes)
+    assert_type(b.first(), SliceBuffer)
+    assert_type(b.take_part(), SliceBuffer)
     assert_type(b.take_all(), SliceBuffer)
     assert max([s, b[:]]) == s
 
