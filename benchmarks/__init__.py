@@ -13,5 +13,6 @@ flushing     send a message
 serving      send a file behind a header
 memory       how much memory a message takes
 _report      a run as JSON, and as tables on the terminal
-_page        docs/performance.md and its plots, from the results that are kept
+_page        docs/performance.md from the results that are kept, and plots
+_plots       a hook of mkdocs that draws them
 """

@@ -107,13 +107,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Goal:
-    """A number to reach: a ratio of medians (or an amount), against whom, and where it is to be. No bound: for show."""
+    """A number to reach: a ratio of medians, or an amount of a unit; against whom, and where it is to be.
+
+    Without a bound it is for show.
+    """
 
     title: str
     sense: Literal["at least", "at most"]
     bound: float | None
     ratio: Callable[[Mapping[str, Sample]], tuple[float, str]]
-    is_amount: bool = False
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Verdict:
     bound: float | None
     against: str
     ratio: float
-    is_amount: bool
+    unit: str = ""
 
     @property
     def reached(self) -> bool | None:
@@ -244,4 +247,4 @@ def _round(contender: Contender, repeats: int) -> float:
 
 def _judge(goal: Goal, samples: Sequence[Sample]) -> Verdict:
     ratio, against = goal.ratio({sample.name: sample for sample in samples})
-    return Verdict(goal.title, goal.sense, goal.bound, against, ratio, goal.is_amount)
+    return Verdict(goal.title, goal.sense, goal.bound, against, ratio, goal.unit)

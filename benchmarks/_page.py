@@ -1,9 +1,13 @@
-"""Write docs/performance.md and its plots from the results that are kept: ``python -m benchmarks._page``."""
+"""Write docs/performance.md from the results that are kept: ``python -m benchmarks._page``. And draw its plots.
+
+The page is committed, for readers of the source; the plots are drawn when the documentation is built (``_plots``).
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +19,10 @@ from matplotlib.figure import Figure
 from ._harness import OURS, Verdict
 from ._report import MEASURES, Outcome, Run, amount, count_goals, mark
 
-__all__ = ["headlines", "main", "plot", "set_headlines", "write"]
+__all__ = ["PLOTS", "RESULTS", "ROOT", "headlines", "kept", "main", "plot", "set_headlines", "write"]
 
 ROOT: Final = Path(__file__).parent.parent
+RESULTS: Final = ROOT / "benchmarks" / "results"
 PLOTS: Final = "performance"
 """The folder of the plots, beside the page."""
 
@@ -38,7 +43,8 @@ What the library costs, against what one would write instead. Before you believe
 - A goal is what was set before it was measured. One that was missed stands here as it is: ✗, with the goal behind it.
   A dot means that no goal was set for that place.
 
-Run it yourself; the raw results of the runs below, every contender and every round, are in `benchmarks/results/`.
+Run it yourself; what was measured in the runs below, the median of every contender and the minimum to a
+percent of it, is in `benchmarks/results/`.
 
 ```console
 $ make bench                                # both builds, all of it, and this page: up to 20 minutes
@@ -124,10 +130,10 @@ the peak against the payload, and the bytes that sending alone needs.""",
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks._page", description=__doc__)
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIR")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", metavar="DIR")
     options = parser.parse_args(arguments)
-    runs = [Run.from_json(path.read_text(encoding="utf-8")) for path in sorted(options.results.glob("*.json"))]
+    runs = kept(options.results)
     if not runs:
         parser.error(f"there are no results in {options.results}: run python -m benchmarks --json {options.results}")
     write(runs, options.docs)
@@ -136,14 +142,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         readme.write_text(set_headlines(readme.read_text(encoding="utf-8"), headlines(runs)), encoding="utf-8")
 
 
+def kept(results: Path) -> list[Run]:
+    """Return the runs whose results are kept in a folder."""
+    return [Run.from_json(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
+
+
 def write(runs: Sequence[Run], docs: Path) -> None:
-    """Write the page of some runs, and their plots, into a folder of documents."""
-    plots = docs / PLOTS
-    plots.mkdir(exist_ok=True)
-    for stale in plots.glob("*.svg"):
-        stale.unlink()
-    drawn = plot(runs, plots)
-    text = "\n".join([_INTRODUCTION, *_overview(runs), *(line for m in MEASURES for line in _section(m, runs, drawn))])
+    """Write the page of some runs into a folder of documents."""
+    text = "\n".join([_INTRODUCTION, *_overview(runs), *(line for m in MEASURES for line in _section(m, runs))])
     (docs / "performance.md").write_text(text, encoding="utf-8")
 
 
@@ -168,10 +174,10 @@ def headlines(runs: Sequence[Run]) -> str:
     rows = []
     for measure, at, text in _HEADLINES:
         outcome = next(o for o in _outcomes(run, measure) if dict(o.at) == at)
-        costs = {sample.name: sample.median for sample in outcome.samples if sample.group != OURS}
-        ours = amount(outcome.ours.median / outcome.count, outcome.unit)
+        costs = {sample.name: sample.median for sample in outcome.costs if sample.group != OURS}
+        ours = amount(outcome.ours.median, outcome.unit)
         rivals = dict.fromkeys(verdict.against for verdict in outcome.verdicts if verdict.against in costs)
-        theirs = ", ".join(f"{name} {amount(costs[name] / outcome.count, outcome.unit)}" for name in rivals)
+        theirs = ", ".join(f"{name} {amount(costs[name], outcome.unit)}" for name in rivals)
         rows.append([text, ours, theirs])
     lines.extend(_rows(["", "bytebufs", "the best others"], rows))
     lines.append("`make bench` reproduces it; the [whole grid](docs/performance.md) has the lost places, too.")
@@ -225,7 +231,7 @@ def _outcomes(run: Run, measure: str) -> list[Outcome]:
     return [outcome for outcome in run.outcomes if outcome.measure == measure]
 
 
-def _section(measure: str, runs: Sequence[Run], drawn: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _section(measure: str, runs: Sequence[Run]) -> Iterator[str]:
     """Yield a measure's table: a row for each place, a column for each run."""
     by_place = [{tuple(o.at.values()): o for o in _outcomes(run, measure)} for run in runs]
     places = dict.fromkeys(place for outcomes in by_place for place in outcomes)
@@ -241,9 +247,10 @@ def _section(measure: str, runs: Sequence[Run], drawn: Mapping[str, Sequence[str
     yield from _rows([*example.at, *(run.name for run in runs)], rows)
     if measure == "serve":
         yield from _servings(runs)
-    for name in drawn.get(measure, ()):
-        yield f"![{MEASURES[measure]}, {name}]({PLOTS}/{measure}-{name}.svg)"
-        yield ""
+    for run in runs if measure in _DRAWN else ():
+        if _outcomes(run, measure):
+            yield f"![{MEASURES[measure]}, {run.name}]({PLOTS}/{measure}-{run.name}.svg)"
+            yield ""
 
 
 def _servings(runs: Sequence[Run]) -> Iterator[str]:
@@ -252,7 +259,7 @@ def _servings(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs:
         for receiver in dict.fromkeys(outcome.at["receiver"] for outcome in _outcomes(run, measures[0])):
             by_measure = [[o for o in _outcomes(run, measure) if o.at["receiver"] == receiver] for measure in measures]
-            names = dict.fromkeys(sample.name for outcome in by_measure[0] for sample in outcome.samples)
+            names = dict.fromkeys(sample.name for outcome in by_measure[0] for sample in outcome.costs)
             yield (
                 f"All of them, {run.name}, receiver: {receiver}. "
                 "Processor time · time that passed · system calls · bytes copied."
@@ -263,7 +270,7 @@ def _servings(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _serving(name: str, place: Sequence[Outcome]) -> str:
-    medians = [(s.median, outcome.unit) for outcome in place for s in outcome.samples if s.name == name]
+    medians = [(s.median, outcome.unit) for outcome in place for s in outcome.costs if s.name == name]
     return " · ".join(amount(median, unit) for median, unit in medians)
 
 
@@ -271,7 +278,7 @@ def _field(outcome: Outcome | None) -> str:
     if outcome is None:
         return ""
     ours = outcome.ours
-    median, minimum = (amount(cost / outcome.count, outcome.unit) for cost in (ours.median, ours.minimum))
+    median, minimum = (amount(cost, outcome.unit) for cost in (ours.median, ours.minimum))
     return " · ".join([f"{median} ({minimum})", *map(_ratio, outcome.verdicts)])
 
 
@@ -284,7 +291,7 @@ def _ratio(verdict: Verdict) -> str:
 
 
 def _number(verdict: Verdict, value: float) -> str:
-    return amount(value, "bytes") if verdict.is_amount else f"{value:.3g}"
+    return amount(value, verdict.unit) if verdict.unit else f"{value:.3g}"
 
 
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -296,39 +303,26 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 # -- plots ---------------------------------------------------------------------------------------------------
 
 
-def plot(runs: Sequence[Run], folder: Path) -> dict[str, list[str]]:
-    """Draw every plot into a folder as SVG. Return the names of the runs that each measure has a plot of."""
+def plot(runs: Sequence[Run], folder: Path) -> None:
+    """Draw every plot into a folder as SVG, and remove those that were there."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawn: dict[str, list[str]] = {}
+    for stale in folder.glob("*.svg"):
+        stale.unlink()
     # The same results give the same file.
     with mpl.rc_context({"svg.hashsalt": "bytebufs", "svg.fonttype": "none", "font.size": 8, "axes.grid": True}):
         _save(_goals_figure(runs), folder / "goals.svg")
         for run in runs:
-            for measure, figure in _figures(run):
-                _save(figure, folder / f"{measure}-{run.name}.svg")
-                drawn.setdefault(measure, []).append(run.name)
-    return drawn
+            for measure, draw in _DRAWN.items():
+                outcomes = _outcomes(run, measure)
+                if outcomes:
+                    _save(draw(run, outcomes), folder / f"{measure}-{run.name}.svg")
 
 
 def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
 
 
-def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
-    for measure, panel, x in (
-        ("cut", ["chunk"], "frame"),
-        ("feed", ["chunk"], "frame"),
-        ("flush", ["sink", "total"], "part"),
-    ):
-        outcomes = _outcomes(run, measure)
-        if outcomes:
-            yield measure, _lines_figure(run, outcomes, panel, x)
-    growth = _outcomes(run, "growth")
-    if growth:
-        yield "growth", _growth_figure(run, growth)
-
-
-def _lines_figure(run: Run, outcomes: Sequence[Outcome], panel: Sequence[str], x: str) -> Figure:
+def _lines_figure(panel: Sequence[str], x: str, run: Run, outcomes: Sequence[Outcome]) -> Figure:
     """Draw what each contender costs against ours along one axis of the grid; a panel for each place on the others."""
     panels: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
@@ -336,8 +330,8 @@ def _lines_figure(run: Run, outcomes: Sequence[Outcome], panel: Sequence[str], x
     figure, all_axes = _grid(len(panels))
     for axes, (title, places) in zip(all_axes, panels.items(), strict=False):
         axes.set_prop_cycle(_LINES)
-        for name in dict.fromkeys(sample.name for outcome in places for sample in outcome.samples):
-            points = [(o.at[x], s.median / o.ours.median) for o in places for s in o.samples if s.name == name]
+        for name in dict.fromkeys(sample.name for outcome in places for sample in outcome.costs):
+            points = [(o.at[x], s.median / o.ours.median) for o in places for s in o.costs if s.name == name]
             labels, costs = [label for label, _ in points], [cost for _, cost in points]
             axes.plot(labels, costs, label=name, linewidth=2.5 if name == places[0].ours.name else 1)
         axes.set(title=title, xlabel=x, ylabel="times our cost", yscale="log")
@@ -347,11 +341,20 @@ def _lines_figure(run: Run, outcomes: Sequence[Outcome], panel: Sequence[str], x
 def _growth_figure(run: Run, outcomes: Sequence[Outcome]) -> Figure:
     figure, (axes,) = _grid(1)
     for outcome in outcomes:
-        ours = [sample for sample in outcome.samples if sample.group == OURS]
-        costs = [sample.median / outcome.count for sample in ours]
+        ours = [sample for sample in outcome.costs if sample.group == OURS]
+        costs = [sample.median for sample in ours]
         axes.plot([sample.name for sample in ours], costs, marker=".", label=outcome.at["operation"])
     axes.set(ylabel="nanoseconds", yscale="log")
     return _titled(figure, axes, f"{MEASURES['growth']}: {run.name}; flat is good")
+
+
+_DRAWN: Final[dict[str, Callable[[Run, Sequence[Outcome]], Figure]]] = {
+    "cut": partial(_lines_figure, ["chunk"], "frame"),
+    "feed": partial(_lines_figure, ["chunk"], "frame"),
+    "flush": partial(_lines_figure, ["sink", "total"], "part"),
+    "growth": _growth_figure,
+}
+"""The measures that have a plot for each run."""
 
 
 def _goals_figure(runs: Sequence[Run]) -> Figure:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
@@ -21,9 +22,9 @@ import bytebufs
 from . import _netty
 from ._harness import OURS, Cell, Sample, Verdict
 
-__all__ = ["MEASURES", "Outcome", "Run", "amount", "count_goals", "describe_run", "mark", "show", "told"]
+__all__ = ["MEASURES", "Cost", "Outcome", "Run", "amount", "count_goals", "describe_run", "mark", "show", "told"]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 MEASURES: Final = {
     "cut": "Cut a stream into frames of a fixed length",
@@ -43,33 +44,65 @@ MEASURES: Final = {
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a contender cost for one of what the measure counts.
+
+    The middle of the rounds, and by how many percent the cheapest one was below it.
+    """
+
+    name: str
+    group: str
+    median: float
+    below: int
+
+    @property
+    def minimum(self) -> float:
+        """The cheapest round."""
+        return self.median * (100 - self.below) / 100
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What came out of a cell: the contenders' costs, by action, and what became of the goals."""
+    """What came out of a cell: the contenders' costs, and what became of the goals."""
 
     measure: str
     at: Mapping[str, str]
     per: str
-    count: float
     unit: str
-    samples: Sequence[Sample]
+    costs: Sequence[Cost]
     verdicts: Sequence[Verdict]
 
     @property
-    def ours(self) -> Sample:
+    def ours(self) -> Cost:
         """The first of our own contenders."""
-        return next(sample for sample in self.samples if sample.group == OURS)
+        return next(cost for cost in self.costs if cost.group == OURS)
 
     @classmethod
     def of(cls, cell: Cell, samples: Sequence[Sample], verdicts: Sequence[Verdict]) -> Outcome:
-        """Put together what a cell was and what was measured."""
-        return cls(cell.measure, dict(cell.at), cell.per, cell.count, cell.unit, list(samples), list(verdicts))
+        """Put together what a cell was and what was measured, with as many digits as are kept."""
+        costs = []
+        for sample in samples:
+            cost = sample.median / cell.count
+            below = round(100 - 100 * sample.minimum / max(sample.median, 1e-9))
+            costs.append(Cost(sample.name, sample.group, _kept(cost) if cell.unit == "ns" else cost, below))
+        return cls(cell.measure, dict(cell.at), cell.per, cell.unit, costs, [_shortened(v) for v in verdicts])
+
+
+def _kept(value: float, digits: int = 3) -> float:
+    """Return a number with three digits, which is more than two runs agree on."""
+    return float(f"{value:.{digits}g}")
+
+
+def _shortened(verdict: Verdict) -> Verdict:
+    """Return a verdict with as few digits as do not turn it into another."""
+    shorter = (replace(verdict, ratio=_kept(verdict.ratio, digits)) for digits in range(3, 17))
+    return next((kept for kept in shorter if kept.reached == verdict.reached), verdict)
 
 
 @dataclass(frozen=True)
 class Run:
     """A run: when, where, with what, and the outcomes."""
 
-    schema: int
     date: str
     quick: bool
     rounds: int
@@ -86,33 +119,98 @@ class Run:
         return f"{self.python.rpartition('.')[0]}-{self.build}"
 
     def to_json(self) -> str:
-        """Return all of it as text; medians and minima, which could be worked out, are added for other readers."""
-        data = asdict(self)
-        for outcome, row in zip(self.outcomes, data["outcomes"], strict=True):
-            for sample, cells in zip(outcome.samples, row["samples"], strict=True):
-                cells |= {"median": sample.median, "minimum": sample.minimum}
-            for verdict, cells in zip(outcome.verdicts, row["verdicts"], strict=True):
-                cells["reached"] = verdict.reached
-        return json.dumps(data, indent=1) + "\n"
+        """Return all of it as text, a line for each place.
+
+        What places have in common stands in front of them: the casts (what is counted, in which unit, and who takes
+        part, with his group), the goals (the last of their facts is whom they were held against), the kinds of place (a
+        cast and its goals), and for each measure its axes with the values on them. A place is where it lies on each
+        axis, its kind, for each of the cast the median and by how many percent the cheapest round was below it, and for
+        each goal the ratio.
+        """
+        kinds = list(dict.fromkeys((_cast(outcome), _goals(outcome)) for outcome in self.outcomes))
+        casts = list(dict.fromkeys(cast for cast, _ in kinds))
+        goals = list(dict.fromkeys(goal for _, theirs in kinds for goal in theirs))
+        facts = {
+            "schema": SCHEMA,
+            **{key: value for key, value in vars(self).items() if key != "outcomes"},
+            "casts": casts,
+            "goals": goals,
+            "kinds": [[casts.index(cast), *map(goals.index, theirs)] for cast, theirs in kinds],
+        }
+        lines = [f"{_compact(key)}: {_compact(value)}," for key, value in facts.items()]
+        blocks = []
+        for measure in dict.fromkeys(outcome.measure for outcome in self.outcomes):
+            outcomes = [outcome for outcome in self.outcomes if outcome.measure == measure]
+            axes = {axis: list(dict.fromkeys(o.at[axis] for o in outcomes)) for axis in outcomes[0].at}
+            places = ",\n".join(_place(o, axes, kinds.index((_cast(o), _goals(o)))) for o in outcomes)
+            blocks.append(f'{_compact(measure)}: {{"axes": {_compact(axes)}, "places": [\n{places}\n]}}')
+        return "\n".join(["{", *lines, '"measures": {', ",\n".join(blocks), "}}"]) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Run:
         """Read what :meth:`to_json` wrote. Raises ValueError for another schema."""
         data = json.loads(text)
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"these results are of schema {data['schema']}, not {SCHEMA}")
-        data["outcomes"] = [_outcome(row) for row in data["outcomes"]]
+        schema = data.pop("schema")
+        if schema != SCHEMA:
+            raise ValueError(f"these results are of schema {schema}, not {SCHEMA}")
+        casts, goals = data.pop("casts"), data.pop("goals")
+        kinds = [(casts[cast], [goals[goal] for goal in theirs]) for cast, *theirs in data.pop("kinds")]
+        data["outcomes"] = [
+            _outcome(measure, block["axes"], place, *kinds[place[-3]])
+            for measure, block in data.pop("measures").items()
+            for place in block["places"]
+        ]
         return cls(**data)
 
 
-def _outcome(row: dict[str, Any]) -> Outcome:
-    samples = [Sample(**_without(cells, "median", "minimum")) for cells in row["samples"]]
-    verdicts = [Verdict(**_without(cells, "reached")) for cells in row["verdicts"]]
-    return Outcome(**{**row, "samples": samples, "verdicts": verdicts})
+_Cast: TypeAlias = "tuple[str, str, tuple[tuple[str, str], ...]]"
+_Goal: TypeAlias = "tuple[str, str, float | None, str, str]"
 
 
-def _without(cells: dict[str, Any], *derived: str) -> dict[str, Any]:
-    return {key: value for key, value in cells.items() if key not in derived}
+def _cast(outcome: Outcome) -> _Cast:
+    return outcome.per, outcome.unit, tuple((cost.name, cost.group) for cost in outcome.costs)
+
+
+def _goals(outcome: Outcome) -> tuple[_Goal, ...]:
+    return tuple((v.title, v.sense, v.bound, v.unit, v.against) for v in outcome.verdicts)
+
+
+def _place(outcome: Outcome, axes: Mapping[str, list[str]], kind: int) -> str:
+    where = [axes[axis].index(value) for axis, value in outcome.at.items()]
+    costs = [value for cost in outcome.costs for value in (cost.median, cost.below)]
+    return _compact([*where, kind, costs, [verdict.ratio for verdict in outcome.verdicts]])
+
+
+def _outcome(
+    measure: str, axes: Mapping[str, Sequence[str]], place: Sequence[Any], cast: Any, goals: Sequence[Any]
+) -> Outcome:
+    *where, _, costs, ratios = place
+    per, unit, names = cast
+    return Outcome(
+        measure,
+        {axis: values[k] for (axis, values), k in zip(axes.items(), where, strict=True)},
+        per,
+        unit,
+        [Cost(*who, *cost) for who, *cost in zip(names, costs[::2], costs[1::2], strict=True)],
+        [
+            Verdict(title, sense, bound, against, ratio, of)
+            for (title, sense, bound, of, against), ratio in zip(goals, ratios, strict=True)
+        ],
+    )
+
+
+def _compact(value: object) -> str:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _NO_FRACTION.sub(_shortly, text)
+
+
+_NO_FRACTION: Final = re.compile(r"(?<=[\[,])(\d+?)(0*)\.0(?=[\],])")
+
+
+def _shortly(number: re.Match[str]) -> str:
+    """Write a whole number without a fraction, and in front of many zeros with an exponent."""
+    digits, zeros = number.groups()
+    return f"{digits}e{len(zeros)}" if len(zeros) > 2 else digits + zeros
 
 
 # -- where it ran --------------------------------------------------------------------------------------------
@@ -123,7 +221,6 @@ def describe_run(outcomes: Sequence[Outcome], *, quick: bool, rounds: int) -> Ru
     rivals = {name: _version(name) for name in ("tornado", "urllib3", "h11")}
     netty = _netty.version()
     return Run(
-        schema=SCHEMA,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         quick=quick,
         rounds=rounds,
@@ -132,7 +229,7 @@ def describe_run(outcomes: Sequence[Outcome], *, quick: bool, rounds: int) -> Ru
         build="compiled" if bytebufs.COMPILED else "pure",
         bytebufs=_version("bytebufs"),
         rivals=rivals if netty is None else {**rivals, "netty": netty},
-        outcomes=list(outcomes),
+        outcomes=sorted(outcomes, key=lambda outcome: list(MEASURES).index(outcome.measure)),
     )
 
 
@@ -184,9 +281,9 @@ def mark(verdict: Verdict) -> str:
 def told(verdict: Verdict) -> str:
     """Write a ratio, against whom, and the goal."""
     sign = "≥" if verdict.sense == "at least" else "≤"
-    if verdict.is_amount:
-        goal = "" if verdict.bound is None else f" {sign} {amount(verdict.bound, 'bytes')}"
-        return f"{amount(verdict.ratio, 'bytes')}{goal} {mark(verdict)}"
+    if verdict.unit:
+        goal = "" if verdict.bound is None else f" {sign} {amount(verdict.bound, verdict.unit)}"
+        return f"{amount(verdict.ratio, verdict.unit)}{goal} {mark(verdict)}"
     goal = "" if verdict.bound is None else f" {sign} {verdict.bound:g}"
     return f"{verdict.ratio:.2f}{goal} {mark(verdict)}"
 
@@ -224,7 +321,7 @@ def _table(title: str, outcomes: Sequence[Outcome]) -> Table:
     is_told = [len({verdict.against for verdict in verdicts}) > 1 for verdicts in columns]
     for outcome in outcomes:
         row = [Text(value) for value in outcome.at.values()]
-        row.append(Text(amount(outcome.ours.median / outcome.count, outcome.unit)))
+        row.append(Text(amount(outcome.ours.median, outcome.unit)))
         for verdict, names in zip(outcome.verdicts, is_told, strict=True):
             row.append(Text(told(verdict), style=_STYLES[verdict.reached]))
             if names:

@@ -40,7 +40,7 @@ def plan(*, quick: bool) -> list[Callable[[], Cell]]:
     nbytes = 4 * MIB if quick else 1024 * MIB
     return [
         partial(_cell, WHOLE, nbytes, _share_goal(nbytes)),
-        partial(_cell, FLUSH, nbytes, Goal("bytes", "at most", 256 << 10, _amount, is_amount=True)),
+        partial(_cell, FLUSH, nbytes, Goal("bytes", "at most", 256 << 10, _amount, unit="bytes")),
     ]
 
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import bytebufs
-from benchmarks import _netty, _page, _sinks
+from benchmarks import _netty, _page, _plots, _sinks
 from benchmarks.__main__ import BENCHMARKS, main, run_benchmarks
 from benchmarks._harness import (
     OURS,
@@ -29,7 +29,7 @@ from benchmarks._harness import (
     size_name,
     speed_of,
 )
-from benchmarks._report import MEASURES, Outcome, Run, amount, count_goals, show, told
+from benchmarks._report import MEASURES, Cost, Outcome, Run, amount, count_goals, show, told
 
 WAYS_TO_SERVE: Final = {
     "FileRegion", "FileRegion, Outbox", "MappedFile", "stable region", "read 64 KiB, send", "mmap, send",
@@ -78,11 +78,10 @@ def test_every_cell_has_all_contenders(name: str) -> None:
     run = quick_run(name)
     assert len(run.outcomes) == len(BENCHMARKS[name](quick=True))
     for outcome in run.outcomes:
-        names = [sample.name for sample in outcome.samples]
+        names = [cost.name for cost in outcome.costs]
         assert len(names) == len(set(names))
         assert set(names) >= CONTENDERS[outcome.measure], outcome.at
-        assert {sample.group for sample in outcome.samples} >= {OURS}
-        assert all(len(sample.rounds) == run.rounds for sample in outcome.samples)
+        assert {cost.group for cost in outcome.costs} >= {OURS}
         assert outcome.verdicts
 
 
@@ -107,7 +106,7 @@ def test_files_that_are_served_by_reference_are_not_copied() -> None:
     """What is told beside the times is counted, so it can be known beforehand."""
     size = 256 << 10
     outcomes = [outcome for outcome in quick_run("serving").outcomes if outcome.at["size"] == "256 Ki"]
-    told = {(o.measure, o.at["receiver"]): {s.name: s.median for s in o.samples} for o in outcomes}
+    told = {(o.measure, o.at["receiver"]): {s.name: s.median for s in o.costs} for o in outcomes}
     twice = ["stable region", "read 8 KiB, send", "read 64 KiB, send"]
     once = ["MappedFile", "mmap, send", "mmap, writev"]
     never = ["FileRegion", "FileRegion, Outbox", "sendfile", "sendfile with gather", "socket.sendfile"]
@@ -177,21 +176,40 @@ def test_results_tell_what_they_were_measured_on() -> None:
     run = quick_run("growth")
     data = json.loads(run.to_json())
     assert list(data) == [
-        "schema", "date", "quick", "rounds", "host", "python", "build", "bytebufs", "rivals", "outcomes",
+        "schema", "date", "quick", "rounds", "host", "python", "build", "bytebufs", "rivals", "casts", "goals", "kinds",
+        "measures",
     ]  # fmt: skip
     assert {"system", "machine", "processor", "processors", "memory", "compiler"} == set(data["host"])
     assert {"tornado", "urllib3", "h11"} <= set(data["rivals"])
     assert data["build"] == ("compiled" if bytebufs.COMPILED else "pure")
-    assert set(data["outcomes"][0]) == {"measure", "at", "per", "count", "unit", "samples", "verdicts"}
-    assert set(data["outcomes"][0]["samples"][0]) == {"name", "group", "repeats", "rounds", "median", "minimum"}
-    assert set(data["outcomes"][0]["verdicts"][0]) == {
-        "title", "sense", "bound", "against", "ratio", "is_amount", "reached",
-    }  # fmt: skip
+    assert list(data["measures"]) == ["growth"]
+
+
+def test_results_have_a_line_for_each_place_and_three_digits() -> None:
+    outcome = quick_run("growth").outcomes[0]
+    costs = [Cost("10 parts", OURS, 123e5, 2), Cost("100 parts", OURS, 0.0123, 0)]
+    run = Run(**{**vars(quick_run("growth")), "outcomes": [Outcome(**{**vars(outcome), "costs": costs})] * 2})
+    assert Run.from_json(run.to_json()) == run
+    lines = run.to_json().splitlines()
+    (first, second) = [line for line in lines if line.startswith("[")]
+    assert first.startswith("[0,0,[123e5,2,0.0123,0],[")
+    assert second == first.removesuffix(",")
+    cell = _cell([_costing("mine", 1234567, group=OURS), _costing("its", 0)])
+    kept = Outcome.of(cell, *measure(cell, Effort(rounds=1, least=0)))
+    assert [(cost.median, cost.minimum) for cost in kept.costs] == [(1.23e6, 1.23e6), (0, 0)]
+
+
+@pytest.mark.parametrize(("ratio", "kept"), [(1.0004, 1.0), (1.051, 1.05), (1.0503, 1.05), (1.06, 1.06)])
+def test_no_goal_is_reached_by_leaving_out_digits(ratio: float, kept: float) -> None:
+    cell = _cell([_costing("mine", ratio, group=OURS), _costing("its", 1)], [cost_of("mine", "its", 1.05)])
+    (verdict,) = Outcome.of(cell, *measure(cell, Effort(rounds=1, least=0))).verdicts
+    assert verdict.reached == (ratio <= 1.05)
+    assert verdict.ratio == pytest.approx(kept, abs=0.002)
 
 
 def test_results_of_another_schema_are_refused() -> None:
-    text = quick_run("growth").to_json().replace('"schema": 1', '"schema": 2')
-    with pytest.raises(ValueError, match="schema 2, not 1"):
+    text = quick_run("growth").to_json().replace('"schema": 2', '"schema": 1')
+    with pytest.raises(ValueError, match="schema 1, not 2"):
         Run.from_json(text)
 
 
@@ -230,15 +248,17 @@ def test_the_page_is_written_from_kept_results(tmp_path: Path) -> None:
     docs.mkdir()
     for build, run in (("compiled", quick_run("growth")), ("pure", quick_runs())):
         (results / f"{build}.json").write_text(Run(**{**vars(run), "build": build}).to_json(), encoding="utf-8")
-    stale = docs / "performance" / "stale.svg"
-    stale.parent.mkdir()
-    stale.touch()
     _page.main(["--results", str(results), "--docs", str(docs)])
     page = (docs / "performance.md").read_text(encoding="utf-8")
     assert page.index("Before you believe") < page.index("## The runs")
     assert "Left out, and why" in page
     for key, title in MEASURES.items():
         assert (f"## {title}\n" in page) == (key != "memory")
+    assert list(docs.iterdir()) == [docs / "performance.md"]
+    stale = docs / "performance" / "stale.svg"
+    stale.parent.mkdir()
+    stale.touch()
+    _page.plot(_page.kept(results), stale.parent)
     assert not stale.exists()
     drawn = {path.relative_to(docs).as_posix() for path in docs.rglob("*.svg")}
     assert drawn == {part.partition(")")[0] for part in page.split("](")[1:]}
@@ -248,15 +268,26 @@ def test_the_page_is_written_from_kept_results(tmp_path: Path) -> None:
 def test_the_page_shows_what_was_lost_and_what_was_won(tmp_path: Path) -> None:
     outcome = quick_run("growth").outcomes[0]
     verdicts = [
-        Verdict("speed", "at least", 2, "a rival", 1.5, is_amount=False),
-        Verdict("speed", "at least", 2, "a rival", 2.5, is_amount=False),
-        Verdict("cost", "at most", None, "a rival", 3, is_amount=False),
-        Verdict("bytes", "at most", 1024, "bytes", 2048, is_amount=True),
+        Verdict("speed", "at least", 2, "a rival", 1.5),
+        Verdict("speed", "at least", 2, "a rival", 2.5),
+        Verdict("cost", "at most", None, "a rival", 3),
+        Verdict("bytes", "at most", 1024, "bytes", 2048, unit="bytes"),
     ]
     run = Run(**{**vars(quick_run("growth")), "outcomes": [Outcome(**{**vars(outcome), "verdicts": verdicts})]})
     _page.write([run], tmp_path)
     page = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert "· **1.5 ✗** (≥ 2) · 2.5 ✓ · 3 · · **2 KiB ✗** (≤ 1 KiB) |" in page
+
+
+def test_the_plots_are_drawn_where_the_documentation_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "a.json").write_text(quick_run("growth").to_json(), encoding="utf-8")
+    monkeypatch.setattr(_page, "RESULTS", results)
+    monkeypatch.setattr(_page, "ROOT", tmp_path)
+    _plots.on_startup(command="build", dirty=False)
+    drawn = {path.name for path in (tmp_path / "docs" / "performance").iterdir()}
+    assert drawn == {"goals.svg", f"growth-{quick_run('growth').name}.svg"}
 
 
 def test_the_page_wants_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,9 +394,9 @@ def test_sizes_are_named_as_people_do() -> None:
 
 
 def test_a_ratio_stands_beside_its_goal() -> None:
-    assert told(Verdict("speed", "at least", 2, "x", 1.234, is_amount=False)) == "1.23 ≥ 2 ✗"
-    assert told(Verdict("cost", "at most", None, "x", 1.234, is_amount=False)) == "1.23 ·"
-    assert told(Verdict("bytes", "at most", 2048, "x", 1024, is_amount=True)) == "1 KiB ≤ 2 KiB ✓"
+    assert told(Verdict("speed", "at least", 2, "x", 1.234)) == "1.23 ≥ 2 ✗"
+    assert told(Verdict("cost", "at most", None, "x", 1.234)) == "1.23 ·"
+    assert told(Verdict("bytes", "at most", 2048, "x", 1024, unit="bytes")) == "1 KiB ≤ 2 KiB ✓"
 
 
 @pytest.fixture(autouse=True)
@@ -381,7 +412,8 @@ KEPT: Final = Path(__file__).parent.parent / "benchmarks" / "results"
 @pytest.mark.checkout
 def test_what_is_published_is_what_was_measured(tmp_path: Path) -> None:
     """The page and the README's numbers are those of the results that are kept, and nobody has edited them."""
-    runs = [Run.from_json(path.read_text(encoding="utf-8")) for path in sorted(KEPT.glob("*.json"))]
+    runs = _page.kept(KEPT)
+    assert sum(path.stat().st_size for path in KEPT.iterdir()) <= 150_000
     assert {run.build for run in runs} == {"compiled", "pure"}
     assert not any(run.quick for run in runs)
     _page.write(runs, tmp_path)
