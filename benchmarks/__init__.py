@@ -12,6 +12,7 @@ search       find and compare
 flushing     send a message
 serving      send a file behind a header
 memory       how much memory a message takes
+calls        what each call costs on a small message
 _report      a run as JSON, and as tables on the terminal
 _page        docs/performance.md from the results that are kept, and plots
 _plots       a hook of mkdocs that draws them

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -39,6 +40,7 @@ MEASURES: Final = {
     "serve, calls": "Serve a file: system calls",
     "serve, copied": "Serve a file: bytes copied",
     "memory": "Memory for a message of 1 GiB",
+    "call": "What each call costs on a message of 90 bytes",
 }
 """The measures, in the order in which they are told."""
 
@@ -314,15 +316,15 @@ def show(run: Run, console: Console) -> None:
 
 def _table(title: str, outcomes: Sequence[Outcome]) -> Table:
     table = Table(*outcomes[0].at, f"ours, a {outcomes[0].per}", title=title, title_justify="left")
-    columns = list(zip(*(outcome.verdicts for outcome in outcomes), strict=True))
+    columns = list(zip_longest(*(outcome.verdicts for outcome in outcomes)))
     for verdicts in columns:
-        titles = {verdict.title for verdict in verdicts}
+        titles = {verdict.title for verdict in verdicts if verdict}
         table.add_column(titles.pop() if len(titles) == 1 else "ratio")
-    is_told = [len({verdict.against for verdict in verdicts}) > 1 for verdicts in columns]
+    is_told = [len({verdict.against for verdict in verdicts if verdict}) > 1 for verdicts in columns]
     for outcome in outcomes:
         row = [Text(value) for value in outcome.at.values()]
         row.append(Text(amount(outcome.ours.median, outcome.unit)))
-        for verdict, names in zip(outcome.verdicts, is_told, strict=True):
+        for verdict, names in zip(outcome.verdicts, is_told):
             row.append(Text(told(verdict), style=_STYLES[verdict.reached]))
             if names:
                 row[-1].append(f"  {verdict.against}", style="not bold dim")

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import bytebufs
-from benchmarks import _netty, _page, _plots, _sinks
+from benchmarks import _netty, _page, _plots, _sinks, calls
 from benchmarks.__main__ import BENCHMARKS, main, run_benchmarks
 from benchmarks._harness import (
     OURS,
@@ -55,6 +55,7 @@ CONTENDERS: Final = {
     "memory": {
         "CompositeBuffer", "list and os.writev", "list, joined", "bytearray", "io.BytesIO", "tornado _StreamBuffer",
     },
+    "call": {"one part", "twin"},
 }  # fmt: skip
 """Who takes part in every cell of a measure; in some there are more."""
 
@@ -167,6 +168,72 @@ def test_every_measure_has_a_title_and_words() -> None:
 def test_netty_takes_part_where_it_is() -> None:
     assert _netty.cut(1460, 64, 64 << 10) > 0
     assert _netty.version()
+
+
+# -- the calls
+
+SPELT: Final = {
+    f"__{name}__"
+    for name in (
+        "len", "bool", "iter", "reversed", "contains", "getitem", "setitem", "delitem", "eq", "ne", "lt", "le", "gt",
+        "ge", "bytes", "int", "float", "hash", "buffer", "copy", "deepcopy", "reduce_ex", "add", "radd", "iadd", "mul",
+        "rmul", "enter", "exit", "repr", "array", "array_ufunc",
+    )
+}  # fmt: skip
+"""Methods that are called without their names."""
+
+
+def public_names() -> set[str]:
+    """Return what may be called: the public names, and the methods of the classes where they are defined."""
+    names = set()
+    for name in bytebufs.__all__:
+        thing = getattr(bytebufs, name)
+        if isinstance(thing, type) and issubclass(thing, BaseException):
+            continue
+        names.add(name)
+        if isinstance(thing, type) and not issubclass(thing, tuple):
+            names |= {f"{name}.{member}" for member in vars(thing) if not member.startswith("_") or member in SPELT}
+    return names
+
+
+def defined(name: str) -> str:
+    """Return a method's name with the class that defines it."""
+    cls, dot, member = name.partition(".")
+    if not dot:
+        return name
+    return next(f"{c.__name__}.{member}" for c in getattr(bytebufs, cls).__mro__ if member in vars(c))
+
+
+def test_every_public_call_has_a_line_or_a_reason() -> None:
+    lines = {defined(line.covers) for line in calls.LINES} | {line.covers for line in calls.LINES}
+    assert sorted(public_names() - lines - set(calls.REASONS)) == []
+    assert sorted(lines & set(calls.REASONS)) == []
+
+
+def test_every_reason_is_for_something_that_is_there() -> None:
+    for name in calls.REASONS:
+        cls, dot, member = name.partition(".")
+        assert hasattr(bytebufs, cls), name
+        assert not dot or hasattr(getattr(bytebufs, cls), member), name
+
+
+def test_lines_have_names_of_their_own() -> None:
+    names = [line.call for line in calls.LINES]
+    assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.parametrize("line", calls.LINES, ids=lambda line: line.call)
+def test_a_line_asks_the_same_of_all(line: calls.Line) -> None:
+    ways = calls._ways(line)
+    assert {len(way.names["parts"]) for way in ways} <= {1, 2}
+    if not line.differ:
+        calls._check(line, ways)
+
+
+def test_a_line_that_differs_is_found_out() -> None:
+    line = calls.Line("find", 'b.find(b"Host")', 'd.find(b"GET")')
+    with pytest.raises(AssertionError, match="find"):
+        calls._check(line, calls._ways(line))
 
 
 # -- results
