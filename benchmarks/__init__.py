@@ -12,6 +12,8 @@ search       find and compare
 flushing     send a message
 serving      send a file behind a header
 memory       how much memory a message takes
+programs     six protocols, as programs speak them
+others       others' parsers, with our buffer in the place of theirs
 calls        what each call costs on a small message
 _report      a run as JSON, and as tables on the terminal
 _page        docs/performance.md from the results that are kept, and plots

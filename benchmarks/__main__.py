@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import calls, flushing, framing, growth, memory, reading, search, serving
+from . import calls, flushing, framing, growth, memory, others, programs, reading, search, serving
 from ._harness import Cell, Effort, measure
 from ._report import Outcome, Run, describe_run, show
 
@@ -26,6 +26,8 @@ BENCHMARKS: Final = {
     "flushing": flushing.plan,
     "serving": serving.plan,
     "memory": memory.plan,
+    "programs": programs.plan,
+    "others": others.plan,
     "calls": calls.plan,
 }
 

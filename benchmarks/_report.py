@@ -40,6 +40,8 @@ MEASURES: Final = {
     "serve, calls": "Serve a file: system calls",
     "serve, copied": "Serve a file: bytes copied",
     "memory": "Memory for a message of 1 GiB",
+    "program": "Programs of small messages",
+    "place": "Others' parsers, with our buffer in the place of theirs",
     "call": "What each call costs on a message of 90 bytes",
 }
 """The measures, in the order in which they are told."""
@@ -220,7 +222,7 @@ def _shortly(number: re.Match[str]) -> str:
 
 def describe_run(outcomes: Sequence[Outcome], *, quick: bool, rounds: int) -> Run:
     """Put outcomes together with what they were measured on and with."""
-    rivals = {name: _version(name) for name in ("tornado", "urllib3", "h11")}
+    rivals = {name: _version(name) for name in ("aiohttp", "h11", "h2", "redis", "tornado", "urllib3", "websockets")}
     netty = _netty.version()
     return Run(
         date=datetime.now(UTC).isoformat(timespec="seconds"),

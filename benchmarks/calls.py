@@ -279,7 +279,7 @@ LINES: Final[Sequence[Line]] = [
         "Reader.zigzag", "x.zigzag()", "n = unvarint(d, 44)[0]; n >> 1 ^ -(n & 1)", "reader_at(b, 44)", data=_VARINT
     ),
     # -- framers
-    *_framer("FixedLength(90)", MESSAGE, "y[:90]", "d"),
+    *_framer("FixedLength(90)", MESSAGE, "y[:90]", "bytearray(d)"),
     *_framer("LengthPrefixed(2, limit=92)", _PREFIXED, "y[2 : 2 + u16(y)[0]]", 'len(d).to_bytes(2, "big") + d'),
     *_framer("VarintPrefixed(91)", _VARINT_PREFIXED, "y[1 : 1 + y[0]]", "varint(len(d)) + d"),
     *_framer('Delimited(b"\\r\\n", limit=92)', _LINE, 'y[: y.find(b"\\r\\n")]', 'd + b"\\r\\n"'),
@@ -372,7 +372,7 @@ REASONS: Final[Mapping[str, str]] = {
 
 def _reader_at(buffer: BaseBuffer, at: int) -> Reader:
     reader = buffer.reader()
-    reader.seek(at)
+    reader.skip(at)
     return reader
 
 

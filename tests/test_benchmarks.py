@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from rich.console import Console
 
 import bytebufs
-from benchmarks import _netty, _page, _plots, _sinks, calls
+from benchmarks import _layouts, _netty, _page, _plots, _sinks, calls, others, programs
 from benchmarks.__main__ import BENCHMARKS, main, run_benchmarks
 from benchmarks._harness import (
     OURS,
@@ -30,6 +31,8 @@ from benchmarks._harness import (
     speed_of,
 )
 from benchmarks._report import MEASURES, Cost, Outcome, Run, amount, count_goals, show, told
+from benchmarks.others import _place
+from benchmarks.programs import _program
 
 WAYS_TO_SERVE: Final = {
     "FileRegion", "FileRegion, Outbox", "MappedFile", "stable region", "read 64 KiB, send", "mmap, send",
@@ -55,6 +58,8 @@ CONTENDERS: Final = {
     "memory": {
         "CompositeBuffer", "list and os.writev", "list, joined", "bytearray", "io.BytesIO", "tornado _StreamBuffer",
     },
+    "program": {"bytebufs", "bytearray and struct"},
+    "place": {"CompositeBuffer", "their buffer"},
     "call": {"one part", "twin"},
 }  # fmt: skip
 """Who takes part in every cell of a measure; in some there are more."""
@@ -236,6 +241,45 @@ def test_a_line_that_differs_is_found_out() -> None:
         calls._check(line, calls._ways(line))
 
 
+# -- the programs
+
+
+@pytest.mark.parametrize("program", programs.PROGRAMS, ids=lambda program: program.name)
+def test_a_program_decodes_the_same_however_its_bytes_are_cut(program: _program.Program) -> None:
+    stream = b"".join(program.coming(12))
+    whole = program.by_hand.decode([stream])
+    assert len(whole) >= 12
+    assert all(isinstance(value, (str, int)) for values in whole for value in values)
+    for hands in (program.ours, program.by_hand):
+        for size in (1, 7, 100, len(stream)):
+            assert hands.decode(_layouts.split(stream, size)) == whole
+
+
+@pytest.mark.parametrize("program", programs.PROGRAMS, ids=lambda program: program.name)
+def test_a_program_that_does_something_else_is_found_out(program: _program.Program) -> None:
+    wrong = replace(program, by_hand=replace(program.by_hand, decode=lambda chunks: [("nothing",)]))
+    with pytest.raises(AssertionError, match=program.name):
+        measure(_program.cell(wrong, _program.tasks_of(program)[0], 5), Effort(rounds=1, least=0))
+
+
+# -- others' parsers
+
+
+@pytest.mark.parametrize("place", others.PLACES, ids=lambda place: place.name)
+@pytest.mark.parametrize("chunk", [1, 7, 1460])
+@pytest.mark.parametrize("size", [1, 60, 5000])
+def test_a_parser_reads_the_same_with_either_buffer(place: _place.Place, chunk: int, size: int) -> None:
+    check = _place.cell(place, size, chunk, 6000).check
+    assert check is not None
+    check()
+
+
+def test_a_parser_that_reads_something_else_is_found_out() -> None:
+    wrong = replace(others.PLACES[0], theirs=lambda stream, note: note(b"nothing"))
+    with pytest.raises(AssertionError, match="h11 reads something else"):
+        measure(_place.cell(wrong, 60, 1460, 600), Effort(rounds=1, least=0))
+
+
 # -- results
 
 
@@ -247,7 +291,7 @@ def test_results_tell_what_they_were_measured_on() -> None:
         "measures",
     ]  # fmt: skip
     assert {"system", "machine", "processor", "processors", "memory", "compiler"} == set(data["host"])
-    assert {"tornado", "urllib3", "h11"} <= set(data["rivals"])
+    assert {"aiohttp", "h11", "h2", "redis", "tornado", "urllib3", "websockets"} <= set(data["rivals"])
     assert data["build"] == ("compiled" if bytebufs.COMPILED else "pure")
     assert list(data["measures"]) == ["growth"]
 
@@ -488,6 +532,14 @@ def test_what_is_published_is_what_was_measured(tmp_path: Path) -> None:
     assert published.read_text(encoding="utf-8") == (tmp_path / "performance.md").read_text(encoding="utf-8")
     readme = (KEPT.parent.parent / "README.md").read_text(encoding="utf-8")
     assert readme == _page.set_headlines(readme, _page.headlines(runs))
+
+
+def test_the_headlines_are_of_what_was_measured() -> None:
+    run = Run(**{**vars(quick_runs()), "build": "compiled"})
+    text = _page.headlines([run])
+    assert "| put a length before 90 bytes |" in text
+    without = Run(**{**vars(run), "outcomes": [outcome for outcome in run.outcomes if outcome.measure != "call"]})
+    assert "put a length" not in _page.headlines([without])
 
 
 def test_numbers_without_a_place_are_refused() -> None:
