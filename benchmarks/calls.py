@@ -341,7 +341,6 @@ REASONS: Final[Mapping[str, str]] = {
     "BaseBuffer.__ge__": _AS.format("BaseBuffer.__lt__"),
     "BaseBuffer.__ne__": _AS.format("BaseBuffer.__eq__"),
     "BaseBuffer.__buffer__": "Python 3.12 and newer only; BaseBuffer.contiguous has a line",
-    "CompositeBuffer.__iter__": "guards BaseBuffer.__iter__ against changes, once a byte",
     "Framer.encode": "each format has a line for its own",
     "Framer.skipped": _ATTRIBUTE.format("Framer.pending"),
     "Reader.byteorder": _ATTRIBUTE.format("Reader.position"),

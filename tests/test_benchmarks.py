@@ -197,7 +197,10 @@ def public_names() -> set[str]:
             continue
         names.add(name)
         if isinstance(thing, type) and not issubclass(thing, tuple):
-            names |= {f"{name}.{member}" for member in vars(thing) if not member.startswith("_") or member in SPELT}
+            # A compiled class lists the slots that it inherits as its own.
+            inherited = {member for base in thing.__mro__[1:-1] for member in vars(base)}
+            spelt = SPELT - inherited
+            names |= {f"{name}.{member}" for member in vars(thing) if not member.startswith("_") or member in spelt}
     return names
 
 
