@@ -138,10 +138,10 @@ piece of its own is what is measured, not zero copy. Goal: the cost with their o
 places 0.9 times that.""",
     "call": """\
 Each public call on a message of 90 bytes, in one part and in two with the seam in the middle of what is asked for,
-beside the same by bytes, bytearray or struct, which has flat bytes in both. The code of both stands in
-`benchmarks/calls.py`, and so does why some calls have no line. Goals: the cost against that twin, in one part and in
-two. A slice may cost 60 ns above what its twin costs, for that it copies nothing; what no twin does (to wait, to take
-in memory of others, to audit) has a goal in time.""",
+beside the same by bytes, bytearray or struct, which has flat bytes in both. In their names `b` is a slice, `c` a
+composite and `r` a reader; the code of both stands in `benchmarks/calls.py`, and so does why some have no line. Goals:
+the cost against that twin, in one part and in two. A slice may cost 60 ns above what its twin costs, for that it copies
+nothing; what no twin does (to wait, to take in memory of others, to audit) has a goal in time.""",
 }
 
 
@@ -179,7 +179,7 @@ _HEADLINES: Final[Sequence[tuple[str, Mapping[str, str], str]]] = (
     ("read", {"number": "u32", "memory": "bytes", "layout": "1 part"}, "read a u32"),
     ("find", {"memory": "bytes", "part": "64 Ki", "needle": "CRLF"}, "find across parts of 64 KiB, a MiB"),
     ("flush", {"sink": "file", "total": "1 Mi", "part": "4 Ki"}, "write a part of 4 KiB to a file"),
-    ("call", {"call": "CompositeBuffer.parse"}, "parse a message of 72 bytes behind its length"),
+    ("call", {"call": "c.parse"}, "parse a message of 72 bytes behind its length"),
     ("call", {"call": "LengthPrefixed.encode"}, "put a length before 90 bytes"),
     ("program", {"program": "MQTT", "task": "decode, a message a chunk"}, "decode an MQTT packet that comes alone"),
     (

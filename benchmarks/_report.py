@@ -47,11 +47,14 @@ MEASURES: Final = {
 """The measures, in the order in which they are told."""
 
 
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a contender cost for one of what the measure counts.
 
-    The middle of the rounds, and by how many percent the cheapest one was below it.
+    The middle of the rounds, and by how many percent the cheapest one was below it, up to 35: a digit is kept of that.
     """
 
     name: str
@@ -87,7 +90,7 @@ class Outcome:
         costs = []
         for sample in samples:
             cost = sample.median / cell.count
-            below = round(100 - 100 * sample.minimum / max(sample.median, 1e-9))
+            below = min(len(_DIGITS) - 1, round(100 - 100 * sample.minimum / max(sample.median, 1e-9)))
             costs.append(Cost(sample.name, sample.group, _kept(cost) if cell.unit == "ns" else cost, below))
         return cls(cell.measure, dict(cell.at), cell.per, cell.unit, costs, [_shortened(v) for v in verdicts])
 
@@ -125,28 +128,28 @@ class Run:
     def to_json(self) -> str:
         """Return all of it as text, a line for each place.
 
-        What places have in common stands in front of them: the casts (what is counted, in which unit, and who takes
-        part, with his group), the goals (the last of their facts is whom they were held against), the kinds of place (a
-        cast and its goals), and for each measure its axes with the values on them. A place is where it lies on each
-        axis, its kind, for each of the cast the median and by how many percent the cheapest round was below it, and for
-        each goal the ratio.
+        What places have in common stands in front of them: the casts (who takes part, with his group), the goals (the
+        last of their facts is whom they were held against), the kinds of place (what is counted, in which unit, the
+        cast and the goals), and for each measure its axes with the values on them. A place is where it lies on each
+        axis, its kind, the medians of the cast, by how many percent the cheapest rounds were below them (a digit for
+        each, of base 36), and for each goal the ratio.
         """
-        kinds = list(dict.fromkeys((_cast(outcome), _goals(outcome)) for outcome in self.outcomes))
-        casts = list(dict.fromkeys(cast for cast, _ in kinds))
-        goals = list(dict.fromkeys(goal for _, theirs in kinds for goal in theirs))
+        kinds = list(dict.fromkeys(map(_kind, self.outcomes)))
+        casts = list(dict.fromkeys(cast for *_, cast, _ in kinds))
+        goals = list(dict.fromkeys(goal for *_, theirs in kinds for goal in theirs))
         facts = {
             "schema": SCHEMA,
             **{key: value for key, value in vars(self).items() if key != "outcomes"},
             "casts": casts,
             "goals": goals,
-            "kinds": [[casts.index(cast), *map(goals.index, theirs)] for cast, theirs in kinds],
+            "kinds": [[per, unit, casts.index(cast), *map(goals.index, theirs)] for per, unit, cast, theirs in kinds],
         }
         lines = [f"{_compact(key)}: {_compact(value)}," for key, value in facts.items()]
         blocks = []
         for measure in dict.fromkeys(outcome.measure for outcome in self.outcomes):
             outcomes = [outcome for outcome in self.outcomes if outcome.measure == measure]
             axes = {axis: list(dict.fromkeys(o.at[axis] for o in outcomes)) for axis in outcomes[0].at}
-            places = ",\n".join(_place(o, axes, kinds.index((_cast(o), _goals(o)))) for o in outcomes)
+            places = ",\n".join(_place(o, axes, kinds.index(_kind(o))) for o in outcomes)
             blocks.append(f'{_compact(measure)}: {{"axes": {_compact(axes)}, "places": [\n{places}\n]}}')
         return "\n".join(["{", *lines, '"measures": {', ",\n".join(blocks), "}}"]) + "\n"
 
@@ -158,44 +161,54 @@ class Run:
         if schema != SCHEMA:
             raise ValueError(f"these results are of schema {schema}, not {SCHEMA}")
         casts, goals = data.pop("casts"), data.pop("goals")
-        kinds = [(casts[cast], [goals[goal] for goal in theirs]) for cast, *theirs in data.pop("kinds")]
+        kinds = [
+            (per, unit, casts[cast], [goals[goal] for goal in theirs]) for per, unit, cast, *theirs in data.pop("kinds")
+        ]
         data["outcomes"] = [
-            _outcome(measure, block["axes"], place, *kinds[place[-3]])
+            _outcome(measure, block["axes"], place, *kinds[place[-4]])
             for measure, block in data.pop("measures").items()
             for place in block["places"]
         ]
         return cls(**data)
 
 
-_Cast: TypeAlias = "tuple[str, str, tuple[tuple[str, str], ...]]"
+_Cast: TypeAlias = "tuple[tuple[str, str], ...]"
 _Goal: TypeAlias = "tuple[str, str, float | None, str, str]"
 
 
-def _cast(outcome: Outcome) -> _Cast:
-    return outcome.per, outcome.unit, tuple((cost.name, cost.group) for cost in outcome.costs)
-
-
-def _goals(outcome: Outcome) -> tuple[_Goal, ...]:
-    return tuple((v.title, v.sense, v.bound, v.unit, v.against) for v in outcome.verdicts)
+def _kind(outcome: Outcome) -> tuple[str, str, _Cast, tuple[_Goal, ...]]:
+    """Return what a place has in common with others."""
+    cast = tuple((cost.name, cost.group) for cost in outcome.costs)
+    goals = tuple((v.title, v.sense, v.bound, v.unit, v.against) for v in outcome.verdicts)
+    return outcome.per, outcome.unit, cast, goals
 
 
 def _place(outcome: Outcome, axes: Mapping[str, list[str]], kind: int) -> str:
     where = [axes[axis].index(value) for axis, value in outcome.at.items()]
-    costs = [value for cost in outcome.costs for value in (cost.median, cost.below)]
-    return _compact([*where, kind, costs, [verdict.ratio for verdict in outcome.verdicts]])
+    medians = [cost.median for cost in outcome.costs]
+    below = "".join(_DIGITS[cost.below] for cost in outcome.costs)
+    return _compact([*where, kind, medians, below, [verdict.ratio for verdict in outcome.verdicts]])
 
 
 def _outcome(
-    measure: str, axes: Mapping[str, Sequence[str]], place: Sequence[Any], cast: Any, goals: Sequence[Any]
+    measure: str,
+    axes: Mapping[str, Sequence[str]],
+    place: Sequence[Any],
+    per: str,
+    unit: str,
+    cast: Sequence[tuple[str, str]],
+    goals: Sequence[Any],
 ) -> Outcome:
-    *where, _, costs, ratios = place
-    per, unit, names = cast
+    *where, _, medians, below, ratios = place
     return Outcome(
         measure,
         {axis: values[k] for (axis, values), k in zip(axes.items(), where, strict=True)},
         per,
         unit,
-        [Cost(*who, *cost) for who, *cost in zip(names, costs[::2], costs[1::2], strict=True)],
+        [
+            Cost(name, group, median, int(digit, 36))
+            for (name, group), median, digit in zip(cast, medians, below, strict=True)
+        ],
         [
             Verdict(title, sense, bound, against, ratio, of)
             for (title, sense, bound, of, against), ratio in zip(goals, ratios, strict=True)

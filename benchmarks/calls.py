@@ -52,9 +52,10 @@ _PURE_BOUND: Final = 15
 class Line:
     """A call, as ours and as its twin.
 
-    Both find ``d``, the message as bytes; ours ``b`` and ``c``, a slice and a composite of it, and ``parts``. What is
-    called ``x`` in ours and ``y`` in the twin is made anew for each time, by ``fresh`` and ``twin_fresh``. The last
-    expression is the answer, and all have the same one unless it says that they ``differ``.
+    It is called after what it is asked of: b is a slice, c a composite, r a reader. Both codes find ``d``, the message
+    as bytes; ours also ``b`` and ``c``, a slice and a composite of it, and ``parts``. What is called ``x`` in ours and
+    ``y`` in the twin is made anew for each time, by ``fresh`` and ``twin_fresh``. The last expression is the answer,
+    and all have the same one unless it says that they ``differ``.
     """
 
     call: str
@@ -81,18 +82,23 @@ class Line:
 
 
 def _on_slice(*rows: tuple[str, str, str] | tuple[str, str, str, int]) -> list[Line]:
-    return [Line(f"BaseBuffer.{name}", ours, twin, slices=sum(slices)) for name, ours, twin, *slices in rows]
+    return [
+        Line(f"b.{name}", ours, twin, of=f"BaseBuffer.{name}", slices=sum(slices)) for name, ours, twin, *slices in rows
+    ]
 
 
 def _facts(*rows: tuple[str, str, str]) -> list[Line]:
-    return [Line(f"BaseBuffer.{name}", ours, twin, differ=True) for name, ours, twin in rows]
+    return [Line(f"b.{name}", ours, twin, of=f"BaseBuffer.{name}", differ=True) for name, ours, twin in rows]
 
 
 def _on_composite(*rows: tuple[str, str, str] | tuple[str, str, str, int]) -> list[Line]:
     return [
-        Line(f"CompositeBuffer.{name}", ours, twin, "CompositeBuffer(parts)", "bytearray(d)", slices=sum(slices))
+        Line(
+            f"c.{name}", ours, twin, "CompositeBuffer(parts)", "bytearray(d)",
+            of=f"CompositeBuffer.{name}", slices=sum(slices),
+        )
         for name, ours, twin, *slices in rows
-    ]
+    ]  # fmt: skip
 
 
 def _appended(what: str, name: str) -> Line:
@@ -105,9 +111,12 @@ def _appended(what: str, name: str) -> Line:
 
 def _on_reader(*rows: tuple[str, int, str, str] | tuple[str, int, str, str, int]) -> list[Line]:
     return [
-        Line(f"Reader.{name}", ours, twin, f"reader_at(b, {at})", f"cursor_at(d, {at})", slices=sum(slices))
+        Line(
+            f"r.{name}", ours, twin, f"reader_at(b, {at})", f"cursor_at(d, {at})",
+            of=f"Reader.{name}", slices=sum(slices),
+        )
         for name, at, ours, twin, *slices in rows
-    ]
+    ]  # fmt: skip
 
 
 def _numbers() -> list[Line]:
@@ -192,15 +201,15 @@ LINES: Final[Sequence[Line]] = [
         "startswith one of two", 'b.startswith((b"PUT", b"GET"))', 'd.startswith((b"PUT", b"GET"))',
         of="BaseBuffer.startswith",
     ),
-    Line("BaseBuffer.__getitem__", "b[50]", "d[50]"),
+    Line("b.__getitem__", "b[50]", "d[50]", of="BaseBuffer.__getitem__"),
     Line("a slice of 50", "b[10:60]", "d[10:60]", slices=1, of="BaseBuffer.__getitem__"),
     Line("tobytes of a slice of 5", "b[43:48].tobytes()", "d[43:48]", slices=1, of="BaseBuffer.tobytes"),
     Line("decode of a slice of 5", "b[43:48].decode()", "d[43:48].decode()", slices=1, of="BaseBuffer.decode"),
     Line("== of a slice of 5", 'b[43:48] == b"/1.1\\r"', 'd[43:48] == b"/1.1\\r"', slices=1, of="BaseBuffer.__eq__"),
-    Line("BaseBuffer.view", "b.view()", "memoryview(d)", in_two=None),
-    Line("BaseBuffer.write_at", 'w.write_at(43, b"1234")', 'a[43:47] = b"1234"'),
-    Line("BaseBuffer.pack_into", 'w.pack_into(">I", 43, 7)', 'pack_into(">I", a, 43, 7)'),
-    Line("BaseBuffer.__deepcopy__", "deepcopy(b)", "bytes(a)"),
+    Line("b.view", "b.view()", "memoryview(d)", in_two=None, of="BaseBuffer.view"),
+    Line("b.write_at", 'w.write_at(43, b"1234")', 'a[43:47] = b"1234"', of="BaseBuffer.write_at"),
+    Line("b.pack_into", 'w.pack_into(">I", 43, 7)', 'pack_into(">I", a, 43, 7)', of="BaseBuffer.pack_into"),
+    Line("b.__deepcopy__", "deepcopy(b)", "bytes(a)", of="BaseBuffer.__deepcopy__"),
     Line("SliceBuffer", "SliceBuffer(d)", "memoryview(d)", slices=1, in_two="SliceBuffer(c)"),
     Line("SliceBuffer.toreadonly", "w.toreadonly()", "view.toreadonly()", slices=1),
     Line("SliceBuffer.compact", "b.compact()", "bytes(d)"),
@@ -271,12 +280,13 @@ LINES: Final[Sequence[Line]] = [
         ("remaining", 55, "x.remaining", "len(d) - y.tell()"),
         ("seek", 35, "x.seek(55); x.position", "y.seek(55)"),
     ),
-    Line("Reader.sub", "x.sub(20)", "view[35:55]", "reader_at(b, 35)", differ=True),
-    Line("Reader.take_bytes", "x.take_bytes(20)", "d[35:55]", "reader_at(b, 35)", bounds=(1.5, 5)),
-    Line("Reader.text", "x.text(20)", "d[35:55].decode()", "reader_at(b, 35)", bounds=(1.5, 5)),
-    Line("Reader.varint", "x.varint()", "unvarint(d, 44)[0]", "reader_at(b, 44)", data=_VARINT),
+    Line("r.sub", "x.sub(20)", "view[35:55]", "reader_at(b, 35)", differ=True, of="Reader.sub"),
+    Line("r.take_bytes", "x.take_bytes(20)", "d[35:55]", "reader_at(b, 35)", bounds=(1.5, 5), of="Reader.take_bytes"),
+    Line("r.text", "x.text(20)", "d[35:55].decode()", "reader_at(b, 35)", bounds=(1.5, 5), of="Reader.text"),
+    Line("r.varint", "x.varint()", "unvarint(d, 44)[0]", "reader_at(b, 44)", data=_VARINT, of="Reader.varint"),
     Line(
-        "Reader.zigzag", "x.zigzag()", "n = unvarint(d, 44)[0]; n >> 1 ^ -(n & 1)", "reader_at(b, 44)", data=_VARINT
+        "r.zigzag", "x.zigzag()", "n = unvarint(d, 44)[0]; n >> 1 ^ -(n & 1)", "reader_at(b, 44)", data=_VARINT,
+        of="Reader.zigzag",
     ),
     # -- framers
     *_framer("FixedLength(90)", MESSAGE, "y[:90]", "bytearray(d)"),

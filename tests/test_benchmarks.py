@@ -306,7 +306,7 @@ def test_results_have_a_line_for_each_place_and_three_digits() -> None:
     assert Run.from_json(run.to_json()) == run
     lines = run.to_json().splitlines()
     (first, second) = [line for line in lines if line.startswith("[")]
-    assert first.startswith("[0,0,[123e5,2,0.0123,0],[")
+    assert first.startswith('[0,0,[123e5,0.0123],"20",[')
     assert second == first.removesuffix(",")
     cell = _cell([_costing("mine", 1234567, group=OURS), _costing("its", 0)])
     kept = Outcome.of(cell, *measure(cell, Effort(rounds=1, least=0)))
