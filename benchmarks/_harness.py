@@ -142,8 +142,8 @@ class Verdict:
 class Cell:
     """One place of a measure's grid. An action does ``count`` things of the kind ``per``.
 
-    Its rounds last ``patience`` times as long as the effort says: where another process has a part, a few milliseconds
-    tell more of when that was woken.
+    Its rounds last ``patience`` times as long as the effort says: longer where another process has a part, since a few
+    milliseconds tell more of when that was woken, and shorter where preparing takes much longer than the action.
     """
 
     measure: str
@@ -154,7 +154,7 @@ class Cell:
     goals: Sequence[Goal] = ()
     unit: str = "ns"
     check: Callable[[], None] | None = field(default=None)
-    patience: int = 1
+    patience: float = 1
 
 
 @dataclass(frozen=True)

@@ -450,6 +450,9 @@ def _names(data: bytes, parts: list[bytes]) -> dict[str, Any]:
 
 # -- running it ----------------------------------------------------------------------------------------------
 
+_BRIEFLY: Final = 0.1
+"""Where each call has a new object, most of the time goes into making those: thousands of calls a round are enough."""
+
 _UNROLLED: Final = 10
 """How often code stands in its loop, so that the loop costs next to nothing."""
 
@@ -474,6 +477,7 @@ def _cell(line: Line, count: int) -> Cell:
         ],
         _goals(line, [way.name for way in ways if way.name != TWIN], count),
         check=None if line.differ else partial(_check, line, ways),
+        patience=_BRIEFLY if line.fresh else 1,
     )
 
 
