@@ -40,6 +40,7 @@ MESSAGE: Final = b"GET /a/path/of/some/length/index.html HTTP/1.1\r\nHost: examp
 SEAM: Final = 45
 _WORDS: Final = bytes(range(97, 97 + 26)) * 3 + b"and no more."
 _VARINT: Final = MESSAGE[:44] + b"\xac\x02" + MESSAGE[46:]
+_CSTRING: Final = MESSAGE[:50] + b"\0" + MESSAGE[51:]
 _PREFIXED: Final = b"\x00\x58" + MESSAGE[2:]
 _VARINT_PREFIXED: Final = b"\x59" + MESSAGE[1:]
 _LINE: Final = _WORDS[:88] + b"\r\n"
@@ -237,21 +238,38 @@ LINES: Final[Sequence[Line]] = [
         ("insert", "x.insert(43, d); x", "y[43:43] = d; y"),
         ("take", "x.take(50)", "t = y[:50]; del y[:50]; t", 1),
         ("take_all", "x.take_all()", "t = bytes(y); y.clear(); t", 1),
+        ("take_bytes", "x.take_bytes(50)", "t = bytes(y[:50]); del y[:50]; t"),
         ("take_at_most", "x.take_at_most(50)", "t = y[:50]; del y[:50]; t", 1),
         ("skip", "x.skip(50); x", "del y[:50]; y"),
         ("truncate", "x.truncate(40); x", "del y[40:]; y"),
         ("clear", "x.clear(); x", "y.clear(); y"),
         ("take_until", 'x.take_until(b"\\r\\n", limit=90)', 'i = y.find(b"\\r\\n"); t = y[:i]; del y[: i + 2]; t', 1),
+        ("skip_until", 'x.skip_until(b"\\r\\n"); x', 'del y[: y.find(b"\\r\\n") + 2]; y'),
         ("splice", 'x.splice(20, 60, b"xy"); x', 'y[20:60] = b"xy"; y'),
         ("freeze", "x.freeze()", "bytes(y)", 1),
         ("__copy__", "copy(x)", "y.copy()"),
         ("consolidate", "x.consolidate(); x", 'b"".join(whole)'),
         ("compact", "x.compact(); x", "bytes(y)"),
         ("pack", 'x.pack(">HI", 1, 2); x', 'y += pack(">HI", 1, 2); y'),
+        ("pack_u8", "x.pack_u8(7); x", "y.append(7); y"),
+        ("pack_u16", "x.pack_u16(300); x", 'y += pack(">H", 300); y'),
+        ("pack_u32", "x.pack_u32(300); x", 'y += pack(">I", 300); y'),
+        ("pack_u64", "x.pack_u64(300); x", 'y += pack(">Q", 300); y'),
+        ("pack_f64", "x.pack_f64(0.5); x", 'y += pack(">d", 0.5); y'),
+        ("pack_text", 'x.pack_text("some text"); x', 'y += "some text".encode(); y'),
+        ("insert_varint", "x.insert_varint(10, 300); x", "y[10:10] = varint(300); y"),
         ("pack_varint", "x.pack_varint(300); x", "y += varint(300); y"),
         ("pack_uint", "x.pack_uint(300, 3); x", 'y += (300).to_bytes(3, "big"); y'),
         ("reserve", "x.reserve(4)", "y += bytes(4); bytes(4)"),
         ("parse", "x.parse(read_message, limit=90)", "n = y[0]; t = y[1 : 1 + n]; del y[: 1 + n]; t", 1),
+    ),
+    Line(
+        "c.first", "x.first()", "memoryview(y)", "CompositeBuffer(parts)", "bytearray(d)",
+        of="CompositeBuffer.first", slices=1, differ=True,
+    ),
+    Line(
+        "c.take_part", "x.take_part()", "t = bytes(y); y.clear(); t", "CompositeBuffer(parts)", "bytearray(d)",
+        of="CompositeBuffer.take_part", slices=1, differ=True,
     ),
     Line(
         "parse that waits", "x.parse(read_more, limit=900)", "None if len(y) < 200 else y[:200]",
@@ -272,6 +290,10 @@ LINES: Final[Sequence[Line]] = [
         ("array", 35, 'x.array("H", 10)', 't = array("H", d[35:55]); t.byteswap(); t'),
         ("until", 0, 'x.until(b"\\r\\n", limit=90)', 'i = d.find(b"\\r\\n"); d[:i]', 1),
         ("line", 0, "x.line(limit=90)", 'i = d.find(b"\\n"); t = d[:i]; t[:-1] if t.endswith(b"\\r") else t', 1),
+        ("take_rest", 35, "x.take_rest()", "d[35:]", 1),
+        ("at_end", 55, "x.at_end", "y.tell() == len(d)"),
+        ("peek_u8", 45, "x.peek_u8()", "d[45]"),
+        ("peek_u32", 43, "x.peek_u32()", "(v,) = u32(d, 43); v"),
         ("unpack", 42, 'x.unpack(">HI")', 'unpack_from(">HI", d, 42)'),
         ("skip", 35, "x.skip(20); x.position", "y.seek(20, 1)"),
         ("peek", 35, "x.peek(20)", "d[35:55]", 1),
@@ -280,6 +302,11 @@ LINES: Final[Sequence[Line]] = [
         ("remaining", 55, "x.remaining", "len(d) - y.tell()"),
         ("seek", 35, "x.seek(55); x.position", "y.seek(55)"),
     ),
+    Line(
+        "r.cstring", "x.cstring(limit=90)", "i = d.index(0, 35); d[35:i]", "reader_at(b, 35)", of="Reader.cstring",
+        slices=1, data=_CSTRING,
+    ),
+    Line("r.limited", "x.limited(80)", "view[:80]", "reader_at(b, 35)", of="Reader.limited", differ=True),
     Line("r.sub", "x.sub(20)", "view[35:55]", "reader_at(b, 35)", differ=True, of="Reader.sub"),
     Line("r.take_bytes", "x.take_bytes(20)", "d[35:55]", "reader_at(b, 35)", bounds=(1.5, 5), of="Reader.take_bytes"),
     Line("r.text", "x.text(20)", "d[35:55].decode()", "reader_at(b, 35)", bounds=(1.5, 5), of="Reader.text"),
@@ -342,9 +369,18 @@ REASONS: Final[Mapping[str, str]] = {
         _REFUSES,
     ),
     **{
-        f"Reader.{name}_{order}": _AS.format(f"Reader.{name}")
-        for name in ["u16", "u24", "u32", "u64", "i16", "i24", "i32", "i64", "f32", "f64"]
+        f"{call}{name}_{order}": _AS.format(f"{call}{name}")
+        for call in ("Reader.", "Reader.peek_", "CompositeBuffer.pack_")
+        for name in ("u16", "u24", "u32", "u64", "i16", "i24", "i32", "i64", "f32", "f64")
         for order in ("be", "le")
+    },
+    **{
+        f"Reader.peek_{name}": _AS.format("Reader.peek_u8 or peek_u32, but for the read that is undone")
+        for name in ("u16", "u24", "u64", "i8", "i16", "i24", "i32", "i64", "f32", "f64")
+    },
+    **{
+        f"CompositeBuffer.pack_{name}": _AS.format("CompositeBuffer.pack_u32, or pack_f64, in another size")
+        for name in ("u24", "i8", "i16", "i24", "i32", "i64", "f32")
     },
     "BaseBuffer.__le__": _AS.format("BaseBuffer.__lt__"),
     "BaseBuffer.__gt__": _AS.format("BaseBuffer.__lt__"),

@@ -85,7 +85,7 @@ def _send(message: Values, sock: socket.socket) -> int:
     out = CompositeBuffer()
     out.pack(">BHIHHHB", 1, 1, 9 + len(where) + len(whither), *_PUBLISH, 0, len(where))
     out.append(where)
-    out.pack_uint(len(whither), 1)
+    out.pack_u8(len(whither))
     out.append(whither)
     out.pack(">BBBHIHHQH", 0, _END, 2, 1, 32, 60, 0, len(body), _CONTENT_TYPE | _DELIVERY_MODE)
     out.append(b"\x10application/json\x02\xce")

@@ -100,7 +100,7 @@ def _send(message: Values, sock: socket.socket) -> int:
     size = query.reserve(2)
     query.pack(_HEAD, ident, 0x0100, 1, 0, 0, 0)
     for label in text.split("."):
-        query.pack_uint(len(label), 1)
+        query.pack_u8(len(label))
         query.append(label.encode())
     query.pack(">BHH", 0, _A, 1)
     size[:] = _U16.pack(len(query) - 2)

@@ -49,7 +49,7 @@ def _read_packet(r: Reader) -> Values:
     if kind == _SUBSCRIBE:
         ident = body.u16()
         topics: list[str | int] = []
-        while body.remaining:
+        while not body.at_end:
             topics += body.text(body.u16()), body.u8()
         return "subscribe", ident, *topics
     if kind == _PING:
@@ -71,11 +71,11 @@ def _send(message: Values, sock: socket.socket) -> int:
     _, topic, ident, text = message
     name, payload = topic.encode(), text.encode()
     packet = CompositeBuffer()
-    packet.pack(">B", 0x32)
+    packet.pack_u8(0x32)
     packet.pack_varint(4 + len(name) + len(payload))
-    packet.pack_uint(len(name), 2)
+    packet.pack_u16(len(name))
     packet.append(name)
-    packet.pack_uint(ident, 2)
+    packet.pack_u16(ident)
     packet.append(payload)
     return flush(packet, sock)
 
@@ -92,7 +92,7 @@ def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
             elif kind == "subscribe":
                 answers.pack(">BBH", 0x90, 2 + (len(packet) - 2) // 2, packet[1])
                 for granted in packet[3::2]:
-                    answers.pack_uint(granted, 1)
+                    answers.pack_u8(granted)
             else:
                 answers.append(b"\xd0\x00")
         yield flush(answers, sock)

@@ -72,12 +72,12 @@ def _read(message: SliceBuffer) -> Values:
     if kind == _FIELDS:
         fields: list[str | int] = []
         for _ in range(r.u16()):
-            fields.append(r.until(b"\0", limit=63).decode())
+            fields.append(r.cstring(limit=63).decode())
             _, _, oid, size, _, _ = r.unpack(_FIELD)
             fields += oid, size
         return "fields", *fields
     if kind == _DONE:
-        return "done", r.until(b"\0", limit=63).decode()
+        return "done", r.cstring(limit=63).decode()
     if kind == _READY:
         return "ready", r.u8()
     if kind == _QUERY:
@@ -99,12 +99,12 @@ def _send(message: Values, sock: socket.socket) -> int:
     out.append(b"\0")
     out.append(statement.encode())
     out.append(b"\0\0\0")
-    out.pack_uint(len(parameters), 2)
+    out.pack_u16(len(parameters))
     for parameter in parameters:
         value = parameter.encode()
-        out.pack_uint(len(value), 4)
+        out.pack_u32(len(value))
         out.append(value)
-    out.pack_uint(0, 2)
+    out.pack_u16(0)
     size[:] = _I32.pack(len(out) - begin)
     out.append(b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04")
     return flush(out, sock)
@@ -121,7 +121,7 @@ def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
             out.append(_DESCRIBED)
             out.pack(">BIHI", _ROW, 14 + len(value) + len(total), 2, len(value))
             out.append(value)
-            out.pack_uint(len(total), 4)
+            out.pack_u32(len(total))
             out.append(total)
             out.append(_DONE_AND_READY)
         yield flush(out, sock, coalesce_below=2048)

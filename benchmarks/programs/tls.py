@@ -91,7 +91,7 @@ def _read_hello(r: Reader) -> Values:
     r.skip(r.u8())
     server, protocols = "", []
     extensions = r.sub(r.u16())
-    while extensions.remaining:
+    while not extensions.at_end:
         kind = extensions.u16()
         data = extensions.sub(extensions.u16())
         if kind == _SERVER_NAME:
@@ -99,7 +99,7 @@ def _read_hello(r: Reader) -> Values:
             server = data.text(data.u16(), "ascii")
         elif kind == _PROTOCOLS:
             data.skip(2)
-            while data.remaining:
+            while not data.at_end:
                 protocols.append(data.text(data.u8(), "ascii"))
     return "hello", version, noise, session, server, *ciphers, *protocols
 
@@ -129,7 +129,7 @@ def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
                 out.pack(">BHHBB", _HANDSHAKE, 0x0303, 42 + len(session), 2, 0)
                 out.pack(">HH", 38 + len(session), 0x0303)
                 out.append(_RANDOM)
-                out.pack(">B", len(session))
+                out.pack_u8(len(session))
                 out.append(session)
                 out.pack(">HB", said[5], 0)
             elif said[0] == "data":
