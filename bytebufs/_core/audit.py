@@ -11,14 +11,13 @@ not. When a block ends it is closed for good, so an heir that lives on neither c
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
 from ..errors import CopyForbidden
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 __all__ = ["ASKED", "HIDDEN", "CopyAudit", "copy_audit", "count_copy", "is_audited", "no_copy"]
 
@@ -75,16 +74,39 @@ class _NoCopy(CopyAudit):
 _blocks: Final[ContextVar[tuple[CopyAudit, ...]]] = ContextVar("bytebufs_copy_blocks", default=())
 
 
-@contextmanager
-def _entered(block: CopyAudit) -> Iterator[CopyAudit]:
-    _blocks.set((*_blocks.get(), block))
-    try:
-        yield block
-    finally:
-        block._open = False
+@final
+class _Open:
+    """How many blocks are open anywhere. Mostly none, and then nobody asks the context."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+_open: Final = _Open()
+
+
+@final
+class _Entered:
+    """The ``with`` statement of a block."""
+
+    __slots__ = ("_block",)
+
+    def __init__(self, block: CopyAudit) -> None:
+        self._block = block
+
+    def __enter__(self) -> CopyAudit:
+        _open.count += 1
+        _blocks.set((*_blocks.get(), self._block))
+        return self._block
+
+    def __exit__(self, *_: object) -> None:
+        self._block._open = False
         # Not reset(token): a block inside a generator may end after one that began later, or in another context.
         # What is closed and still stands in a tuple somewhere does nothing there.
-        _blocks.set(tuple(other for other in _blocks.get() if other._open))
+        _blocks.set(tuple([other for other in _blocks.get() if other._open]))
+        _open.count -= 1
 
 
 def copy_audit() -> AbstractContextManager[CopyAudit]:
@@ -93,7 +115,7 @@ def copy_audit() -> AbstractContextManager[CopyAudit]:
     Gives a :class:`CopyAudit`: ``nbytes`` and ``count`` in all, ``by_reason`` in bytes, ``hidden`` bytes.
     Blocks nest, and each counts. Tasks started inside count too, threads do not.
     """
-    return _entered(CopyAudit())
+    return _Entered(CopyAudit())
 
 
 def no_copy(*, strict: bool = False) -> AbstractContextManager[CopyAudit]:
@@ -101,14 +123,15 @@ def no_copy(*, strict: bool = False) -> AbstractContextManager[CopyAudit]:
 
     ``strict=True`` forbids the copies that the caller asks for by name (``bytes(b)``, ``decode()``) as well.
     """
-    return _entered(_NoCopy(strict=strict))
+    return _Entered(_NoCopy(strict=strict))
 
 
 def is_audited() -> bool:
     """Whether a block is open, so that copies have to be counted exactly before they are made."""
-    for block in _blocks.get():  # noqa: SIM110  # any() over a generator costs five times as much
-        if block._open:
-            return True
+    if _open.count:
+        for block in _blocks.get():
+            if block._open:
+                return True
     return False
 
 
@@ -118,8 +141,10 @@ def count_copy(reason: str, nbytes: int) -> None:
     Called before every payload copy in this library, and nowhere is one made without it. Raises
     CopyForbidden inside ``no_copy()``; then nothing has been counted, in outer blocks neither.
     """
+    if not _open.count or not nbytes:
+        return
     blocks = _blocks.get()
-    if not blocks or not nbytes:
+    if not blocks:
         return
     if reason not in HIDDEN and reason not in ASKED:
         raise LookupError(f"{reason!r} is not a reason to copy")
