@@ -131,6 +131,38 @@ class BaseBuffer(Exporter):
         source = self._source
         return source if isinstance(source, Table) else one_run(source, self._start, self._stop)
 
+    def _below(self, start: int, stop: int) -> tuple[bytes, int]:
+        """Return the bytes object that a range lies within, and the place in it, or -1 if there is none.
+
+        What a message in one part is asked first, whatever is asked of it: nothing is built for the answer.
+        """
+        source = self._source
+        if isinstance(source, Table):
+            if start == stop:
+                return b"", 0
+            i = source.locate(start)
+            if stop > source.ends[i]:
+                return b"", -1
+            entry = source.parts[i]
+            begin = source.begin(i)
+            if isinstance(entry, bytes):
+                return entry, start - begin
+            start += entry.start - begin
+            source = entry.owner
+        if isinstance(source, bytes):
+            return source, start
+        return b"", -1
+
+    def _copied(self, reason: str) -> bytes:
+        """Return all of it as bytes. Copies: that, or nothing if it is exactly one ``bytes`` object."""
+        size = self._stop - self._start
+        owner, at = self._below(self._start, self._stop)
+        if at < 0:
+            return join(reason, self._pieces())
+        if size < len(owner):
+            count_copy(reason, size)
+        return owner[at : at + size]
+
     def _exact_source(self) -> Owner | Table:
         """The source, in which nothing lies behind the window."""
         return self._source
@@ -336,6 +368,14 @@ class BaseBuffer(Exporter):
         return NotImplemented if same is None else not same
 
     def _same(self, other: object) -> bool | None:
+        if isinstance(other, bytes):
+            size = self._stop - self._start
+            if size != len(other):
+                return False
+            if size <= BLOCK:
+                owner, at = self._below(self._start, self._stop)
+                if at >= 0:
+                    return owner[at : at + size] == other
         operand = _operand(other)
         if operand is None:
             return None
@@ -460,11 +500,13 @@ class BaseBuffer(Exporter):
         """
         if isinstance(prefix, bytes):
             low, high = self._range(start, end)
-            source = self._source
-            if isinstance(source, bytes):
-                return source.startswith(prefix, low, high)
             size = len(prefix)
-            return size <= high - low and equal(self._table(), low, one_run(prefix, 0, size), 0, size)
+            if size > high - low:
+                return False
+            owner, at = self._below(low, low + size)
+            if at >= 0:
+                return owner.startswith(prefix, at)
+            return equal(self._table(), low, one_run(prefix, 0, size), 0, size)
         operands, error = _settled(prefix)
         low, high = self._range(start, end)
         for operand in operands:
@@ -486,6 +528,15 @@ class BaseBuffer(Exporter):
 
         Complexity: linear in the suffix. Copies: nothing.
         """
+        if isinstance(suffix, bytes):
+            low, high = self._range(start, end)
+            size = len(suffix)
+            if size > high - low:
+                return False
+            owner, at = self._below(high - size, high)
+            if at >= 0:
+                return owner.startswith(suffix, at)
+            return equal(self._table(), high - size, one_run(suffix, 0, size), 0, size)
         operands, error = _settled(suffix)
         low, high = self._range(start, end)
         for operand in operands:
@@ -773,11 +824,11 @@ class BaseBuffer(Exporter):
 
     def __bytes__(self) -> bytes:
         """Return a copy. Copies: everything ("bytes"), or nothing if the buffer is exactly one ``bytes`` object."""
-        return join("bytes", self._pieces())
+        return self._copied("bytes")
 
     def tobytes(self) -> bytes:
         """Return a copy. Copies: everything ("tobytes"), or nothing if the buffer is exactly one ``bytes`` object."""
-        return join("tobytes", self._pieces())
+        return self._copied("tobytes")
 
     def copy_into(self, dest: Buffer, start: SupportsIndex | None = None, stop: SupportsIndex | None = None) -> int:
         """Copy ``[start, stop)`` to the front of a writable bytes-like object and return the number of bytes.
@@ -801,7 +852,12 @@ class BaseBuffer(Exporter):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the text. As ``bytes.decode``. Copies: everything ("decode")."""
-        count_copy("decode", self._size())
+        size = self._stop - self._start
+        count_copy("decode", size)
+        if size <= BLOCK:
+            owner, at = self._below(self._start, self._stop)
+            if at >= 0:
+                return str(owner[at : at + size], encoding, errors)
         return decoded(self._table(), self._start, self._stop, encoding, errors)
 
     def hex(self, sep: str | bytes | None = None, bytes_per_sep: SupportsIndex = 1) -> str:

@@ -50,8 +50,13 @@ __all__ = ["CompositeBuffer", "load_composite"]
 
 _T = TypeVar("_T")
 
+_NO_PARTS: Final[Iterable[Part]] = ()
+
 _BLOCK: Final = 4096
 """Bytes of a block that small parts are copied to: one page, so that a slice of it pins little."""
+
+_HEADER: Final = 64
+"""Bytes that are packed one after another without a block: making one costs more than most headers."""
 
 _MOST_SPARE: Final = 1 << 20
 """Bytes that tiny parts may cost beside what they show, however far the limit is."""
@@ -92,10 +97,10 @@ class CompositeBuffer(BaseBuffer):
 
     __slots__ = (
         "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_frayed", "_index", "_lent", "_locked",
-        "_looked_at", "_looks", "_may_be_written", "_parsing", "_spare", "_wasted", "_writes",
+        "_looked_at", "_looks", "_may_be_written", "_packed", "_parsing", "_spare", "_wasted", "_writes",
     )  # fmt: skip
 
-    def __init__(self, parts: Iterable[Part] = (), *, coalesce_below: SupportsIndex = 0) -> None:
+    def __init__(self, parts: Iterable[Part] = _NO_PARTS, *, coalesce_below: SupportsIndex = 0) -> None:
         """Begin with these parts. Raises TypeError for one bytes-like object in place of several parts."""
         if not COMPILED and hasattr(self, "_index"):
             return  # called a second time, which the compiled build ignores
@@ -106,6 +111,7 @@ class CompositeBuffer(BaseBuffer):
         self._stop = 0
         self._coalesce_below = min(size_of(coalesce_below), _UNHEARD_OF // 4)
         self._block: Block | None = None
+        self._packed: bytes | None = None  # what was packed last, if not into the block
         # Counts the changes other than appending and draining, which show in _stop and _start alone.
         self._edits = 0
         self._looks: Looks | None = None
@@ -120,7 +126,8 @@ class CompositeBuffer(BaseBuffer):
         self._alarm = _UNHEARD_OF  # when to look what they do cost
         self._looked_at = 0  # but not before there are more of them
         self._wasted = 0  # what those did that are not bytes, when somebody looked, and since
-        self.extend(parts)
+        if parts is not _NO_PARTS:
+            self.extend(parts)
 
     def _window(self, start: int, stop: int) -> SliceBuffer:
         return cut(self._index, start, stop)
@@ -696,19 +703,38 @@ class CompositeBuffer(BaseBuffer):
         self._append_packed(packed_float(value, 8, "little"))
 
     def _append_packed(self, data: bytes) -> None:
-        if len(data) > _BLOCK // 4:
+        size = len(data)
+        if size > _BLOCK // 4:
             self.append(data)
-        elif data:
+        elif size:
             self._refuse_if_locked()
             gone: object = None
             try:
                 self._locked = True
-                gone = self._grow([self._copy_to_block(memoryview(data))], len(data))
+                gone = self._grow_by_packed(data, size)
                 self._locked = False
             except BaseException:
                 self._cut_back()
                 raise
             let_go(gone)
+
+    def _grow_by_packed(self, data: bytes, size: int) -> object:
+        """Add what was packed: a header as bytes that grow by being made anew, and what is longer in a block."""
+        last = self._index.last_entry() if self._start < self._stop else None
+        if isinstance(last, bytes):
+            if last is not self._packed:
+                self._packed = data
+                return self._grow([data], size)
+            if len(last) + size <= _HEADER:
+                both = last + data
+                self._packed = both
+                self._index.lengthen(both, self._stop + size)
+                self._stop += size
+                return None
+        elif last is None or self._block is None or last.owner is not self._block.owner:
+            self._packed = data
+            return self._grow([data], size)
+        return self._grow([self._copy_to_block(memoryview(data))], size)
 
     def reserve(self, n: SupportsIndex) -> memoryview:
         """Append ``n`` zero bytes and return a writable view of them, for a length that is known only later.
@@ -1089,6 +1115,8 @@ class CompositeBuffer(BaseBuffer):
         items one item at a time. Copies: nothing.
         """
         most = size_of(limit)
+        if self._start == self._stop and not self._locked:
+            return None  # as the documented loop asks once a chunk
         self._forget_if_written()
         awaited = self._awaited
         wait: Wait | None = None

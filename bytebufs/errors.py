@@ -62,15 +62,18 @@ class Underrun(BytebufsError, EOFError):
     """
 
     def __init__(self, requested: int, available: int, separator: bytes | None = None, at: int | None = None) -> None:
-        if separator is None:
-            sentence = f"{requested} bytes were asked for, {available} are there"
-        else:
-            sentence = f"{separator!r} is not in the {available} bytes that are there"
-        super().__init__(_placed(sentence, at))
+        # No more than that: one is made whenever a message is not whole yet, and hardly ever read.
         self.requested = requested
         self.available = available
         self.separator = separator
         self.at = at
+
+    def __str__(self) -> str:
+        if self.separator is None:
+            sentence = f"{self.requested} bytes were asked for, {self.available} are there"
+        else:
+            sentence = f"{self.separator!r} is not in the {self.available} bytes that are there"
+        return _placed(sentence, self.at)
 
 
 class LimitExceeded(BytebufsError, ValueError):

@@ -43,6 +43,9 @@ __all__ = ["MOST_BLOCKS", "ByteOrder", "Layout", "Lease", "Reader", "Wait", "dec
 ByteOrder: TypeAlias = Literal["big", "little"]
 _UnpackFrom: TypeAlias = "Callable[[bytes | memoryview, int], tuple[Any, ...]]"
 
+_FEW: Final = 4096
+"""Bytes up to which a value is read out of the bytes that are at hand, like a number."""
+
 _READ_AHEAD: Final = 256
 """Bytes copied ahead over memory that is not ``bytes``: enough for most headers, far less than a page."""
 
@@ -283,11 +286,8 @@ class Reader:
         Of a varint nobody has said how many they will be.
         """
         self._allow(start, size, is_told=varint_stop == 0)
-        available = self._last() - start
-        if size > available:
-            self._underrun(
-                Underrun(size, available, None, self._place(start)), Wait(start + size, varint_stop=varint_stop)
-            )
+        if size > self._last() - start:
+            raise self._underrun(start, size, varint_stop)
 
     def _place(self, position: int) -> int | None:
         """Return where a read is in the message, for an underrun, if no more bytes can come."""
@@ -297,15 +297,17 @@ class Reader:
         if self._limit is not None and size > self._base + self._limit - start:
             raise LimitExceeded(self._limit, start + size - self._base if is_told else None)
 
-    def _underrun(self, error: Underrun, wait: Wait) -> NoReturn:
+    def _underrun(self, start: int, size: int, varint_stop: int = 0) -> Underrun:
+        """Return the error of a read that wants more than there is, which parse() may be told of."""
+        error = Underrun(size, self._last() - start, None, self._place(start))
+        return self._noted(error, Wait(start + size, varint_stop=varint_stop))
+
+    def _noted(self, error: Underrun, wait: Wait) -> Underrun:
         if self._failures is not None:
             self._failures.append((error, wait))
         elif self._limit is not None:
             self._failures = [(error, wait)]
-        try:
-            raise error
-        finally:
-            del error  # or its traceback, which has this frame, would keep all that is read here until gc runs
+        return error
 
     def _wait_for(self, error: Underrun) -> Wait | None:
         """Return what a failed read of this very reader waits for; None if another one raised the error."""
@@ -316,12 +318,21 @@ class Reader:
 
     def _fill(self, size: int) -> i64:
         """See to it that the next ``size`` bytes, one or more, stand in ``_data``, from ``_at`` on; return that."""
-        self._lease.refuse()
+        lease = self._lease
+        if not lease.valid:
+            lease.refuse()
         position = self._here()
-        self._reach(position, size)
         last = self._last()
         if self._limit is not None:
-            last = min(last, self._base + self._limit)
+            most = self._base + self._limit
+            if size > most - position:
+                raise LimitExceeded(self._limit, position + size - self._base)
+            if size > last - position:
+                raise self._underrun(position, size)  # from here: each call that it leaves by costs 150 ns
+            if most < last:
+                last = most
+        elif size > last - position:
+            raise self._underrun(position, size)
         table = self._table()
         i = table.locate(position)
         entry = table.parts[i]
@@ -833,9 +844,21 @@ class Reader:
     def take_bytes(self, n: SupportsIndex) -> bytes:
         """Read ``n`` bytes as ``bytes``. Copies: them ("take_bytes")."""
         size = size_of(n)
+        if 0 < size <= _FEW:
+            found = self._known(size)
+            count_copy("take_bytes", size)
+            self._at += size
+            return found
         taken = join("take_bytes", self._next(size))
         self._pass(size)
         return taken
+
+    def _known(self, size: int) -> bytes:
+        """Return the next bytes, few and not none, without moving: ``_at`` is where they begin in ``_data``."""
+        at = self._at
+        if size > self._end - at or not self._lease.valid:
+            at = self._fill(size)
+        return self._data[at : at + size]
 
     def text(self, n: SupportsIndex, encoding: str = "utf-8") -> str:
         """Read ``n`` bytes as text, what ``str(bytes, encoding)`` gives. A character may lie across a seam.
@@ -844,6 +867,15 @@ class Reader:
         for an unknown encoding. Copies: the text ("text").
         """
         size = size_of(n)
+        if 0 < size <= _FEW:
+            found = self._known(size)
+            count_copy("text", size)
+            try:
+                text = str(found, encoding)
+            except UnicodeError as error:
+                raise self._text_error(error, encoding, self._here(), size)  # noqa: B904  # mypyc knows no `from None`
+            self._at += size
+            return text
         self._lease.refuse()
         start = self._here()
         self._reach(start, size)
@@ -984,10 +1016,8 @@ class Reader:
         self._allow_separator(seeker, start, limit)
         if not found:
             self._remember(seeker, start)
-            self._underrun(
-                Underrun(seeker.end - start, last - start, separators[0], self._place(start)),
-                Wait(start, seeker, limit),
-            )
+            error = Underrun(seeker.end - start, last - start, separators[0], self._place(start))
+            raise self._noted(error, Wait(start, seeker, limit))
         self._move(seeker.end)
         return self._buffer._window(start, seeker.begin)
 

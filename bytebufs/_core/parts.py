@@ -193,11 +193,11 @@ Entry: TypeAlias = "bytes | Run"
 class Block:
     """Memory of our own that is filled from the front; views of what is filled are read-only and never move."""
 
-    __slots__ = ("_memory", "_owner", "_used")
+    __slots__ = ("_memory", "_used", "owner")
 
     def __init__(self, nbytes: int) -> None:
         self._memory = bytearray(nbytes)
-        self._owner = Memory(self._memory, memoryview(self._memory).toreadonly(), self._memory)
+        self.owner: Owner = Memory(self._memory, memoryview(self._memory).toreadonly(), self._memory)
         self._used = 0
 
     @property
@@ -211,7 +211,7 @@ class Block:
         stop = start + len(data)
         self._used = stop
         self._memory[start:stop] = data
-        return Run(self._owner, start, stop)
+        return Run(self.owner, start, stop)
 
 
 def zeros(nbytes: int) -> Memory:

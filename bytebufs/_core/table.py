@@ -209,16 +209,22 @@ class Table:
         Complexity: O(entries).
         """
         parts = self.parts
-        n = len(parts)
         last = self.last_entry()
         both = None if last is None else merged(last, entries[0])
         if both is None:
             parts.extend(entries)
             return
+        self.lengthen(both, end + len(entries[0]))
         if len(entries) > 1:
             parts.extend(entries[1:])
-        end += len(entries[0])
-        parts[n - 1] = both
+
+    def lengthen(self, last: Entry, end: int) -> None:
+        """Put an entry in the place of the last one, which shows the same and more behind it, and ends at ``end``.
+
+        The window does not show that yet. After an exception it may be there: trim().
+        """
+        n = len(self.parts)
+        self.parts[n - 1] = last
         if len(self.ends) >= n:
             self.ends[n - 1] = end
 
