@@ -19,19 +19,21 @@ from __future__ import annotations
 from operator import index
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
 
+from ._core.packed import packed_varint
 from ._core.parts import shown, size_of
+from ._core.search import BLOCK
 from ._core.seeker import Seeker
 from .base_buffer import own_separator
 from .composite_buffer import CompositeBuffer
 from .errors import Busy, ClosedError, FrameError, LimitExceeded, Underrun
 from .layout import counted
+from .slice_buffer import SliceBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .base_buffer import BytesLike, Part
     from .reader import ByteOrder
-    from .slice_buffer import SliceBuffer
 
 __all__ = ["Delimited", "FixedLength", "Framer", "LengthPrefixed", "Lines", "OnError", "VarintPrefixed"]
 
@@ -297,7 +299,8 @@ class FixedLength(Framer):
 
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the payload, which has the length of a frame, else ValueError. Copies: nothing."""
-        frame = CompositeBuffer([payload])
+        frame = CompositeBuffer()
+        frame.append(payload)
         if frame._size() != self._size:
             raise ValueError(f"a frame has {self._size} bytes, this payload {frame._size()}")
         return frame
@@ -364,6 +367,11 @@ class Delimited(Framer):
         Raises ValueError if a separator, or the beginning of one across the end, would end the frame elsewhere, or if
         the payload is longer than the limit.
         """
+        if isinstance(payload, bytes) and len(self._separators) == 1 and not self._keepends and len(payload) <= BLOCK:
+            sep = self._separators[0]
+            if len(payload) <= self._limit and (payload + sep).find(sep) == len(payload):
+                return _framed(payload, sep)
+            raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
         for sep in (b"",) if self._keepends else self._separators:
             frame = CompositeBuffer([payload, sep])
             seeker = Seeker(self._separators, 0)
@@ -481,14 +489,20 @@ class LengthPrefixed(Framer):
         header in the frame, the payload begins with that part. Raises ValueError if the length does not fit or does not
         match, or if the frame is longer than the limit.
         """
-        frame = CompositeBuffer([payload])
-        total = self._strip + frame._size()
+        body = _body(payload)
+        total = self._strip + _length(body)
         declared = total - self._extra
         if total < self._header or not 0 <= declared < 1 << (8 * self._size) or total > self._limit:
             raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
-        prefix = bytes(self._offset) + declared.to_bytes(self._size, self._byteorder)
-        frame.appendleft((prefix + bytes(max(0, self._strip - self._header)))[: self._strip])
-        if frame._uint(self._offset, self._size, little=self._little) != declared:
+        prefix = declared.to_bytes(self._size, self._byteorder)
+        if self._offset:
+            prefix = bytes(self._offset) + prefix
+        if self._strip > self._header:
+            prefix += bytes(self._strip - self._header)
+        elif self._strip < self._header:
+            prefix = prefix[: self._strip]
+        frame = _framed(prefix, body)
+        if self._strip < self._header and frame._uint(self._offset, self._size, little=self._little) != declared:
             raise ValueError(f"the payload begins with a part of the header that declares other than {declared} bytes")
         return frame
 
@@ -554,13 +568,28 @@ class VarintPrefixed(Framer):
 
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the payload behind its length. ValueError if it is longer than the limit. Copies: nothing."""
-        frame = CompositeBuffer()
-        body = CompositeBuffer([payload])
-        if body._size() > self._limit:
+        body = _body(payload)
+        size = _length(body)
+        if size > self._limit:
             raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
-        frame.pack_varint(body._size())
-        frame.append(body)
-        return frame
+        return _framed(packed_varint(size), body)
+
+
+def _body(payload: Part) -> bytes | SliceBuffer:
+    """Return a payload as what has a length that stays."""
+    return payload if isinstance(payload, (bytes, SliceBuffer)) else SliceBuffer(payload)
+
+
+def _length(body: bytes | SliceBuffer) -> int:
+    return len(body) if isinstance(body, bytes) else body._size()
+
+
+def _framed(prefix: bytes, body: bytes | SliceBuffer) -> CompositeBuffer:
+    frame = CompositeBuffer()
+    if prefix:
+        frame.append(prefix)
+    frame.append(body)
+    return frame
 
 
 def _positive(value: SupportsIndex, what: str) -> int:
