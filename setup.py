@@ -24,6 +24,7 @@ COMPILED = [
     "sending/channels", "sending/flushing", "sending/outbox", "sending/plan",
 ]  # fmt: skip
 
+TRACEBACKS = (Path(__file__).parent / "_build" / "tracebacks.c").read_text(encoding="utf-8")
 
 NATIVE = "_core/_native"
 """One file of C: what no Python can say. Without it the ctypes way of _core/foreign.py stays, compiled or not."""
@@ -74,10 +75,12 @@ def amend(source: str) -> str:
        people try; but we count on nobody running between two stores.
     2. An object that is kept for the next one is emptied before it is offered. mypyc offers it first: a finalizer of
        what it held, which makes another such object, would be given the very one that is being emptied.
+    3. What a traceback costs is bounded (_build/tracebacks.c): a message that is not whole yet is an error on its way.
     """
     source = source.replace("Py_MOD_GIL_NOT_USED", "Py_MOD_GIL_USED")
     offered = source.count("_free_instance = self;")
     emptied_first = r"\2if (\1 == NULL) {\n\1 = self;\nreturn;\n}\n"
+    source = source.replace("#include <exc_ops.c>\n", TRACEBACKS)
     source, amended = re.subn(r"(\w+_free_instance) = self;\n(.*?)\breturn;\n", emptied_first, source, flags=re.DOTALL)
     if amended != offered:
         raise RuntimeError(f"{offered - amended} kinds of objects are kept in a way that nobody has looked at")

@@ -21,6 +21,7 @@ from ._core.overlap import may_overlap, may_share_file
 from ._core.parts import (
     Entry,
     LazyOwner,
+    Memory,
     Owner,
     byte_view,
     clip,
@@ -38,7 +39,7 @@ from ._core.parts import (
     size_of,
 )
 from ._core.pickling import own, pickled
-from ._core.search import BLOCK, Needle, Window, compare, count, equal, find, occurrences, rfind, scratch
+from ._core.search import BLOCK, FEW, Needle, Window, compare, count, equal, find, occurrences, piece, rfind, scratch
 from ._core.table import Table, check, one_run
 from .errors import Fragmented, Underrun
 from .layout import counted, describe, hexdump, preview
@@ -153,15 +154,36 @@ class BaseBuffer(Exporter):
             return source, start
         return b"", -1
 
+    def _few(self, start: int, stop: int) -> bytes | None:
+        """Return a range as bytes to look at, wherever they lie, or None where those are not few.
+
+        So whatever is asked of a small message is asked of ``bytes``, in one place for all layouts: to copy it takes a
+        few nanoseconds, and to walk through its parts hundreds. It is scratch, and not counted as a copy.
+        """
+        if stop - start > FEW:
+            return None
+        source = self._source
+        if isinstance(source, bytes):
+            return source[start:stop]
+        if isinstance(source, Table):
+            return scratch(source, start, stop)
+        return piece(source, start, stop)
+
     def _copied(self, reason: str) -> bytes:
         """Return all of it as bytes. Copies: that, or nothing if it is exactly one ``bytes`` object."""
-        size = self._stop - self._start
-        owner, at = self._below(self._start, self._stop)
-        if at < 0:
-            return join(reason, self._pieces())
-        if size < len(owner):
+        start = self._start
+        size = self._stop - start
+        owner, at = self._below(start, start + size)
+        if at >= 0:
+            if size < len(owner):
+                count_copy(reason, size)
+            return owner[at : at + size]
+        if size <= FEW:
             count_copy(reason, size)
-        return owner[at : at + size]
+            few = self._few(start, start + size)
+            if few is not None:
+                return few
+        return join(reason, self._pieces())
 
     def _exact_source(self) -> Owner | Table:
         """The source, in which nothing lies behind the window."""
@@ -208,9 +230,12 @@ class BaseBuffer(Exporter):
         step other than 1. Complexity: O(log parts), O(1) in the part last touched; a slice O(parts it spans).
         Copies: nothing.
         """
-        if isinstance(key, slice):
+        if isinstance(key, int):
+            at = key
+        elif isinstance(key, slice):
             return self._cut(key)
-        at = key if isinstance(key, int) else index(key)
+        else:
+            at = index(key)
         size = self._stop - self._start
         if at < 0:
             at += size
@@ -369,19 +394,30 @@ class BaseBuffer(Exporter):
 
     def _same(self, other: object) -> bool | None:
         if isinstance(other, bytes):
-            size = self._stop - self._start
-            if size != len(other):
+            return len(other) == self._stop - self._start and self._has_at(self._start, other)
+        if isinstance(other, BaseBuffer) and self._stop - self._start <= FEW:
+            if self._stop - self._start != other._stop - other._start:
                 return False
-            if size <= BLOCK:
-                owner, at = self._below(self._start, self._stop)
-                if at >= 0:
-                    return owner[at : at + size] == other
+            x, y = self._few(self._start, self._stop), other._few(other._start, other._stop)
+            if x is not None and y is not None:
+                return x == y
         operand = _operand(other)
         if operand is None:
             return None
         table, start, stop = operand
         size = self._stop - self._start
         return stop - start == size and equal(self._table(), self._start, table, start, size)
+
+    def _has_at(self, at: int, other: bytes) -> bool:
+        """Whether these bytes stand at a source position, behind which there are as many."""
+        size = len(other)
+        few = self._few(at, at + size)
+        if few is not None:
+            return few == other
+        owner, begin = self._below(at, at + size)
+        if begin >= 0:
+            return owner.startswith(other, begin)
+        return equal(self._table(), at, one_run(other, 0, size), 0, size)
 
     def __lt__(self, other: BytesLike) -> bool:
         """Order as ``bytes`` do: by unsigned bytes, then by length. Complexity: as ``==``."""
@@ -404,6 +440,13 @@ class BaseBuffer(Exporter):
         return NotImplemented if order is None else order >= 0
 
     def _order(self, other: object) -> int | None:
+        few = self._few(self._start, self._stop)
+        if few is not None:
+            flat = other if isinstance(other, bytes) else None
+            if isinstance(other, BaseBuffer):
+                flat = other._few(other._start, other._stop)
+            if flat is not None:
+                return -1 if few < flat else int(few != flat)
         operand = _operand(other)
         return None if operand is None else compare((self._table(), self._start, self._stop), operand)
 
@@ -436,7 +479,8 @@ class BaseBuffer(Exporter):
         if isinstance(source, bytes):
             found = source.find(needle, low, high)
             return found - self._start if found >= 0 else -1
-        found = find(self._table(), low, high, needle)
+        few = self._few(low, high) if low < high else b""
+        found = find(self._table(), low, high, needle) if few is None else few.find(needle)
         return found + low - self._start if found >= 0 else -1
 
     def rfind(
@@ -454,7 +498,8 @@ class BaseBuffer(Exporter):
         low, high = self._range(start, end)
         if len(needle) == 0:
             return high - self._start if low <= high else -1
-        found = rfind(self._table(), low, high, needle)
+        few = self._few(low, high) if low < high else b""
+        found = rfind(self._table(), low, high, needle) if few is None else few.rfind(needle)
         return found + low - self._start if found >= 0 else -1
 
     def index(
@@ -486,7 +531,8 @@ class BaseBuffer(Exporter):
         low, high = self._range(start, end)
         if len(needle) == 0:
             return high - low + 1 if low <= high else 0
-        return count(self._table(), low, high, needle)
+        few = self._few(low, high) if low < high else b""
+        return count(self._table(), low, high, needle) if few is None else few.count(needle)
 
     def startswith(
         self,
@@ -500,16 +546,14 @@ class BaseBuffer(Exporter):
         """
         if isinstance(prefix, bytes):
             low, high = self._range(start, end)
-            size = len(prefix)
-            if size > high - low:
-                return False
-            owner, at = self._below(low, low + size)
-            if at >= 0:
-                return owner.startswith(prefix, at)
-            return equal(self._table(), low, one_run(prefix, 0, size), 0, size)
+            return len(prefix) <= high - low and self._has_at(low, prefix)
         operands, error = _settled(prefix)
         low, high = self._range(start, end)
         for operand in operands:
+            if isinstance(operand, bytes):
+                if len(operand) <= high - low and self._has_at(low, operand):
+                    return True
+                continue
             table, begin, stop = _window_of(operand)
             size = stop - begin
             if size <= high - low and equal(self._table(), low, table, begin, size):
@@ -530,16 +574,14 @@ class BaseBuffer(Exporter):
         """
         if isinstance(suffix, bytes):
             low, high = self._range(start, end)
-            size = len(suffix)
-            if size > high - low:
-                return False
-            owner, at = self._below(high - size, high)
-            if at >= 0:
-                return owner.startswith(suffix, at)
-            return equal(self._table(), high - size, one_run(suffix, 0, size), 0, size)
+            return len(suffix) <= high - low and self._has_at(high - len(suffix), suffix)
         operands, error = _settled(suffix)
         low, high = self._range(start, end)
         for operand in operands:
+            if isinstance(operand, bytes):
+                if len(operand) <= high - low and self._has_at(high - len(operand), operand):
+                    return True
+                continue
             table, begin, stop = _window_of(operand)
             size = stop - begin
             if size <= high - low and equal(self._table(), high - size, table, begin, size):
@@ -558,9 +600,12 @@ class BaseBuffer(Exporter):
         needle = _separator(sep)
         whole = self._snapshot()
         at = whole.find(needle)
+        start, stop = whole._start, whole._stop
         if at < 0:
-            return whole, whole[:0], whole[:0]
-        return whole[:at], whole[at : at + len(needle)], whole[at + len(needle) :]
+            return whole, whole._window(start, start), whole._window(start, start)
+        at += start
+        end = at + len(needle)
+        return whole._window(start, at), whole._window(at, end), whole._window(end, stop)
 
     def rpartition(self, sep: BytesLike) -> tuple[SliceBuffer, SliceBuffer, SliceBuffer]:
         """Cut at the last ``sep``: the slices before, of, and after it; two empty ones and everything if none.
@@ -570,9 +615,12 @@ class BaseBuffer(Exporter):
         needle = _separator(sep)
         whole = self._snapshot()
         at = whole.rfind(needle)
+        start, stop = whole._start, whole._stop
         if at < 0:
-            return whole[:0], whole[:0], whole
-        return whole[:at], whole[at : at + len(needle)], whole[at + len(needle) :]
+            return whole._window(start, start), whole._window(start, start), whole
+        at += start
+        end = at + len(needle)
+        return whole._window(start, at), whole._window(at, end), whole._window(end, stop)
 
     def split(self, sep: BytesLike | None = None, maxsplit: SupportsIndex = -1) -> list[SliceBuffer]:
         """Return the slices between the separators, at most ``maxsplit`` cuts from the left if that is not negative.
@@ -587,6 +635,13 @@ class BaseBuffer(Exporter):
         pieces = []
         whole = self._snapshot()
         start = whole._start
+        few = whole._few(start, whole._stop)
+        if few is not None:
+            for one in few.split(needle, cuts):
+                end = start + len(one)
+                pieces.append(whole._window(start, end))
+                start = end + len(needle)
+            return pieces
         if cuts != 0:
             for found in occurrences(whole._table(), start, whole._stop, needle):
                 pieces.append(whole._window(start, found))
@@ -604,6 +659,13 @@ class BaseBuffer(Exporter):
         lines = []
         whole = self._snapshot()
         start = whole._start
+        few = whole._few(start, whole._stop)
+        if few is not None:
+            for line in few.splitlines(keepends=True):
+                end = start + len(line)
+                lines.append(whole._window(start, end if keepends else end - _line_end_of(line)))
+                start = end
+            return lines
         for stop, end in whole._line_ends():
             lines.append(whole._window(start, end if keepends else stop))
             start = end
@@ -635,6 +697,11 @@ class BaseBuffer(Exporter):
         Complexity: linear in what is stripped. Copies: nothing.
         """
         unwanted = _byte_set(chars)
+        few = self._few(self._start, self._stop)
+        if few is not None:
+            rest = few.lstrip(unwanted)
+            start = self._start + len(few) - len(rest)
+            return self._window(start, start + len(rest.rstrip(unwanted)))
         return self._lstripped(unwanted)._rstripped(unwanted)
 
     def lstrip(self, chars: BytesLike | None = None) -> SliceBuffer:
@@ -646,6 +713,9 @@ class BaseBuffer(Exporter):
         return self._rstripped(_byte_set(chars))
 
     def _lstripped(self, unwanted: bytes) -> SliceBuffer:
+        few = self._few(self._start, self._stop)
+        if few is not None:
+            return self._window(self._stop - len(few.lstrip(unwanted)), self._stop)
         table, position, size = self._table(), self._start, len(_WHITESPACE)
         while position < self._stop:
             block = scratch(table, position, min(position + size, self._stop))
@@ -657,6 +727,9 @@ class BaseBuffer(Exporter):
         return self._window(position, self._stop)
 
     def _rstripped(self, unwanted: bytes) -> SliceBuffer:
+        few = self._few(self._start, self._stop)
+        if few is not None:
+            return self._window(self._start, self._start + len(few.rstrip(unwanted)))
         table, position, size = self._table(), self._stop, len(_WHITESPACE)
         while position > self._start:
             block = scratch(table, max(position - size, self._start), position)
@@ -669,6 +742,9 @@ class BaseBuffer(Exporter):
 
     def removeprefix(self, prefix: BytesLike) -> SliceBuffer:
         """Return the slice after ``prefix``, or all of it if it begins otherwise. Copies: nothing."""
+        if isinstance(prefix, bytes):
+            begins = self.startswith(prefix)
+            return self._window(self._start + len(prefix) if begins else self._start, self._stop)
         table, begin, stop = _window_of(prefix)
         size = stop - begin
         at = self._start
@@ -678,6 +754,9 @@ class BaseBuffer(Exporter):
 
     def removesuffix(self, suffix: BytesLike) -> SliceBuffer:
         """Return the slice before ``suffix``, or all of it if it ends otherwise. Copies: nothing."""
+        if isinstance(suffix, bytes):
+            ends = self.endswith(suffix)
+            return self._window(self._start, self._stop - len(suffix) if ends else self._stop)
         table, begin, stop = _window_of(suffix)
         size = stop - begin
         at = self._stop
@@ -769,7 +848,8 @@ class BaseBuffer(Exporter):
         if self._start == self._stop:
             return 0
         if isinstance(source, Table):
-            return source.locate(self._stop - 1) - source.locate(self._start) + 1
+            first = source.locate(self._start)
+            return source.locate(self._stop - 1) - first + 1
         return 1
 
     @property
@@ -780,8 +860,13 @@ class BaseBuffer(Exporter):
     @property
     def readonly(self) -> bool:
         """Whether any part refuses to be written to. An empty buffer is read-only. O(parts)."""
+        if isinstance(self._source, bytes):
+            return True
         entries = self._entries()
-        return not entries or not all(is_writable(entry) for entry in entries)
+        for entry in entries:
+            if not is_writable(entry):
+                return True
+        return not entries
 
     @property
     def pinned_nbytes(self) -> int:
@@ -810,6 +895,9 @@ class BaseBuffer(Exporter):
         parts = self.part_count
         if parts > 1:
             raise Fragmented(parts)
+        source = self._source
+        if isinstance(source, bytes):
+            return memoryview(source)[self._start : self._stop]
         return memory_view(self._entries()[0]) if parts else _EMPTY[:]
 
     def __buffer__(self, flags: int) -> memoryview:
@@ -819,8 +907,9 @@ class BaseBuffer(Exporter):
     def contiguous(self) -> memoryview:
         """Return all of it as one read-only memoryview. Copies: only if it lies in several parts ("contiguous")."""
         if self.part_count <= 1:
-            return self.view().toreadonly()
-        return memoryview(join("contiguous", self._pieces()))
+            view = self.view()
+            return view if view.readonly else view.toreadonly()
+        return memoryview(self._copied("contiguous"))
 
     def __bytes__(self) -> bytes:
         """Return a copy. Copies: everything ("bytes"), or nothing if the buffer is exactly one ``bytes`` object."""
@@ -844,6 +933,11 @@ class BaseBuffer(Exporter):
         size = high - low
         if target.nbytes < size:
             raise ValueError(f"{size} bytes do not fit into {target.nbytes}")
+        few = self._few(low, high)
+        if few is not None:
+            count_copy("copy_into", size)
+            target[:size] = few
+            return size
         targets = [target if target.nbytes == size else target[:size]]
         pieces = _apart(targets, self._table().pieces(low, high))
         count_copy("copy_into", size)
@@ -852,12 +946,10 @@ class BaseBuffer(Exporter):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the text. As ``bytes.decode``. Copies: everything ("decode")."""
-        size = self._stop - self._start
-        count_copy("decode", size)
-        if size <= BLOCK:
-            owner, at = self._below(self._start, self._stop)
-            if at >= 0:
-                return str(owner[at : at + size], encoding, errors)
+        count_copy("decode", self._stop - self._start)
+        few = self._few(self._start, self._stop)
+        if few is not None:
+            return str(few, encoding, errors)
         return decoded(self._table(), self._start, self._stop, encoding, errors)
 
     def hex(self, sep: str | bytes | None = None, bytes_per_sep: SupportsIndex = 1) -> str:
@@ -890,6 +982,8 @@ class BaseBuffer(Exporter):
         ("fallback").
         """
         offset = size_of(at)
+        if isinstance(data, bytes) and self._write_few(offset, data):
+            return
         table, start, stop = _window_of(data)
         size = stop - start
         if size > self._size() - offset:
@@ -904,6 +998,34 @@ class BaseBuffer(Exporter):
             pour(targets, pieces)
         finally:
             note_write()
+
+    def _write_few(self, offset: int, data: bytes) -> bool:
+        """Write bytes that fit into one part in place, if that is writable memory. False, and nothing written, else."""
+        size = len(data)
+        start = self._start + offset
+        stop = start + size
+        if stop > self._stop or not size:
+            return False
+        source = self._source
+        if isinstance(source, Table):
+            i = source.locate(start)
+            if stop > source.ends[i]:
+                return False
+            entry = source.parts[i]
+            if isinstance(entry, bytes):
+                return False
+            shift = entry.start - source.begin(i)
+            start += shift
+            stop += shift
+            source = entry.owner
+        if not isinstance(source, Memory) or source.view.readonly:
+            return False
+        self._forget_looks()
+        try:
+            source.view[start:stop] = data
+        finally:
+            note_write()
+        return True
 
     def pack_into(self, fmt: str | bytes | Struct, at: SupportsIndex, *values: Any) -> None:
         """Write values that ``struct`` encodes through to memory from byte ``at`` on. Errors as :meth:`write_at`."""
@@ -993,6 +1115,14 @@ class BaseBuffer(Exporter):
 # -- arguments -----------------------------------------------------------------------------------------------
 
 
+def _line_end_of(line: bytes) -> int:
+    """Return how many bytes of a line are its end."""
+    last = line[len(line) - 1]
+    if last == 10:  # LF
+        return 2 if len(line) > 1 and line[len(line) - 2] == 13 else 1
+    return 1 if last == 13 else 0  # CR
+
+
 def _from_end(at: int, size: int) -> int:
     """Turn a negative end of a slice into an offset: it counts from the end, and nothing is below 0."""
     at += size
@@ -1077,6 +1207,8 @@ def _byte_set(chars: BytesLike | None) -> bytes:
     """Return each byte that occurs in ``chars``, once where those are many. White space for None."""
     if chars is None:
         return _WHITESPACE
+    if isinstance(chars, bytes) and len(chars) <= len(_BYTES):
+        return chars
     table, start, stop = _window_of(chars)
     if stop - start <= len(_BYTES):
         return scratch(table, start, stop)

@@ -33,7 +33,7 @@ from ._core.search import BLOCK
 from ._core.seeker import Looks
 from ._core.table import Table, let_go
 from .base_buffer import BaseBuffer, own_separator
-from .errors import Busy, FrameError, LimitExceeded, Underrun
+from .errors import Busy, FrameError, LimitExceeded, Underrun, underrun
 from .reader import Lease, Reader, Wait, layout_of
 from .slice_buffer import SliceBuffer, cut, cut_entry, load_slice, window_on
 
@@ -121,7 +121,7 @@ class CompositeBuffer(BaseBuffer):
         self._parsing = False  # it was parse()
         self._may_be_written = False  # other than bytes may be in it: what append() adds by itself are bytes
         self._writes = 0  # how often anything had been written to when something was looked for in it
-        self._awaited: _Awaited | None = None
+        self._awaited: Wait | None = None
         self._spare = _UNHEARD_OF  # bytes of memory that its parts may cost beside what they show
         self._alarm = _UNHEARD_OF  # when to look what they do cost
         self._looked_at = 0  # but not before there are more of them
@@ -758,7 +758,7 @@ class CompositeBuffer(BaseBuffer):
         size = n if isinstance(n, int) and n >= 0 else size_of(n)
         start = self._start
         if size > self._stop - start:
-            raise Underrun(size, self._stop - start)
+            raise underrun(size, self._stop - start)
         return self._detach(start, start, start + size, start + size)
 
     def _detach(self, front: int, begin: int, stop: int, position: int, edits: int = -1) -> SliceBuffer:
@@ -844,7 +844,7 @@ class CompositeBuffer(BaseBuffer):
         start = self._start
         stop = start + size
         if stop > self._stop:
-            raise Underrun(size, self._stop - start)
+            raise underrun(size, self._stop - start)
         edits = self._edits
         table = self._index
         try:
@@ -941,7 +941,7 @@ class CompositeBuffer(BaseBuffer):
         size = n if isinstance(n, int) and n >= 0 else size_of(n)
         start = self._start
         if size > self._stop - start:
-            raise Underrun(size, self._stop - start)
+            raise underrun(size, self._stop - start)
         self._drain(start, start + size)
 
     def truncate(self, n: SupportsIndex) -> None:
@@ -1023,6 +1023,22 @@ class CompositeBuffer(BaseBuffer):
         self, separators: tuple[bytes, ...], most: int, *, keepends: bool, drops: bool
     ) -> SliceBuffer | None:
         self._refuse_if_locked()
+        if len(separators) == 1 and self._looks is None and self._start < self._stop:
+            # Nothing has been looked for in vain, and mostly it stands in the first part.
+            table = self._index
+            entry = table.parts[table.head]
+            if isinstance(entry, bytes):
+                front = self._start
+                sep = separators[0]
+                at = front - table.base
+                end = at + most + len(sep)
+                if end > len(entry):
+                    end = len(entry)
+                k = entry.find(sep, at, end)
+                if k >= 0:
+                    stop = front + k - at
+                    end = stop + len(sep)
+                    return self._detach(front, front, end if keepends else stop, end, self._edits)
         try:
             self._locked = True  # looking may ask for a file's bytes
             start = self._start
@@ -1041,6 +1057,8 @@ class CompositeBuffer(BaseBuffer):
         if begin - start > most:
             raise LimitExceeded(most)
         if found:
+            if self._looks is not None and self._looks.has_only(seeker):
+                self._looks = None  # it is not looked for in vain any more
             return self._detach(start, start, seeker.end if keepends else begin, seeker.end, edits)
         if drops and begin > start:
             self._drain(start, begin, edits)
@@ -1121,7 +1139,7 @@ class CompositeBuffer(BaseBuffer):
         awaited = self._awaited
         wait: Wait | None = None
         if awaited is not None and awaited.byteorder == byteorder and awaited.fn == fn:
-            wait = awaited.wait if awaited.start == self._start else None
+            wait = awaited if awaited.front == self._start else None
             is_due = wait is None or self._is_due(wait, most)
             if awaited is not self._awaited:
                 wait = None  # comparing the parsers, or looking, ran somebody who changed or parsed this
@@ -1153,13 +1171,16 @@ class CompositeBuffer(BaseBuffer):
                 wait = reader._wait_for(error)
                 if wait is None:
                     raise _never_right(error)  # noqa: B904  # it has its cause, which mypyc would leave out
-                self._awaited = _Awaited(fn, byteorder, self._start, wait)
+                wait.fn = fn
+                wait.byteorder = byteorder
+                wait.front = self._start
+                self._awaited = wait
                 return None
             finally:
                 self._locked = False
                 self._parsing = False
                 lease.close()
-                reader._failures = None  # their tracebacks have the parser's frame, and that has the reader
+                reader._failed = None  # its traceback has the parser's frame, and that has the reader
         finally:
             self._locked = False  # again: an interrupt may have come just before that
             self._parsing = False
@@ -1208,7 +1229,10 @@ class CompositeBuffer(BaseBuffer):
         """
         first = size_of(start)
         last = None if stop is None else size_of(stop)
-        self._exclusively(self._join, first, last)
+        self._refuse_if_locked()
+        low, high = self._exact_range(first, last)
+        if low < high and high > self._index.ends[self._index.locate(low)]:
+            self._exclusively(self._join, first, last)
 
     def _join(self, first: int, last: int | None) -> object:
         low, high = self._exact_range(first, last)
@@ -1239,9 +1263,10 @@ class CompositeBuffer(BaseBuffer):
 
     def __copy__(self) -> CompositeBuffer:
         """Return another composite of the same parts. Complexity: O(parts). Copies: nothing."""
-        twin = CompositeBuffer(coalesce_below=self._coalesce_below)
+        twin = CompositeBuffer()
+        twin._coalesce_below = self._coalesce_below
         entries, size = self._listed()
-        twin._rebuild(entries, size)
+        twin._grow(entries, size)
         return twin
 
 
@@ -1251,19 +1276,6 @@ def load_composite(parts: object, coalesce_below: SupportsIndex) -> CompositeBuf
     whole = load_slice(parts)
     loaded._rebuild(whole._entries(), whole._size())  # not appended: they are not to be coalesced again
     return loaded
-
-
-@final
-class _Awaited:
-    """Which parser waits for what, and where the front was."""
-
-    __slots__ = ("byteorder", "fn", "start", "wait")
-
-    def __init__(self, fn: object, byteorder: ByteOrder, start: int, wait: Wait) -> None:
-        self.fn = fn
-        self.byteorder = byteorder
-        self.start = start
-        self.wait = wait
 
 
 def _separators(sep: BytesLike, seps: tuple[BytesLike, ...]) -> tuple[bytes, ...]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, TypeA
 
 from ._core.packed import packed_varint
 from ._core.parts import shown, size_of
-from ._core.search import BLOCK
+from ._core.search import FEW
 from ._core.seeker import Seeker
 from .base_buffer import own_separator
 from .composite_buffer import CompositeBuffer
@@ -367,13 +367,15 @@ class Delimited(Framer):
         Raises ValueError if a separator, or the beginning of one across the end, would end the frame elsewhere, or if
         the payload is longer than the limit.
         """
-        if isinstance(payload, bytes) and len(self._separators) == 1 and not self._keepends and len(payload) <= BLOCK:
+        body = _body(payload)
+        few = _few_of(body)
+        if few is not None and len(self._separators) == 1 and not self._keepends:
             sep = self._separators[0]
-            if len(payload) <= self._limit and (payload + sep).find(sep) == len(payload):
-                return _framed(payload, sep)
+            if len(few) <= self._limit and (few + sep).find(sep) == len(few):
+                return _framed(body, sep)
             raise ValueError(f"no frame of at most {self._limit} bytes holds {shown(payload)}")
         for sep in (b"",) if self._keepends else self._separators:
-            frame = CompositeBuffer([payload, sep])
+            frame = CompositeBuffer([body, sep])
             seeker = Seeker(self._separators, 0)
             whole = seeker.seek(frame._table(), 0, frame._size(), self._limit)
             payload_ends = self._keepends or seeker.begin == frame._size() - len(sep)
@@ -398,6 +400,15 @@ class Lines(Delimited):
 
     def __init__(self, limit: SupportsIndex, *, keepends: bool = False, on_error: OnError = "raise") -> None:
         super().__init__(b"\n", b"\r\n", limit=limit, keepends=keepends, on_error=on_error)
+
+    def encode(self, payload: Part) -> CompositeBuffer:
+        """Return the payload with a line end behind it. As that of :class:`Delimited`."""
+        body = _body(payload)
+        few = _few_of(body)
+        if few is None or self._keepends or b"\n" in few or len(few) > self._limit:
+            return Delimited.encode(self, body)
+        # Behind a CR, LF alone would take that with it.
+        return _framed(body, b"\r\n" if few.endswith(b"\r") else b"\n")
 
 
 @final
@@ -584,11 +595,19 @@ def _length(body: bytes | SliceBuffer) -> int:
     return len(body) if isinstance(body, bytes) else body._size()
 
 
-def _framed(prefix: bytes, body: bytes | SliceBuffer) -> CompositeBuffer:
+def _few_of(body: bytes | SliceBuffer) -> bytes | None:
+    """Return a payload as bytes to look at, if it has few."""
+    if isinstance(body, bytes):
+        return body if len(body) <= FEW else None
+    return body._few(body._start, body._stop)
+
+
+def _framed(front: bytes | SliceBuffer, back: bytes | SliceBuffer) -> CompositeBuffer:
+    """Return a frame of two pieces, of which either may be empty."""
     frame = CompositeBuffer()
-    if prefix:
-        frame.append(prefix)
-    frame.append(body)
+    if _length(front):
+        frame.append(front)
+    frame.append(back)
     return frame
 
 

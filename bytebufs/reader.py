@@ -25,7 +25,7 @@ from ._core.numbers import COMPILED, uint
 from ._core.parts import int_of, join, pour, size_of
 from ._core.search import BLOCK, scratch
 from ._core.seeker import Looks, Seeker
-from .errors import ClosedError, FrameError, LimitExceeded, TextError, Underrun
+from .errors import ClosedError, FrameError, LimitExceeded, TextError, Underrun, underrun
 from .layout import preview
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ _F64_LE: Final = Struct("<d").unpack_from
 
 _LINE_ENDS: Final = (b"\n", b"\r\n")
 _NUL: Final = (b"\0",)
+_CR: Final = 13
 _MAX_VARINT: Final = 1 << 64
 _MOST_VARINT_BYTES: Final = 10
 _LONG_VARINT: Final = 63
@@ -90,6 +91,7 @@ _SEAMLESS: Final = frozenset(
 
 
 @final
+@mypyc_attr(free_list_len=1)
 class Lease:
     """What a reader and its buffer share: whether what the reader has seen of the buffer still holds.
 
@@ -121,6 +123,7 @@ class Lease:
 
 
 @final
+@mypyc_attr(free_list_len=1)
 class Wait:
     """What a failed read waits for: the bytes in front of an absolute position, or a separator.
 
@@ -128,13 +131,20 @@ class Wait:
     ``varint_stop`` is where the longest that is allowed would end, and 0 for everything else.
     """
 
-    __slots__ = ("limit", "position", "seeker", "varint_stop")
+    __slots__ = ("before", "byteorder", "error", "fn", "front", "limit", "position", "seeker", "varint_stop")
 
     def __init__(self, position: int, seeker: Seeker | None = None, limit: int = 0, *, varint_stop: int = 0) -> None:
         self.position = position
         self.seeker = seeker
         self.limit = limit
         self.varint_stop = varint_stop
+        # While the parser runs: what the read raised, and what another waits for that failed before it.
+        self.error: Underrun | None = None
+        self.before: Wait | None = None
+        # Afterwards: which parser it is that waits, and where the front was.
+        self.fn: object = None
+        self.byteorder: ByteOrder = "big"
+        self.front = 0
 
 
 @final
@@ -158,7 +168,7 @@ class Reader:
     """
 
     __slots__ = (
-        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failures", "_front", "_hint", "_known_table",
+        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failed", "_front", "_hint", "_known_table",
         "_lease", "_limit", "_little", "_looks", "_shift", "_stop",
     )  # fmt: skip
 
@@ -187,8 +197,8 @@ class Reader:
             self._shift = 0
         else:
             self._move(buffer._start)
-        # What failed under parse(), which may be told of any of them, and what it waited for since the last time.
-        self._failures: list[tuple[Underrun, Wait]] | None = None
+        # What failed last under parse(), which may be told of any of them, and what it waited for since the last time.
+        self._failed: Wait | None = None
         self._hint: Wait | None = None
         # The searches that failed, and the position and the state of the bytes for which that is true.
         self._looks: tuple[int, int, Looks] | None = None
@@ -299,22 +309,23 @@ class Reader:
 
     def _underrun(self, start: int, size: int, varint_stop: int = 0) -> Underrun:
         """Return the error of a read that wants more than there is, which parse() may be told of."""
-        error = Underrun(size, self._last() - start, None, self._place(start))
-        return self._noted(error, Wait(start + size, varint_stop=varint_stop))
+        error = underrun(size, self._last() - start, None, self._place(start))
+        return error if self._limit is None else self._noted(error, Wait(start + size, varint_stop=varint_stop))
 
     def _noted(self, error: Underrun, wait: Wait) -> Underrun:
-        if self._failures is not None:
-            self._failures.append((error, wait))
-        elif self._limit is not None:
-            self._failures = [(error, wait)]
+        wait.error = error
+        wait.before = self._failed
+        self._failed = wait
         return error
 
     def _wait_for(self, error: Underrun) -> Wait | None:
         """Return what a failed read of this very reader waits for; None if another one raised the error."""
-        for failure, wait in self._failures or ():
-            if failure is error:
-                return wait
-        return None
+        wait = self._failed
+        while wait is not None and wait.error is not error:
+            wait = wait.before
+        if wait is not None:
+            wait.error = wait.before = None
+        return wait
 
     def _fill(self, size: int) -> i64:
         """See to it that the next ``size`` bytes, one or more, stand in ``_data``, from ``_at`` on; return that."""
@@ -657,6 +668,12 @@ class Reader:
         start = self._here()
         self._reach(start, nbytes)
         count_copy("array", nbytes)
+        if 0 < nbytes <= _FEW and typecode not in _OF_FOUR_BYTES:
+            few = array(typecode, self._known(nbytes))
+            if self._little != (sys.byteorder == "little"):
+                few.byteswap()
+            self._at += nbytes
+            return few
         numbers = array(typecode, (0,)) * count
         swapped = self._little != (sys.byteorder == "little")
         table = self._table()
@@ -908,6 +925,11 @@ class Reader:
         """
         wanted = literal if isinstance(literal, bytes) else self._buffer._needle(literal)
         size = len(wanted)
+        if size <= self._end - self._at and self._lease.valid and size <= _FEW:
+            at = self._at
+            if self._data[at : at + size] == wanted:
+                self._at = at + size
+                return
         self._lease.refuse()
         position = self._here()
         self._allow(position, size, is_told=True)
@@ -987,7 +1009,9 @@ class Reader:
         of separators. Copies: a separator that is not ``bytes`` ("needle").
         """
         if not seps and isinstance(sep, bytes) and sep:
-            return self._until((sep,), size_of(limit))
+            most = size_of(limit)
+            found = self._find_at_hand(sep, most)
+            return self._until((sep,), most) if found < 0 else self._cut_before(found, found + len(sep))
         return self._until(tuple([self._separator(one) for one in (sep, *seps)]), size_of(limit))
 
     def _separator(self, sep: BytesLike | SupportsIndex) -> bytes:
@@ -1001,11 +1025,44 @@ class Reader:
 
         ``limit`` counts the bytes of the line without its end. A lone CR is data. Errors as :meth:`until`.
         """
-        return self._until(_LINE_ENDS, size_of(limit))
+        most = size_of(limit)
+        found = self._find_at_hand(b"\n", most)
+        if found < 0:
+            return self._until(_LINE_ENDS, most)
+        stop = found
+        if found > self._at and self._data[found - 1] == _CR:
+            stop -= 1
+        return self._cut_before(stop, found + 1)
 
     def cstring(self, *, limit: SupportsIndex) -> SliceBuffer:
         """Read the bytes before a NUL as a slice, and pass that, too. Errors as :meth:`until`. Copies: nothing."""
-        return self._until(_NUL, size_of(limit))
+        most = size_of(limit)
+        found = self._find_at_hand(b"\0", most)
+        return self._until(_NUL, most) if found < 0 else self._cut_before(found, found + 1)
+
+    def _find_at_hand(self, sep: bytes, limit: int) -> int:
+        """Return where a separator begins in the bytes at hand, if that is all there is to it; else -1.
+
+        Mostly it is. Where a search has begun before, that is gone on with instead.
+        """
+        if self._hint is not None or self._looks is not None or not self._lease.valid:
+            return -1
+        at = self._at
+        if at >= self._end:
+            if self._last() <= self._here() or (self._limit is not None and self._here() >= self._base + self._limit):
+                return -1
+            at = self._fill(1)
+        reach = self._end
+        if limit < reach - at - len(sep):
+            reach = at + limit + len(sep)
+        return self._data.find(sep, at, reach)
+
+    def _cut_before(self, stop: int, end: int) -> SliceBuffer:
+        """Return a slice up to ``stop`` in ``_data``, and pass all up to ``end``."""
+        shift = self._shift
+        start = self._here()
+        self._at = end
+        return self._buffer._window(start, stop + shift)
 
     def _until(self, separators: tuple[bytes, ...], limit: int) -> SliceBuffer:
         self._lease.refuse()
@@ -1016,8 +1073,8 @@ class Reader:
         self._allow_separator(seeker, start, limit)
         if not found:
             self._remember(seeker, start)
-            error = Underrun(seeker.end - start, last - start, separators[0], self._place(start))
-            raise self._noted(error, Wait(start, seeker, limit))
+            error = underrun(seeker.end - start, last - start, separators[0], self._place(start))
+            raise error if self._limit is None else self._noted(error, Wait(start, seeker, limit))
         self._move(seeker.end)
         return self._buffer._window(start, seeker.begin)
 

@@ -8,7 +8,7 @@ from mypy_extensions import mypyc_attr
 
 from ._core.holding import compacted
 from ._core.numbers import COMPILED
-from ._core.parts import Entry, Memory, Owner, Run, entry_of, is_writable, shown
+from ._core.parts import Entry, Memory, Owner, Run, entry_of, is_writable, make_entry, shown
 from ._core.table import Table
 from .base_buffer import BaseBuffer
 
@@ -58,16 +58,32 @@ class SliceBuffer(BaseBuffer):
     def _window(self, start: int, stop: int) -> SliceBuffer:
         if start == self._start and stop == self._stop:
             return self
-        return cut(self._source, start, stop)
+        source = self._source
+        if isinstance(source, Table) and start < stop and source.spans(start, stop):
+            return window_on(source, start, stop)  # of the same parts: a slice's table never changes
+        return cut(source, start, stop)
+
+    def _entries(self) -> list[Entry]:
+        start = self._start
+        stop = self._stop
+        source = self._source
+        if isinstance(source, Table):
+            return source.entries(start, stop)
+        return [make_entry(source, start, stop)] if start < stop else []
 
     def _loader(self) -> tuple[Callable[..., SliceBuffer], tuple[object, ...]]:
         return load_slice, ()
 
     def toreadonly(self) -> SliceBuffer:
         """Return a slice of the same memory through which nothing can be written. Copies: nothing."""
+        source = self._source
+        if isinstance(source, bytes):
+            return self
         entries = self._entries()
         if not any(is_writable(entry) for entry in entries):
             return self
+        if len(entries) == 1:
+            return cut_entry(_sealed(entries[0]), 0, self._stop - self._start)
         table = Table([], [], 0)
         for entry in entries:
             # Neighbours that only their writability told apart merge.

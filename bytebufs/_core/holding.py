@@ -68,8 +68,18 @@ def held_nbytes(entries: Iterable[Entry], *, mapped: bool) -> int:
     return sum(held.values())
 
 
+def _is_worth_it(entry: Entry) -> bool:
+    """Whether an entry shows so much of a bytes object that this is no waste, whoever else shows of it."""
+    if isinstance(entry, bytes):
+        return True
+    owner = entry.owner
+    return isinstance(owner, bytes) and len(owner) <= 2 * len(entry) + _SLACK
+
+
 def _wasteful(entries: list[Entry]) -> dict[int, int]:
     """Return the identities of owners that are mostly waste, with what each holds."""
+    if all(_is_worth_it(entry) for entry in entries):
+        return {}
     shown: dict[int, int] = {}
     held: dict[int, int] = {}
     reserved = set()

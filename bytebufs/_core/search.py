@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK",
+    "FEW",
     "Needle",
     "Window",
     "borders",
@@ -49,6 +50,7 @@ __all__ = [
     "find",
     "first_open",
     "occurrences",
+    "piece",
     "rfind",
     "scratch",
 ]
@@ -66,6 +68,9 @@ costs more than joining the neighbours."""
 FIRST_BLOCK: Final = 64
 BLOCK: Final = 65536
 """The most that is joined at a time: fits the second-level cache, and longer blocks measure no faster."""
+
+FEW: Final = 1024
+"""So many bytes are copied in less time than it takes to find out how not to: a small message is looked at flat."""
 
 SHORT: Final = 64
 """Needles up to here are searched backwards by ``rfind``, which looks at a byte up to m times: 8 ns at most, where
@@ -86,21 +91,40 @@ def scratch(table: Table, start: int, stop: int) -> bytes:
     entry = table.parts[i]
     begin = table.begin(i)
     end = table.ends[i]
-    if stop > end:
-        # Most of what crosses seams crosses one.
-        other = table.parts[i + 1]
-        if isinstance(entry, bytes) and isinstance(other, bytes) and stop - end <= len(other):
-            return entry[start - begin :] + other[: stop - end]
-        return b"".join(table.pieces(start, stop))
-    if isinstance(entry, bytes):
-        return entry if stop - start == len(entry) else entry[start - begin : stop - begin]
-    return _piece(entry.owner, start + entry.start - begin, stop + entry.start - begin)
+    if stop <= end:
+        if isinstance(entry, bytes):
+            return entry if stop - start == len(entry) else entry[start - begin : stop - begin]
+        return piece(entry.owner, start + entry.start - begin, stop + entry.start - begin)
+    pieces = [_lent(entry, start - begin, end - begin)]
+    parts = table.parts
+    while end < stop:
+        i += 1
+        entry = parts[i]
+        begin = end
+        end += _size(entry)
+        pieces.append(_lent(entry, 0, (end if end < stop else stop) - begin))
+    return b"".join(pieces)
 
 
-def _piece(owner: Owner, start: int, stop: int) -> bytes:
+def piece(owner: Owner, start: int, stop: int) -> bytes:
+    """Return a range of an owner as bytes that only the caller looks at, as :func:`scratch`."""
     if isinstance(owner, bytes):
         return owner[start:stop]
     return b"".join([owner_view(owner)[start:stop]])
+
+
+def _lent(entry: Entry, start: int, stop: int) -> bytes | memoryview:
+    """Return a range of an entry, counted from its first byte, for joining. Of few bytes a copy costs less."""
+    if isinstance(entry, bytes):
+        if stop - start == len(entry):
+            return entry
+        return entry[start:stop] if stop - start <= FEW else memoryview(entry)[start:stop]
+    owner = entry.owner
+    start += entry.start
+    stop += entry.start
+    if isinstance(owner, bytes) and stop - start <= FEW:
+        return owner[start:stop]
+    return owner_view(owner)[start:stop]
 
 
 def _block(table: Table, start: int, stop: int) -> bytes:

@@ -240,6 +240,10 @@ class Looks:
                 return seeker
         return self.seeker_for((separator,), position)
 
+    def has_only(self, seeker: Seeker) -> bool:
+        """Whether this is all that is remembered."""
+        return len(self._seekers) == 1 and self._seekers[0] is seeker
+
     def known(self, separators: tuple[bytes, ...]) -> Seeker | None:
         """Return the seeker that looked for the same, or None."""
         for seeker in self._seekers:

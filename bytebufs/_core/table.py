@@ -132,6 +132,10 @@ class Table:
         """
         if start == stop:
             return []
+        ends = self.ends
+        n = len(ends)
+        if start == self.base and n == len(self.parts) and n > self.head and stop == ends[n - 1]:
+            return self._between(self.head, n)
         i = self.locate(start)
         skip = start - self.begin(i)
         j = self.locate(stop - 1)
@@ -185,6 +189,12 @@ class Table:
         begin = self.begin(i)
         ends = self.ends[i:j]
         return Table(self._between(i, j), ends, begin)
+
+    def spans(self, start: int, stop: int) -> bool:
+        """Whether a window within a slice's table, which is complete, lies in its first entry and in its last."""
+        ends = self.ends
+        n = len(ends)
+        return n > 1 and start < ends[0] and stop > ends[n - 2]
 
     def last_entry(self) -> Entry | None:
         """Return the last entry, or None if there is none. In a slice the window may clip it."""
