@@ -369,7 +369,9 @@ class BaseBuffer(Exporter):
 
     def __contains__(self, item: BytesLike | SupportsIndex) -> bool:
         """Whether a byte, given as an int, or a run of bytes occurs. Complexity: linear."""
-        if not isinstance(item, (int, bytes, BaseBuffer)) and hasattr(item, "__index__"):
+        if isinstance(item, bytes):
+            return self.find(item) >= 0
+        if not isinstance(item, (int, BaseBuffer)) and hasattr(item, "__index__"):
             # Integers of numpy have a buffer, too. For ``in`` bytes take the number, for ``find`` the buffer.
             try:
                 return self.find(index(cast("SupportsIndex", item))) >= 0
@@ -1151,7 +1153,10 @@ def _settled(obj: BytesLike | tuple[BytesLike, ...]) -> tuple[list[bytes | BaseB
     operands: list[bytes | BaseBuffer | Table] = []
     for operand in obj if isinstance(obj, tuple) else (obj,):
         try:
-            operands.append(operand if isinstance(operand, (bytes, BaseBuffer)) else _table_of(operand))
+            if isinstance(operand, bytes) or isinstance(operand, BaseBuffer):  # noqa: SIM101
+                operands.append(operand)  # compiled, to ask for a tuple of types costs 100 ns
+            else:
+                operands.append(_table_of(operand))
         except (TypeError, ValueError, BufferError) as error:
             return operands, error
     return operands, None
@@ -1160,7 +1165,7 @@ def _settled(obj: BytesLike | tuple[BytesLike, ...]) -> tuple[list[bytes | BaseB
 def _operand(obj: Any) -> Window | None:
     """Return the window of what a buffer is compared with, or None where it cannot be compared."""
     try:
-        if isinstance(obj, (bytes, BaseBuffer)) or has_buffer(obj):
+        if isinstance(obj, bytes) or isinstance(obj, BaseBuffer) or has_buffer(obj):  # noqa: SIM101  # as above
             return _window_of(obj)
     except (TypeError, ValueError):  # strided, released or closed: not bytes-like, or not any more
         pass

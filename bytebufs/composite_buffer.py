@@ -8,6 +8,8 @@ from sys import maxsize, version_info
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, final
 
+from mypy_extensions import mypyc_attr
+
 from ._core.audit import count_copy
 from ._core.holding import ENTRY_COST, compacted, gathered, held_nbytes, waste_of
 from ._core.numbers import COMPILED, uint
@@ -76,6 +78,7 @@ _UNHEARD_OF: Final = maxsize // 2
 
 
 @final
+@mypyc_attr(free_list_len=1)
 class CompositeBuffer(BaseBuffer):
     r"""A message in parts: append what comes in, take what is whole; no byte moves.
 
@@ -476,7 +479,11 @@ class CompositeBuffer(BaseBuffer):
             )
         entries: list[Entry] = []
         for part in parts:
-            _extend_merging(entries, _entries_of(part))
+            if type(part) is bytes:
+                if part:
+                    entries.append(part)
+            else:
+                _extend_merging(entries, _entries_of(part))
         self._append(entries)
 
     def appendleft(self, part: Part) -> None:
@@ -543,7 +550,7 @@ class CompositeBuffer(BaseBuffer):
         Small packs share a block; a view of one that was handed out never moves. Raises struct.error for values that
         do not fit.
         """
-        self._append_packed(layout_of(fmt).struct.pack(*values))
+        self._append_packed(layout_of(fmt).pack(*values))
 
     def pack_varint(self, value: SupportsIndex) -> None:
         """Append an unsigned LEB128 number. Raises ValueError if it is negative or has more than 64 bits."""
@@ -707,7 +714,8 @@ class CompositeBuffer(BaseBuffer):
         if size > _BLOCK // 4:
             self.append(data)
         elif size:
-            self._refuse_if_locked()
+            if self._locked:
+                self._refuse_if_locked()
             gone: object = None
             try:
                 self._locked = True
@@ -720,21 +728,23 @@ class CompositeBuffer(BaseBuffer):
 
     def _grow_by_packed(self, data: bytes, size: int) -> object:
         """Add what was packed: a header as bytes that grow by being made anew, and what is longer in a block."""
-        last = self._index.last_entry() if self._start < self._stop else None
-        if isinstance(last, bytes):
-            if last is not self._packed:
-                self._packed = data
-                return self._grow([data], size)
-            if len(last) + size <= _HEADER:
-                both = last + data
-                self._packed = both
-                self._index.lengthen(both, self._stop + size)
-                self._stop += size
-                return None
-        elif last is None or self._block is None or last.owner is not self._block.owner:
+        table = self._index
+        stop = self._stop + size
+        last = table.last_entry() if self._start < self._stop else None
+        if last is not None and last is self._packed and len(last) + size <= _HEADER:
+            both = self._packed + data
+            self._packed = both
+            table.lengthen(both, stop)
+        elif last is not None and (last is self._packed or self._is_in_block(last)):
+            return self._grow([self._copy_to_block(memoryview(data))], size)
+        else:
             self._packed = data
-            return self._grow([data], size)
-        return self._grow([self._copy_to_block(memoryview(data))], size)
+            table.parts.append(data)
+        self._stop = stop
+        return None
+
+    def _is_in_block(self, entry: Entry) -> bool:
+        return not isinstance(entry, bytes) and self._block is not None and entry.owner is self._block.owner
 
     def reserve(self, n: SupportsIndex) -> memoryview:
         """Append ``n`` zero bytes and return a writable view of them, for a length that is known only later.
@@ -1160,12 +1170,15 @@ class CompositeBuffer(BaseBuffer):
                 stale = self._awaited  # whose parser may have a finalizer
                 self._awaited = None
                 value = fn(reader)
-                if value is None or _is_postponed(value):
+                if value is None or (not _is_plain(value) and _is_postponed(value)):
                     raise TypeError(
                         f"{shown(fn)} returned {shown(value)}: a parser returns its message, and never None"
                     )
-                end = self._start + reader.position
-                self._revoke()
+                if not lease.valid:
+                    lease.refuse()
+                end = reader._here()
+                if self._lent is not None:
+                    self._revoke()
                 gone = self._leave(end)
             except Underrun as error:
                 wait = reader._wait_for(error)
@@ -1290,6 +1303,19 @@ def _never_right(error: Underrun) -> FrameError:
     hopeless = FrameError(f"what a message holds can never become right: {sentence}", error.at)
     hopeless.__cause__ = error
     return hopeless
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a parser returned what most do: told one by one, which compiled looks up nothing."""
+    return (
+        isinstance(value, tuple)  # noqa: SIM101
+        or isinstance(value, bytes)
+        or isinstance(value, str)
+        or isinstance(value, SliceBuffer)
+        or isinstance(value, int)
+        or isinstance(value, list)
+        or isinstance(value, dict)
+    )
 
 
 def _is_postponed(value: object) -> bool:

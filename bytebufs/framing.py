@@ -588,7 +588,9 @@ class VarintPrefixed(Framer):
 
 def _body(payload: Part) -> bytes | SliceBuffer:
     """Return a payload as what has a length that stays."""
-    return payload if isinstance(payload, (bytes, SliceBuffer)) else SliceBuffer(payload)
+    if isinstance(payload, bytes):
+        return payload
+    return payload if isinstance(payload, SliceBuffer) else SliceBuffer(payload)
 
 
 def _length(body: bytes | SliceBuffer) -> int:

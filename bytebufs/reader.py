@@ -25,6 +25,7 @@ from ._core.numbers import COMPILED, uint
 from ._core.parts import int_of, join, pour, size_of
 from ._core.search import BLOCK, scratch
 from ._core.seeker import Looks, Seeker
+from ._core.table import Table
 from .errors import ClosedError, FrameError, LimitExceeded, TextError, Underrun, underrun
 from .layout import preview
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from mypy_extensions import i64
 
-    from ._core.table import Table
+    from ._core.parts import Owner
     from .base_buffer import BaseBuffer, BytesLike
     from .slice_buffer import SliceBuffer
 
@@ -53,6 +54,8 @@ _ANYWHERE: Final = 1 << 80
 """A position that nothing reaches: the end of a reader that no limit was set for."""
 
 _NO_BYTES: Final = b""
+
+_underrun: Final = underrun  # bound here, since compiled code looks up at each use what others define
 
 _U16_BE: Final = Struct(">H").unpack_from
 _U16_LE: Final = Struct("<H").unpack_from
@@ -168,11 +171,12 @@ class Reader:
     """
 
     __slots__ = (
-        "_at", "_base", "_bounded", "_buffer", "_data", "_end", "_failed", "_front", "_hint", "_known_table",
+        "_at", "_base", "_begin", "_bounded", "_buffer", "_data", "_end", "_failed", "_front", "_hint", "_known_table",
         "_lease", "_limit", "_little", "_looks", "_shift", "_stop",
     )  # fmt: skip
 
     # Indexes in _data: what a read does with them is most of what it costs, and i64 makes that a third less.
+    _begin: i64
     _at: i64
     _end: i64
 
@@ -192,16 +196,30 @@ class Reader:
         source = buffer._source
         if isinstance(source, bytes) and limit is None:
             self._data = source
-            self._at = buffer._start
+            self._begin = self._at = buffer._start
             self._end = buffer._stop
             self._shift = 0
-        else:
+        elif limit is None or not self._begin_in_first(source, limit):
             self._move(buffer._start)
         # What failed last under parse(), which may be told of any of them, and what it waited for since the last time.
         self._failed: Wait | None = None
         self._hint: Wait | None = None
         # The searches that failed, and the position and the state of the bytes for which that is true.
         self._looks: tuple[int, int, Looks] | None = None
+
+    def _begin_in_first(self, source: Owner | Table, limit: int) -> bool:
+        """Have the first part of a composite at hand, where most messages lie, if it is a bytes object."""
+        buffer = self._buffer
+        if isinstance(source, Table) and buffer._start < buffer._stop:
+            entry = source.parts[source.head]
+            at = buffer._start - source.base
+            if isinstance(entry, bytes) and at < len(entry):
+                self._data = entry
+                self._begin = self._at = at
+                self._end = len(entry) if limit > len(entry) - at else at + limit
+                self._shift = source.base
+                return True
+        return False
 
     def _table(self) -> Table:
         """Return the buffer's table, in which a slice of one part puts itself only when it is asked to."""
@@ -263,6 +281,10 @@ class Reader:
     def seek(self, position: SupportsIndex) -> None:
         """Go to a position, counted from the reader's front. Underrun beyond the bytes that are there."""
         target = size_of(position)
+        at = self._front + target - self._shift
+        if self._begin <= at <= self._end and self._lease.valid:
+            self._at = at
+            return
         self._lease.refuse()
         self._reach(self._front, target)
         self._move(self._front + target)
@@ -286,6 +308,7 @@ class Reader:
     def _move(self, position: int) -> None:
         """Go to a table position and forget what is known of the bytes there."""
         self._data = _NO_BYTES
+        self._begin = 0
         self._at = 0
         self._end = 0
         self._shift = position
@@ -309,7 +332,7 @@ class Reader:
 
     def _underrun(self, start: int, size: int, varint_stop: int = 0) -> Underrun:
         """Return the error of a read that wants more than there is, which parse() may be told of."""
-        error = underrun(size, self._last() - start, None, self._place(start))
+        error = _underrun(size, self._last() - start, None, self._place(start))
         return error if self._limit is None else self._noted(error, Wait(start + size, varint_stop=varint_stop))
 
     def _noted(self, error: Underrun, wait: Wait) -> Underrun:
@@ -353,10 +376,12 @@ class Reader:
         if isinstance(owner, bytes) and size <= stop - position:
             self._data = owner
             self._shift = begin if isinstance(entry, bytes) else begin - entry.start
+            self._begin = max(begin, self._front) - self._shift
         else:
             stop = min(last, position + (size if isinstance(owner, bytes) else max(size, _READ_AHEAD)))
             self._data = scratch(table, position, stop)
             self._shift = position
+            self._begin = 0
         at = position - self._shift
         self._at = at
         self._end = stop - self._shift
@@ -834,9 +859,10 @@ class Reader:
         return self._table().pieces(position, position + size)
 
     def _slice(self, size: int) -> SliceBuffer:
-        self._lease.refuse()
         position = self._here()
-        self._reach(position, size)
+        if size > self._end - self._at or not self._lease.valid:
+            self._lease.refuse()
+            self._reach(position, size)
         return self._buffer._window(position, position + size)
 
     def take(self, n: SupportsIndex) -> SliceBuffer:
@@ -888,7 +914,7 @@ class Reader:
             found = self._known(size)
             count_copy("text", size)
             try:
-                text = str(found, encoding)
+                text = found.decode(encoding)
             except UnicodeError as error:
                 raise self._text_error(error, encoding, self._here(), size)  # noqa: B904  # mypyc knows no `from None`
             self._at += size
@@ -914,6 +940,9 @@ class Reader:
     def skip(self, n: SupportsIndex) -> None:
         """Pass ``n`` bytes."""
         size = size_of(n)
+        if size <= self._end - self._at and self._lease.valid:
+            self._at += size
+            return
         self._lease.refuse()
         self._reach(self._here(), size)
         self._pass(size)
@@ -990,7 +1019,18 @@ class Reader:
         child._front = front
         child._bounded = True
         child._stop = stop
-        child._move(position)
+        shift = self._shift
+        at = position - shift
+        if self._at <= at <= self._end:
+            # What this one has at hand, the child has, too.
+            first = front - shift
+            child._data = self._data
+            child._shift = shift
+            child._begin = self._begin if self._begin > first else first
+            child._at = at
+            child._end = self._end if self._end < stop - shift else stop - shift
+        else:
+            child._move(position)
         return child
 
     # -- separators
@@ -1073,7 +1113,7 @@ class Reader:
         self._allow_separator(seeker, start, limit)
         if not found:
             self._remember(seeker, start)
-            error = underrun(seeker.end - start, last - start, separators[0], self._place(start))
+            error = _underrun(seeker.end - start, last - start, separators[0], self._place(start))
             raise error if self._limit is None else self._noted(error, Wait(start, seeker, limit))
         self._move(seeker.end)
         return self._buffer._window(start, seeker.begin)
@@ -1125,11 +1165,12 @@ _ORDERLESS: Final = frozenset("xcbB?sp0123456789 \t\n\r\v\f")
 class Layout:
     """A struct format, looked at once."""
 
-    __slots__ = ("is_uint", "little", "size", "struct", "unpack_from")
+    __slots__ = ("is_uint", "little", "pack", "size", "struct", "unpack_from")
 
     def __init__(self, struct: Struct) -> None:
         self.struct = struct
         self.size = struct.size
+        self.pack: Callable[..., bytes] = struct.pack
         self.unpack_from: _UnpackFrom = struct.unpack_from
         order, codes = struct.format[:1], struct.format[1:]
         self.is_uint = order in _ORDERS and codes in ("B", "H", "I", "L", "Q")

@@ -10,13 +10,14 @@ import redis
 from redis._parsers.resp3 import _RESP3Parser
 from redis._parsers.socket import SocketBuffer
 
-from bytebufs import CompositeBuffer
+from bytebufs import CompositeBuffer, Underrun
 
 from ._place import Note, Place, Stream
 
 __all__ = ["PLACE"]
 
 _READ: Final = 64 << 10
+_LONGEST: Final = 1 << 16
 
 
 class _Socket:
@@ -37,7 +38,7 @@ class _Buffer:
         self._sock = socket
         self._read_size = socket_read_size
         self._data = CompositeBuffer()
-        self._at = 0
+        self._reader = self._data.reader()
 
     def _receive(self) -> None:
         data = self._sock.recv(self._read_size)
@@ -46,29 +47,29 @@ class _Buffer:
         self._data.append(data)
 
     def read(self, length: int, timeout: object = None) -> bytes:
-        at = self._at
-        end = at + length
-        while len(self._data) < end + 2:
+        reader = self._reader
+        while reader.remaining < length + 2:
             self._receive()
-        self._at = end + 2
-        return self._data[at:end].tobytes()
+        data = reader.take_bytes(length)
+        reader.skip(2)
+        return data
 
     def readline(self, timeout: object = None) -> bytes:
-        at = self._at
-        while (end := self._data.find(b"\r\n", at)) < 0:
-            self._receive()
-        self._at = end + 2
-        return self._data[at:end].tobytes()
+        while True:
+            try:
+                return self._reader.until(b"\r\n", limit=_LONGEST).tobytes()
+            except Underrun:
+                self._receive()
 
     def get_pos(self) -> int:
-        return self._at
+        return self._reader.position
 
     def rewind(self, pos: int) -> None:
-        self._at = pos
+        self._reader.seek(pos)
 
     def purge(self) -> None:
-        self._data.skip(self._at)
-        self._at = 0
+        self._data.skip(self._reader.position)
+        self._reader = self._data.reader()
 
 
 def _read(make: Callable[..., Any], stream: Stream, note: Note) -> int:

@@ -30,7 +30,7 @@ class _Reader(StreamReader):
             if self.eof:
                 raise EOFError(f"stream ends after {len(data)} bytes, expected {n} bytes")
             yield
-        return data.take(n).tobytes()  # type: ignore[return-value]  # bytes do
+        return data.take_bytes(n)  # type: ignore[return-value]  # bytes do
 
     def at_eof(self) -> Generator[None, None, bool]:
         while not self._data:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from .. import _layouts
 from .._harness import OURS, Action, Cell, Contender, by_build, cost_of
 
-__all__ = ["Answer", "Hands", "Program", "Values", "cell", "tasks_of"]
+__all__ = ["SMALL", "Answer", "Hands", "Program", "Values", "cell", "tasks_of"]
 
 Values: TypeAlias = "tuple[Any, ...]"
 """What a message says, all of it str or int."""
@@ -21,6 +21,9 @@ Answer: TypeAlias = Callable[[Sequence[bytes], socket.socket], Iterator[int]]
 """Reads requests out of chunks, and tells for each chunk how many bytes were sent."""
 
 CHUNK: Final = 16 << 10
+SMALL: Final = 2048
+"""Parts with fewer bytes on the average go as one piece, as the documentation says for small messages."""
+
 BY_HAND: Final = "bytearray and struct"
 LIBRARY: Final = "bytebufs"
 

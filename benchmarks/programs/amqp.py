@@ -9,7 +9,7 @@ from typing import Final
 
 from bytebufs import CompositeBuffer, FrameError, LengthPrefixed, SliceBuffer, flush
 
-from ._program import Hands, Program, Values
+from ._program import SMALL, Hands, Program, Values
 
 __all__ = ["PROGRAM"]
 
@@ -92,7 +92,7 @@ def _send(message: Values, sock: socket.socket) -> int:
     out.pack(_HEAD, 3, 1, len(body))
     out.append(body)
     out.append(b"\xce")
-    return flush(out, sock)
+    return flush(out, sock, coalesce_below=SMALL)
 
 
 def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
@@ -106,7 +106,7 @@ def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
                 number = said[3]
             elif said[0] == "body":
                 out.pack(">BHIHHQBB", 1, 1, 13, 60, 80, number, 0, _END)
-        yield flush(out, sock)
+        yield flush(out, sock, coalesce_below=SMALL)
 
 
 # -- by hand -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Final
 
 from bytebufs import CompositeBuffer, LengthPrefixed, Reader, SliceBuffer, flush
 
-from ._program import Hands, Program, Values
+from ._program import SMALL, Hands, Program, Values
 
 __all__ = ["PROGRAM"]
 
@@ -97,14 +97,13 @@ def _decode(chunks: Sequence[bytes]) -> list[Values]:
 def _send(message: Values, sock: socket.socket) -> int:
     ident, text = message
     query = CompositeBuffer()
-    size = query.reserve(2)
     query.pack(_HEAD, ident, 0x0100, 1, 0, 0, 0)
     for label in text.split("."):
         query.pack_u8(len(label))
-        query.append(label.encode())
-    query.pack(">BHH", 0, _A, 1)
-    size[:] = _U16.pack(len(query) - 2)
-    return flush(query, sock)
+        query.pack_text(label)
+    query.append(b"\0\0\x01\0\x01")
+    query.appendleft(_U16.pack(len(query)))
+    return flush(query, sock, coalesce_below=SMALL)
 
 
 def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
@@ -117,7 +116,7 @@ def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
             out.pack(">7H", _HEAD.size + len(question) + 16, ident, 0x8180, 1, 1, 0, 0)
             out.append(question)
             out.pack(">HHHIH4s", 0xC00C, kind, 1, 300, 4, b"\xc0\x00\x02\x01")
-        yield flush(out, sock, coalesce_below=2048)
+        yield flush(out, sock, coalesce_below=SMALL)
 
 
 # -- by hand -------------------------------------------------------------------------------------------------

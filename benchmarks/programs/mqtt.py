@@ -9,7 +9,7 @@ from typing import Final
 
 from bytebufs import CompositeBuffer, FrameError, Reader, flush
 
-from ._program import Hands, Program, Values
+from ._program import SMALL, Hands, Program, Values
 
 __all__ = ["PROGRAM"]
 
@@ -77,7 +77,7 @@ def _send(message: Values, sock: socket.socket) -> int:
     packet.append(name)
     packet.pack_u16(ident)
     packet.append(payload)
-    return flush(packet, sock)
+    return flush(packet, sock, coalesce_below=SMALL)
 
 
 def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
@@ -95,7 +95,7 @@ def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
                     answers.pack_u8(granted)
             else:
                 answers.append(b"\xd0\x00")
-        yield flush(answers, sock)
+        yield flush(answers, sock, coalesce_below=SMALL)
 
 
 # -- by hand -------------------------------------------------------------------------------------------------

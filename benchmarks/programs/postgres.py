@@ -9,7 +9,7 @@ from typing import Final
 
 from bytebufs import CompositeBuffer, FrameError, LengthPrefixed, SliceBuffer, flush
 
-from ._program import Hands, Program, Values
+from ._program import SMALL, Hands, Program, Values
 
 __all__ = ["PROGRAM"]
 
@@ -92,22 +92,16 @@ def _decode(chunks: Sequence[bytes]) -> list[Values]:
 
 def _send(message: Values, sock: socket.socket) -> int:
     statement, *parameters = message
-    out = CompositeBuffer()
-    out.append(b"B")
-    size = out.reserve(4)
-    begin = len(out) - 4
-    out.append(b"\0")
-    out.append(statement.encode())
-    out.append(b"\0\0\0")
+    name = statement.encode()
+    out = CompositeBuffer((b"\0", name, b"\0\0\0"))
     out.pack_u16(len(parameters))
     for parameter in parameters:
         value = parameter.encode()
         out.pack_u32(len(value))
         out.append(value)
-    out.pack_u16(0)
-    size[:] = _I32.pack(len(out) - begin)
-    out.append(b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04")
-    return flush(out, sock)
+    out.appendleft(_HEAD.pack(0x42, 6 + len(out)))
+    out.append(b"\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04")
+    return flush(out, sock, coalesce_below=SMALL)
 
 
 def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
@@ -124,7 +118,7 @@ def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
             out.pack_u32(len(total))
             out.append(total)
             out.append(_DONE_AND_READY)
-        yield flush(out, sock, coalesce_below=2048)
+        yield flush(out, sock, coalesce_below=SMALL)
 
 
 # -- the server's part that is no matter of bytes ------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Final
 
 from bytebufs import CompositeBuffer, FrameError, LengthPrefixed, Reader, SliceBuffer, flush
 
-from ._program import Hands, Program, Values
+from ._program import SMALL, Hands, Program, Values
 
 __all__ = ["PROGRAM"]
 
@@ -115,7 +115,7 @@ def _send(message: Values, sock: socket.socket) -> int:
     record = CompositeBuffer()
     record.pack(_HEAD, _DATA, 0x0303, len(data))
     record.append(data)
-    return flush(record, sock)
+    return flush(record, sock, coalesce_below=SMALL)
 
 
 def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
@@ -134,7 +134,7 @@ def _answer(chunks: Sequence[bytes], sock: socket.socket) -> Iterator[int]:
                 out.pack(">HB", said[5], 0)
             elif said[0] == "data":
                 out.append(record)
-        yield flush(out, sock, coalesce_below=2048)
+        yield flush(out, sock, coalesce_below=SMALL)
 
 
 # -- by hand -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Final
 
 from bytebufs import CompositeBuffer, FrameError, Reader, flush
 
-from ._program import Hands, Program, Values
+from ._program import SMALL, Hands, Program, Values
 
 __all__ = ["PROGRAM"]
 
@@ -69,7 +69,7 @@ def _send(message: Values, sock: socket.socket) -> int:
     entry = CompositeBuffer()
     entry.pack(_ENTRY, *_MADE, crc, packed, size, len(name), 0, 0, 0, 0, 0, offset)
     entry.append(name)
-    return flush(entry, sock)
+    return flush(entry, sock, coalesce_below=SMALL)
 
 
 # -- by hand -------------------------------------------------------------------------------------------------

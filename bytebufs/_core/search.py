@@ -95,8 +95,11 @@ def scratch(table: Table, start: int, stop: int) -> bytes:
         if isinstance(entry, bytes):
             return entry if stop - start == len(entry) else entry[start - begin : stop - begin]
         return piece(entry.owner, start + entry.start - begin, stop + entry.start - begin)
-    pieces = [_lent(entry, start - begin, end - begin)]
     parts = table.parts
+    other = parts[i + 1]
+    if isinstance(entry, bytes) and isinstance(other, bytes) and stop - end <= len(other):
+        return entry[start - begin :] + other[: stop - end]  # most of what crosses seams crosses one
+    pieces = [_lent(entry, start - begin, end - begin)]
     while end < stop:
         i += 1
         entry = parts[i]

@@ -61,6 +61,8 @@ _CORK: Final = int(getattr(socket, "TCP_CORK", -1))
 _TYPE_OF: Final = socket.SocketType.__dict__["type"].__get__
 _STREAM: Final = int(socket.SOCK_STREAM)
 
+_SOCKET: Final = socket.socket  # bound here, since compiled code looks up at each use what others define
+
 _FILES: Final = (io.FileIO, io.BufferedWriter, io.BufferedRandom)
 
 
@@ -334,12 +336,12 @@ def channel_to(sink: Sink) -> Channel:
     kind = type(sink)
     if kind is int:
         return _DescriptorChannel(sink, cast("int", sink))
-    if isinstance(sink, socket.socket):
+    if isinstance(sink, _SOCKET):
         if _TYPE_OF(sink) != _STREAM:
             raise TypeError(
                 f"flush wants a stream socket, not {sink!r}: send it a message with sock.sendmsg(buffer.views())"
             )
-        if kind is socket.socket or is_plain_socket(sink):
+        if kind is _SOCKET or is_plain_socket(sink):
             return _SocketChannel(sink)
     return _other_channel_to(sink)
 

@@ -30,6 +30,7 @@ from mypy_extensions import mypyc_attr
 
 from .._core.audit import count_copy, is_audited
 from .._core.parts import Entry, Guard, LazyOwner, Memory, Run, clip, join, make_entry, memory_view
+from .._core.search import scratch
 from .._core.table import Table
 
 if TYPE_CHECKING:
@@ -313,20 +314,20 @@ def _whole_batch(buffer: BaseBuffer, start: int, stop: int, coalesce_below: int)
     parts = source.parts
     n = len(parts)
     count = n - source.head
-    is_clipped = start != source.base or (n == len(source.ends) and source.ends[n - 1] != stop)
-    if is_clipped or stop - start > CALL_MAX:
-        return []
+    size = stop - start
     if coalesce_below and count > 1:
         if is_audited():
             return []
-        if _is_joined_whole(stop - start, count, coalesce_below):
-            count_copy("coalesce", stop - start)
-            try:
-                return [b"".join(cast("list[bytes]", parts if count == n else parts[n - count :]))]
-            except TypeError:
+        if _is_joined_whole(size, count, coalesce_below):
+            if not _are_memory(parts, source.head):
                 return []
-        if stop - start > _BLOCK or count > _BLOCK_PARTS:
+            count_copy("coalesce", size)
+            return [scratch(source, start, stop)]
+        if size > _BLOCK or count > _BLOCK_PARTS:
             return []  # some neighbours may be small
+    is_clipped = start != source.base or (n == len(source.ends) and source.ends[n - 1] != stop)
+    if is_clipped or size > CALL_MAX:
+        return []
     if count > IOV_MAX:
         return []
     batch = parts[n - count :]
@@ -335,6 +336,18 @@ def _whole_batch(buffer: BaseBuffer, start: int, stop: int, coalesce_below: int)
 
 def _is_joined_whole(nbytes: int, count: int, below: int) -> bool:
     return nbytes < below * count and nbytes <= _WHOLE and count <= _WHOLE_PARTS
+
+
+def _are_memory(entries: list[Entry], i: int) -> bool:
+    """Whether entries from ``i`` on can be read without asking a file."""
+    while i < len(entries):
+        entry = entries[i]
+        if not isinstance(entry, bytes):
+            owner = entry.owner
+            if not isinstance(owner, bytes) and (not isinstance(owner, Memory) or owner.guard is not None):
+                return False
+        i += 1
+    return True
 
 
 def _are_bytes(entries: list[Entry]) -> bool:
