@@ -169,6 +169,19 @@ class BaseBuffer(Exporter):
             return scratch(source, start, stop)
         return piece(source, start, stop)
 
+    def _few_of_memory(self) -> bytes | None:
+        """As :meth:`_few` of all of it, but None where a file would have to be looked at: it may not be needed."""
+        source = self._source
+        if isinstance(source, Table):
+            if self._stop - self._start > FEW:
+                return None
+            for entry in source.parts:
+                if not isinstance(entry, bytes) and isinstance(entry.owner, LazyOwner):
+                    return None
+        elif isinstance(source, LazyOwner):
+            return None
+        return self._few(self._start, self._stop)
+
     def _copied(self, reason: str) -> bytes:
         """Return all of it as bytes. Copies: that, or nothing if it is exactly one ``bytes`` object."""
         start = self._start
@@ -397,11 +410,12 @@ class BaseBuffer(Exporter):
     def _same(self, other: object) -> bool | None:
         if isinstance(other, bytes):
             return len(other) == self._stop - self._start and self._has_at(self._start, other)
-        if isinstance(other, BaseBuffer) and self._stop - self._start <= FEW:
+        if isinstance(other, BaseBuffer) and other._source is not self._source:
             if self._stop - self._start != other._stop - other._start:
                 return False
-            x, y = self._few(self._start, self._stop), other._few(other._start, other._stop)
-            if x is not None and y is not None:
+            x = self._few_of_memory()
+            y = None if x is None else other._few_of_memory()
+            if y is not None:
                 return x == y
         operand = _operand(other)
         if operand is None:
@@ -442,11 +456,11 @@ class BaseBuffer(Exporter):
         return NotImplemented if order is None else order >= 0
 
     def _order(self, other: object) -> int | None:
-        few = self._few(self._start, self._stop)
+        few = self._few_of_memory()
         if few is not None:
             flat = other if isinstance(other, bytes) else None
             if isinstance(other, BaseBuffer):
-                flat = other._few(other._start, other._stop)
+                flat = other._few_of_memory()
             if flat is not None:
                 return -1 if few < flat else int(few != flat)
         operand = _operand(other)
@@ -639,7 +653,7 @@ class BaseBuffer(Exporter):
         start = whole._start
         few = whole._few(start, whole._stop)
         if few is not None:
-            for one in few.split(needle, cuts):
+            for one in few.split(needle, min(max(cuts, -1), FEW)):
                 end = start + len(one)
                 pieces.append(whole._window(start, end))
                 start = end + len(needle)

@@ -170,6 +170,12 @@ class CompositeBuffer(BaseBuffer):
             self._mend()
         BaseBuffer._check(self)
 
+    def _few(self, start: int, stop: int) -> bytes | None:
+        # Interpreted, others may come between looking up and looking.
+        if not COMPILED or self._source is not self._index:
+            return None
+        return BaseBuffer._few(self, start, stop)
+
     def _exact_source(self) -> Owner | Table:
         return Table(self._entries(), [], self._start) if self._locked else self._index
 

@@ -282,7 +282,9 @@ class Reader:
         """Go to a position, counted from the reader's front. Underrun beyond the bytes that are there."""
         target = size_of(position)
         at = self._front + target - self._shift
-        if self._begin <= at <= self._end and self._lease.valid:
+        first: int = self._begin  # what is held against an i64 has to be one, as in _here()
+        last: int = self._end
+        if first <= at <= last and self._lease.valid:
             self._at = at
             return
         self._lease.refuse()
@@ -860,7 +862,8 @@ class Reader:
 
     def _slice(self, size: int) -> SliceBuffer:
         position = self._here()
-        if size > self._end - self._at or not self._lease.valid:
+        known: int = self._end - self._at
+        if size > known or not self._lease.valid:
             self._lease.refuse()
             self._reach(position, size)
         return self._buffer._window(position, position + size)
@@ -940,7 +943,8 @@ class Reader:
     def skip(self, n: SupportsIndex) -> None:
         """Pass ``n`` bytes."""
         size = size_of(n)
-        if size <= self._end - self._at and self._lease.valid:
+        known: int = self._end - self._at
+        if size <= known and self._lease.valid:
             self._at += size
             return
         self._lease.refuse()
@@ -1021,14 +1025,16 @@ class Reader:
         child._stop = stop
         shift = self._shift
         at = position - shift
-        if self._at <= at <= self._end:
+        first: int = self._begin
+        here: int = self._at
+        last: int = self._end
+        if here <= at <= last:
             # What this one has at hand, the child has, too.
-            first = front - shift
             child._data = self._data
             child._shift = shift
-            child._begin = self._begin if self._begin > first else first
+            child._begin = max(first, front - shift)
             child._at = at
-            child._end = self._end if self._end < stop - shift else stop - shift
+            child._end = min(last, stop - shift)
         else:
             child._move(position)
         return child
@@ -1092,10 +1098,11 @@ class Reader:
             if self._last() <= self._here() or (self._limit is not None and self._here() >= self._base + self._limit):
                 return -1
             at = self._fill(1)
-        reach = self._end
-        if limit < reach - at - len(sep):
-            reach = at + limit + len(sep)
-        return self._data.find(sep, at, reach)
+        reach: int = self._end
+        begin: int = at
+        if limit < reach - begin - len(sep):
+            reach = begin + limit + len(sep)
+        return self._data.find(sep, begin, reach)
 
     def _cut_before(self, stop: int, end: int) -> SliceBuffer:
         """Return a slice up to ``stop`` in ``_data``, and pass all up to ``end``."""

@@ -51,6 +51,7 @@ __all__ = [
     "is_reserved",
     "is_writable",
     "join",
+    "lent",
     "lent_view",
     "make_entry",
     "memory_view",
@@ -81,6 +82,9 @@ _MEMORYVIEW: Final = memoryview
 _MMAP: Final = mmap.mmap
 _MAP: Final = Map
 _RESERVED: Final = Reserved
+
+_FEW: Final = 4096
+"""So many bytes are copied in less time than a view of them is made in."""
 
 Guard: TypeAlias = "Callable[[int], None]"
 """What raises TruncatedFile if the file below some memory now ends before that many of its bytes."""
@@ -296,6 +300,14 @@ def lent_view(entry: Entry) -> memoryview:
     """Return exactly the bytes of an entry as a memoryview that may be the owner's own: for looking at, not to keep."""
     view = owner_view(entry if isinstance(entry, bytes) else entry.owner)
     return view if isinstance(entry, bytes) or len(entry) == len(view) else view[entry.start : entry.stop]
+
+
+def lent(entry: Run) -> bytes | memoryview:
+    """Return the bytes of an entry for joining with others: as :func:`lent_view`, or, if they are few, a copy."""
+    owner = entry.owner
+    if isinstance(owner, bytes) and entry.stop - entry.start <= _FEW:
+        return owner[entry.start : entry.stop]
+    return lent_view(entry)
 
 
 def searcher_of(owner: Owner, size: int) -> Searcher | None:

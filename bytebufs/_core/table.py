@@ -39,7 +39,7 @@ from typing import Final, final
 from mypy_extensions import mypyc_attr
 
 from .numbers import COMPILED
-from .parts import Entry, Owner, clip, lent_view, make_entry, merged
+from .parts import Entry, Owner, clip, lent, lent_view, make_entry, merged
 
 __all__ = ["CHANGED", "Table", "check", "let_go", "one_run"]
 
@@ -176,8 +176,14 @@ class Table:
         return found
 
     def pieces(self, start: int, stop: int) -> list[bytes | memoryview]:
-        """Return a window as what ``b"".join`` takes: whole bytes objects as they are, else views, not to be kept."""
-        return [e if isinstance(e, bytes) else lent_view(e) for e in self.entries(start, stop)]
+        """Return a window as what ``b"".join`` takes: whole bytes objects as they are, else views, not to be kept.
+
+        Where it is joined anyway, of few bytes a copy, which costs less than a view.
+        """
+        entries = self.entries(start, stop)
+        if len(entries) == 1:
+            return [e if isinstance(e, bytes) else lent_view(e) for e in entries]
+        return [e if isinstance(e, bytes) else lent(e) for e in entries]
 
     def window(self, start: int, stop: int) -> Table:
         """Return a table of exactly the entries that a non-empty window spans, for a slice to keep."""
