@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from .slice_buffer import SliceBuffer
 
-__all__ = ["BaseBuffer", "BytesLike", "Part", "own_separator"]
+__all__ = ["BaseBuffer", "BytesLike", "Part", "own_separator", "writable_view"]
 
 BytesLike: TypeAlias = Union["Buffer", "BaseBuffer"]
 """Anything with a C-contiguous buffer, and every buffer of this library."""
@@ -72,6 +72,9 @@ _OF_THE_HEAP: Final = frozenset([bytes, bytearray, array])
 
 _EXPORTS: Final = version_info >= (3, 12)
 """Whether what takes bytes-like objects takes buffers (PEP 688)."""
+
+_WRITABLE: Final = 1
+"""The flag of whoever wants to write to what is exported (``PyBUF_WRITABLE``)."""
 
 _UNCHANGING: Final = Lease()
 _BYTES: Final = [bytes([value]) for value in range(256)]
@@ -917,8 +920,13 @@ class BaseBuffer(Exporter):
         return memory_view(self._entries()[0]) if parts else _EMPTY[:]
 
     def __buffer__(self, flags: int) -> memoryview:
-        """Export one part to ``memoryview(b)``, hashlib, sockets, numpy (PEP 688, 3.12 and newer): :meth:`view`."""
-        return self.view()
+        """Export all of it to what takes bytes (PEP 688, 3.12 and newer), however it is cut: :meth:`contiguous`.
+
+        Read-only, also in one part. Raises BufferError for whoever wants to write, before anything is copied.
+        """
+        if flags & _WRITABLE:
+            raise BufferError("a buffer is exported read-only: write into b.view(), or by b.write_at(at, data)")
+        return self.contiguous()
 
     def contiguous(self) -> memoryview:
         """Return all of it as one read-only memoryview. Copies: only if it lies in several parts ("contiguous")."""
@@ -931,6 +939,14 @@ class BaseBuffer(Exporter):
         """Return a copy. Copies: everything ("bytes"), or nothing if the buffer is exactly one ``bytes`` object."""
         return self._copied("bytes")
 
+    def __int__(self) -> int:
+        """Return the number that the bytes spell, as ``int(bytes(b))``. Copies: as ``bytes(b)`` ("bytes")."""
+        return int(self._copied("bytes"))
+
+    def __float__(self) -> float:
+        """Return the number that the bytes spell, as ``float(bytes(b))``. Copies: as ``bytes(b)`` ("bytes")."""
+        return float(self._copied("bytes"))
+
     def tobytes(self) -> bytes:
         """Return a copy. Copies: everything ("tobytes"), or nothing if the buffer is exactly one ``bytes`` object."""
         return self._copied("tobytes")
@@ -942,9 +958,7 @@ class BaseBuffer(Exporter):
         nothing was written. Copies: the range ("copy_into"); once more where several parts of it lie in the memory of
         ``dest``, or may do so through another map of one file ("fallback").
         """
-        target = byte_view(dest)
-        if target.readonly:
-            raise TypeError(f"copy_into() wants writable memory, this {type(dest).__name__} is read-only")
+        target = writable_view(dest)
         low, high = self._clamped_range(start, stop)
         size = high - low
         if target.nbytes < size:
@@ -1097,7 +1111,8 @@ class BaseBuffer(Exporter):
     def __radd__(self, other: Any) -> Any:
         """Leave ``bytes + b`` and ``bytearray += b`` to those, from Python 3.12 on. Refuse anything else.
 
-        They copy, as they do with a memoryview. Before 3.12 they take ``b.contiguous()``.
+        They copy, as they do with a memoryview; of several parts first what :meth:`contiguous` does. Before 3.12 they
+        take that.
         """
         if isinstance(other, (bytes, bytearray)):
             if _EXPORTS:
@@ -1174,6 +1189,16 @@ def _settled(obj: BytesLike | tuple[BytesLike, ...]) -> tuple[list[bytes | BaseB
         except (TypeError, ValueError, BufferError) as error:
             return operands, error
     return operands, None
+
+
+def writable_view(dest: Buffer) -> memoryview:
+    """Return memory that is to be filled as bytes. Raises TypeError for what is read-only, as buffers export theirs."""
+    if isinstance(dest, BaseBuffer):  # asked before it copies itself in vain
+        raise TypeError(f"a {type(dest).__name__} is exported read-only: write into it by dest.write_at(0, b)")
+    view = byte_view(dest)
+    if view.readonly:
+        raise TypeError(f"writable memory is wanted, this {type(dest).__name__} is read-only")
+    return view
 
 
 def _operand(obj: Any) -> Window | None:

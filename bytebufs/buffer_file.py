@@ -6,7 +6,7 @@ import io
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex, final
 
-from ._core.parts import byte_view
+from .base_buffer import writable_view
 from .errors import ClosedError
 from .slice_buffer import SliceBuffer
 
@@ -108,8 +108,9 @@ class BufferFile(io.BufferedIOBase):
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill writable memory with what comes next, and return the number of bytes. Copies: them ("copy_into")."""
-        stop = self._stop(byte_view(buffer).nbytes)
-        self._whole.copy_into(buffer, self._at, stop)
+        target = writable_view(buffer)
+        stop = self._stop(target.nbytes)
+        self._whole.copy_into(target, self._at, stop)
         size = max(0, stop - self._at)
         self._at = stop
         return size

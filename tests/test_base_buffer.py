@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import hashlib
+import io
 import mmap
 import pickle
 import random
@@ -21,7 +22,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -673,17 +674,13 @@ def test_contiguous_memory_is_read_only_and_copied_only_if_fragmented(make: Call
 
 
 @every_make
-def test_one_part_is_taken_as_it_is_where_classes_can_export(make: Callable[[bytes], BaseBuffer]) -> None:
+def test_a_buffer_is_taken_where_bytes_are_where_classes_can_export(make: Callable[[bytes], BaseBuffer]) -> None:
     b: Any = make(b"abcdef" * 100)
     data = bytes_of(b)
-    if not b.is_contiguous:
-        with pytest.raises((BufferError, TypeError)):  # Fragmented, and before 3.12 the interpreter's own
-            memoryview(b)
-    elif EXPORTS:
+    if EXPORTS:
         left, right = socket.socketpair()
-        with no_copy(strict=True), left, right:
+        with copy_audit() as audit, left, right:
             assert memoryview(b) == data
-            assert address(memoryview(b)) == address(b) == addresses(b)[0]
             assert hashlib.sha256(b).digest() == hashlib.sha256(data).digest()
             assert zlib.crc32(b) == zlib.crc32(data)
             assert b"".join([b, b"x", b]) == data + b"x" + data
@@ -691,6 +688,7 @@ def test_one_part_is_taken_as_it_is_where_classes_can_export(make: Callable[[byt
             assert right.recv(1000) == data
             assert np.frombuffer(b, np.uint8).tobytes() == data
             assert struct.unpack_from(">H", b, 1) == struct.unpack_from(">H", data, 1)
+        assert audit.by_reason == ({} if b.is_contiguous else {"contiguous": 8 * len(data)})
     else:
         for call in (memoryview, hashlib.sha256, zlib.crc32, lambda b: b"".join([b]), np.frombuffer):
             with pytest.raises((TypeError, AttributeError)):
@@ -700,26 +698,98 @@ def test_one_part_is_taken_as_it_is_where_classes_can_export(make: Callable[[byt
         assert hashlib.sha256(view).digest() == hashlib.sha256(bytes(view)).digest()
 
 
-def test_the_exported_view_is_writable_where_the_memory_is() -> None:
+@every_make
+def test_what_is_exported_is_read_only_and_copied_only_if_fragmented(make: Callable[[bytes], BaseBuffer]) -> None:
     """Called by the interpreter from 3.12 on."""
-    owner = bytearray(b"abc")
-    SliceBuffer(owner).__buffer__(0)[1] = ord("X")
-    assert owner == b"aXc"
-    assert SliceBuffer(b"abc").__buffer__(0).readonly
-    with pytest.raises(Fragmented):
-        in_halves(b"abcd").__buffer__(0)
+    b = make(b"abcdef")
+    with copy_audit() as audit:
+        view = b.__buffer__(0)
+    assert bytes(view) == b"abcdef"
+    assert view.readonly
+    assert audit.by_reason == ({} if b.is_contiguous else {"contiguous": 6})
+    with copy_audit() as audit, pytest.raises(BufferError, match=r"read-only: write into b\.view\(\)"):
+        b.__buffer__(1)
+    assert audit.count == 0
+    with no_copy():
+        if b.is_contiguous:
+            assert address(b.__buffer__(0)) == addresses(b)[0]
+        else:
+            with pytest.raises(CopyForbidden):
+                b.__buffer__(0)
 
 
 @pytest.mark.skipif(not EXPORTS, reason="before 3.12 only classes in C can export a buffer")
-def test_bytes_are_received_into_an_exported_slice() -> None:
-    owner = bytearray(b"......")
+def test_where_copies_are_forbidden_so_it_is_in_several_parts() -> None:
+    b: Any = in_halves(b"abcd")
+    with no_copy():
+        for call in (memoryview, hashlib.sha256, zlib.crc32, b"abcd".find, bytearray, np.frombuffer):
+            with pytest.raises(CopyForbidden):
+                call(b)
+        for words in (lambda: b"".join([b]), lambda: b"" + b, lambda: str(b, "ascii")):
+            with pytest.raises(TypeError):  # the interpreter's own, whatever the reason
+                words()
+        # These ask the buffer itself if they get no memory.
+        assert bytearray(b"abcd") == b
+        assert memoryview(b"abcd") == b
+
+
+@pytest.mark.skipif(not EXPORTS, reason="before 3.12 only classes in C can export a buffer")
+@every_make
+def test_nobody_receives_into_an_exported_buffer(make: Callable[[bytes], BaseBuffer]) -> None:
+    b: Any = make(b"abcdef")
+    b = b.freeze() if isinstance(b, CompositeBuffer) else b
     left, right = socket.socketpair()
-    with left, right:
+    with left, right, copy_audit() as audit:
         left.send(b"abc")
-        assert right.recv_into(SliceBuffer(owner, 1, 4)) == 3
+        for refused in (right.recv_into, io.BytesIO(b"abc").readinto, lambda b: struct.pack_into("B", b, 0, 1)):
+            with pytest.raises((BufferError, TypeError)):
+                refused(b)
+        owner = bytearray(b"......")
+        assert right.recv_into(SliceBuffer(owner, 1, 4).view()) == 3
         assert owner == b".abc.."
-        with pytest.raises((BufferError, TypeError)):
-            right.recv_into(SliceBuffer(bytes(3)))
+    assert audit.count == 0
+
+
+@pytest.mark.skipif(not EXPORTS, reason="before 3.12 only classes in C can export a buffer")
+def test_what_was_exported_stays_when_the_buffer_lets_it_go() -> None:
+    """numpy keeps the object and not its export where that needs no release: then it would look at freed memory."""
+    data = bytes(range(256)) * 100
+    for parts in ([data[:1000], data[1000:]], [bytearray(data)], [data + b"x"]):
+        b: Any = CompositeBuffer(parts)
+        array = np.frombuffer(b, np.uint8)
+        del parts[:]
+        b.clear()
+        fillers = [bytes([1]) * len(data) for _ in range(20)]
+        assert array.tobytes()[: len(data)] == data
+        assert len(fillers) == 20
+
+
+NUMBERS: Final = (
+    b"12", b"-7", b" 1_000\n", b"0x10", b"", b"1.5", b"-1e3", b"nan", b"inf", b"1__0", b"\xff1", b"\x001", b"9" * 5_000,
+)  # fmt: skip
+
+
+@every_make
+@pytest.mark.parametrize("number", [int, float])
+@pytest.mark.parametrize("data", NUMBERS)
+def test_a_number_is_read_as_of_bytes(
+    make: Callable[[bytes], BaseBuffer], number: Callable[[Any], float], data: bytes
+) -> None:
+    b = make(data)
+    try:
+        wanted = repr(number(data))
+    except ValueError as error:
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            number(b)
+    else:
+        with copy_audit() as audit:
+            assert repr(number(b)) == wanted
+        assert audit.by_reason == ({} if make is SliceBuffer else {"bytes": len(data)})
+        if audit.count:
+            with no_copy(strict=True), pytest.raises(CopyForbidden):
+                number(b)
+    with pytest.raises(TypeError):
+        int(b, 16)  # type: ignore[call-overload]  # no more than of a memoryview
 
 
 COPIES: dict[str, tuple[Callable[[BaseBuffer], object], object]] = {
@@ -777,10 +847,13 @@ def test_a_copy_that_does_not_fit_writes_nothing(make: Callable[[bytes], BaseBuf
     with copy_audit() as audit:
         with pytest.raises(ValueError, match="6 bytes do not fit into 5"):
             b.copy_into(dest)
-        with pytest.raises(TypeError, match="copy_into\\(\\) wants writable memory, this bytes is read-only"):
+        with pytest.raises(TypeError, match="writable memory is wanted, this bytes is read-only"):
             b.copy_into(b"......")
         with pytest.raises(TypeError):
             b.copy_into("......")  # type: ignore[arg-type]
+        for other in (in_bytearray(b"......"), in_halves(b"......")):
+            with pytest.raises(TypeError, match=r"exported read-only: write into it by dest\.write_at\(0, b\)"):
+                b.copy_into(other)
         with pytest.raises(TypeError):
             b.copy_into(dest, 1.0)  # type: ignore[arg-type]
     with no_copy(strict=True), pytest.raises(CopyForbidden):

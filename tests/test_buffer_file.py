@@ -90,6 +90,8 @@ def test_it_fills_memory_of_any_kind_and_refuses_what_cannot_be_filled() -> None
         given: Any = wrong
         with pytest.raises(error):
             file.readinto(given)
+    with no_copy(), pytest.raises(TypeError, match="write into it by"):
+        file.readinto(CompositeBuffer([bytearray(2), bytearray(2)]))
     assert file.tell() == 4
 
 

@@ -26,3 +26,10 @@ class Exporter:
 
     def __buffer__(self, flags: int) -> memoryview:
         raise NotImplementedError
+
+    def __release_buffer__(self, view: memoryview) -> None:
+        """Say that memory is exported for as long as somebody holds the export, and not for as long as self lives.
+
+        There is nothing to do. But of what has no such method C code may let the export go and use the memory
+        afterwards, as numpy does; that of a drained part, or of a copy, is freed by then.
+        """

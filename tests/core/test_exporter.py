@@ -46,6 +46,15 @@ def test_it_has_the_slot_and_an_heir_fills_it() -> None:
         memoryview(exporter)
 
 
+@pep_688
+def test_an_export_has_to_be_released() -> None:
+    """Which the slot tells: numpy keeps a memoryview of what has it, and of anything else the object alone."""
+    heir: Any = Heir(b"abc")
+    base: object = np.frombuffer(heir, np.uint8).base
+    assert isinstance(base, memoryview)
+    heir.__release_buffer__(memoryview(b"abc"))
+
+
 def test_numpy_is_told_what_to_write() -> None:
     exporter: Any = Exporter()
     with pytest.raises(TypeError, match=r"numpy takes no Exporter here: write numpy\.frombuffer"):
