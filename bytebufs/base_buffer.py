@@ -191,15 +191,15 @@ class BaseBuffer(Exporter):
         size = self._stop - start
         owner, at = self._below(start, start + size)
         if at >= 0:
-            if size < len(owner):
-                count_copy(reason, size)
-            return owner[at : at + size]
-        if size <= FEW:
+            if size == len(owner):
+                return owner  # compiled, a slice is a copy though it is of everything
             count_copy(reason, size)
-            few = self._few(start, start + size)
-            if few is not None:
-                return few
-        return join(reason, self._pieces())
+            return owner[at : at + size]
+        few = self._few(start, start + size)
+        if few is None:
+            return join(reason, self._pieces())
+        count_copy(reason, size)
+        return few
 
     def _exact_source(self) -> Owner | Table:
         """The source, in which nothing lies behind the window."""
