@@ -43,6 +43,7 @@ _VARINT: Final = MESSAGE[:44] + b"\xac\x02" + MESSAGE[46:]
 _CSTRING: Final = MESSAGE[:50] + b"\0" + MESSAGE[51:]
 _PREFIXED: Final = b"\x00\x58" + MESSAGE[2:]
 _VARINT_PREFIXED: Final = b"\x59" + MESSAGE[1:]
+_DIGITS: Final = b"%090d" % 123_456_789
 _LINE: Final = _WORDS[:88] + b"\r\n"
 
 _PURE_BOUND: Final = 15
@@ -188,6 +189,8 @@ LINES: Final[Sequence[Line]] = [
         ("decode", "b.decode()", "d.decode()"),
         ("hex", "b.hex()", "d.hex()"),
     ),
+    Line("b.__int__", "int(b)", "int(d)", of="BaseBuffer.__int__", data=_DIGITS),
+    Line("b.__float__", "float(b)", "float(d)", of="BaseBuffer.__float__", data=_DIGITS),
     *_facts(
         ("reader", "b.reader()", "BytesIO(d)"),
         ("views", "b.views()", "[memoryview(d)]"),
