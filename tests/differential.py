@@ -26,6 +26,7 @@ import struct
 import sys
 import tempfile
 import time
+import zlib
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from numpy.typing import NDArray
 from bytebufs import (
     COMPILED,
     BaseBuffer,
+    BufferFile,
     CompositeBuffer,
     Delimited,
     FileRegion,
@@ -68,6 +70,9 @@ ALPHABET: Final = b"aab;;\r\n \x00\x02\x05\xff"
 """So few that needles are found, and prefixes of them."""
 
 NONE: Final = np.zeros(0, np.int64)
+
+EXPORTS: Final = sys.version_info >= (3, 12)
+"""Whether what takes bytes takes buffers (PEP 688)."""
 
 
 @dataclass
@@ -386,7 +391,7 @@ class World:
 
     def pack(self, live: Live) -> None:
         n = self.chance.randrange(1 << 14)
-        kind = self.chance.randrange(4)
+        kind = self.chance.randrange(8)
         if kind == 0:
             live.b.pack(">HB", n, 7)
             content = struct.pack(">HB", n, 7)
@@ -396,6 +401,23 @@ class World:
         elif kind == 2:
             live.b.pack_uint(self.size(n), self.size(3), "little")
             content = n.to_bytes(3, "little")
+        elif kind == 3:
+            live.b.pack_i24_le(self.size(-n))
+            content = (-n).to_bytes(3, "little", signed=True)
+        elif kind == 4:
+            live.b.pack_f64(n / 7)
+            content = struct.pack(">d", n / 7)
+        elif kind == 5:
+            live.b.pack_text(";é", "utf-16-le")
+            content = ";é".encode("utf-16-le")
+        elif kind == 6:
+            at = self.chance.randint(0, len(live.b))
+            content = bytes([n]) if n < 128 else bytes([n & 127 | 128, n >> 7])
+            live.b.insert_varint(self.size(at), self.size(n))
+            cells = self.new(content) << 1 | bits(live.b)[at : at + len(content)]
+            live.cells = np.concatenate([live.cells[:at], cells, live.cells[at:]])
+            live.readers.clear()
+            return
         else:
             size = self.chance.randrange(7)
             view = live.b.reserve(self.size(size))
@@ -422,13 +444,21 @@ class World:
     def take(self, live: Live) -> None:
         n = self.chance.choice([0, 1, 1, 2, 2, 3, 5, 5, 9, 17, 60, 10_000 if self.chance.randrange(6) == 0 else 4])
         n = len(live.b) // 2 if len(live.b) > MOST else min(n, len(live.b))
-        kind = self.chance.randrange(3)
+        kind = self.chance.randrange(5)
         if kind == 0:
             live.b.skip(self.size(n))
             self.took(live, n, SliceBuffer(self.shown(live.cells[:n])))
             self.slices.pop()
         elif kind == 1:
             self.took(live, n, live.b.take(self.size(n)))
+        elif kind == 2:
+            taken = live.b.take_bytes(self.size(n))
+            self.took(live, n, SliceBuffer(taken))
+            self.slices.pop()
+        elif kind == 3:
+            n = len(live.b.views()[0]) if live.b else 0
+            assert bytes(live.b.first()) == self.shown(live.cells[:n])
+            self.took(live, n, live.b.take_part())
         else:
             asked = self.chance.choice([n, len(live.b) + 5])
             n = min(asked, len(live.b))
@@ -438,6 +468,9 @@ class World:
         self.forget(live)
         content = self.shown(live.cells)
         sep = self.chance.choice([b";", b"\r\n", b"b;", b"aab", b";;;"])
+        if self.chance.randrange(3) == 0:
+            self.take_until_one(live, content)
+            return
         limit = self.chance.choice([5, 40, 10_000])
         keepends = bool(self.chance.randrange(2))
         at = content.find(sep)
@@ -457,6 +490,26 @@ class World:
         else:
             assert taken is not None
             self.took(live, at + len(sep), taken, 0, at + len(sep) * keepends)
+
+    def take_until_one(self, live: Live, content: bytes) -> None:
+        """Take up to one of several separators, or drop what stands before it. The earliest counts, then the longest.
+
+        Where a longer one may still come, and where none has come, it is not said here what happens: nothing is asked.
+        """
+        seps = self.chance.choice([(b"\r\n", b";"), (b";", b";;", b"aa"), (b"\x00", b"ab;")])
+        found = [(at, -len(sep)) for sep in seps if (at := content.find(sep)) >= 0]
+        if not found or any(sep.startswith(content[min(found)[0] :]) for sep in seps):
+            return
+        at, size = min(found)
+        end = at - size
+        if self.chance.randrange(2):
+            taken = live.b.take_until(*seps, limit=10_000)
+            assert taken is not None
+            self.took(live, end, taken, 0, at)
+        else:
+            assert live.b.skip_until(*seps)
+            self.took(live, end, SliceBuffer(content[:end]))
+            self.slices.pop()
 
     def parse(self, live: Live) -> None:
         self.forget(live)
@@ -624,7 +677,7 @@ class World:
         content = self.shown(live.cells)
         b = live.b
         low, high = self.window(len(content))
-        kind = self.chance.randrange(8)
+        kind = self.chance.randrange(9)
         if kind == 0:
             assert list(b) == list(content)
             assert list(reversed(b)) == list(reversed(content))
@@ -646,6 +699,15 @@ class World:
             assert b.unpack_from(">HBb", low) == struct.unpack_from(">HBb", content, low)
         elif kind == 6:
             assert bytes(b.contiguous()) == content
+            assert not EXPORTS or zlib.crc32(b) == zlib.crc32(content)
+        elif kind == 7:
+            file, model = BufferFile(b), io.BytesIO(content)
+            for _ in range(3):
+                size = self.chance.randint(0, 20)
+                file.seek(low)
+                model.seek(low)
+                assert file.read(self.size(size)) == model.read(size)
+                assert file.readline() == model.readline()
         else:
             assert b.pinned_nbytes + b.mapped_nbytes >= 0
             it = iter(b)
@@ -681,6 +743,8 @@ class World:
                 at += n
             assert found == frames
             assert cut.pending == whole.pending
+            left = bytes(whole.detach())
+            assert left == cut.detach() == content[len(content) - len(left) :]
 
     def reading(self, live: Live) -> None:
         """Read on where a reader stands, or find that it was revoked."""
@@ -697,9 +761,10 @@ class World:
         i = self.chance.randrange(len(live.readers))
         reader, at = live.readers[i]
         n = self.chance.choice([1, 2, 4, 9])
+        assert reader.at_end == (at == len(content))
         got = b""
         try:
-            got = bytes(reader.sub(n).take(n)) if self.chance.randrange(2) else reader.take_bytes(n)
+            got = self.chance.choice(READS)(reader, n)
         except Underrun as error:
             available = error.available
         else:
@@ -726,6 +791,16 @@ class World:
                 self.check_all()
         self.check_all()
 
+
+READS: Final[list[Callable[[Reader, int], bytes]]] = [
+    lambda r, n: bytes(r.sub(n).take(n)),
+    lambda r, n: r.take_bytes(n),
+    lambda r, n: bytes(r.sub(n).take_rest()),
+    lambda r, n: r.take_bytes(n) if r.peek(n) else b"",
+    lambda r, n: bytes([r.peek_u8()]) + r.take_bytes(n)[1:],
+    lambda r, n: r.limited(r.position + n).take_bytes(n) and r.take_bytes(n),
+]
+"""Ways to read so many bytes, at least one."""
 
 STEPS: Final = [
     *[World.append] * 8, *[World.appendleft] * 3, World.extend, *[World.splice] * 3, World.pack, World.refused,

@@ -6,6 +6,7 @@ with what `bytes` say. Slices and composites over every layout of tests/layouts.
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import struct
 import sys
@@ -288,6 +289,26 @@ def comparing_with_strangers(make: Make, data: bytes, stranger: Any) -> None:
     for order in ORDERS:
         same(lambda: order(b, stranger), lambda: order(data, stranger))  # noqa: B023  # called at once
         same(lambda: order(stranger, b), lambda: order(stranger, data))  # noqa: B023
+
+
+NUMBERS_AS_TEXT: Final = st.lists(st.sampled_from(b"0123456789 _-+.e\n\xff"), max_size=8).map(bytes)
+
+
+@check(data=NUMBERS_AS_TEXT)
+def numbers_as_text(make: Make, data: bytes) -> None:
+    b = make(data)
+    same(lambda: int(b), lambda: int(data))
+    same(lambda: repr(float(b)), lambda: repr(float(data)))  # nan equals nothing
+
+
+@check(data=DATA)
+def exporting(make: Make, data: bytes) -> None:
+    b = make(data)
+    same(lambda: b.__buffer__(0), lambda: data)
+    assert b.__buffer__(0).readonly
+    if sys.version_info >= (3, 12):  # from when on the interpreter asks for it
+        same(lambda: hashlib.sha256(b).digest(), lambda: hashlib.sha256(data).digest())
+        same(lambda: b"".join([b, b]), lambda: data + data)
 
 
 @check(
@@ -651,6 +672,15 @@ class Honest:
     def tobytes(self) -> bytes:
         return self.data
 
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return memoryview(self.data)
+
     def contiguous(self) -> memoryview:
         return memoryview(self.data)
 
@@ -916,6 +946,16 @@ class HasUnclippedViews(Honest):
         return [memoryview(bytes(view) + b"\n" if len(view) == 2 else view) for view in super().views()]
 
 
+class ReadsNumbersInTheFirstPart(Honest):
+    def __int__(self) -> int:
+        return int(b"".join(self.parts[:1]))
+
+
+class ExportsTheFirstPart(Honest):
+    def __buffer__(self, flags: int) -> memoryview:
+        return memoryview(b"".join(self.parts[:1]))
+
+
 class ForgetsATail(Honest):
     def tobytes(self) -> bytes:
         return b"".join(self.parts[:2])
@@ -981,6 +1021,8 @@ FAKES: Final[dict[type[Honest], str]] = {
     HexesEachPart: "hexing",
     HasEmptyViews: "views_and_facts",
     HasUnclippedViews: "views_and_facts",
+    ReadsNumbersInTheFirstPart: "numbers_as_text",
+    ExportsTheFirstPart: "exporting",
     ForgetsATail: "copying",
     CopiesWhatFits: "copying",
     WritesTheFirstPart: "writing",

@@ -237,6 +237,30 @@ def test_consuming_is_linear(job: Job) -> None:
     assert_linear(job, (250, 500, 1_000, 2_000))
 
 
+TAKES: Final[Mapping[str, Callable[[CompositeBuffer], object]]] = {
+    "first": lambda b: b.first() and b.take(1),
+    "take_part": lambda b: b.take_part(),
+    "take_bytes": lambda b: b.take_bytes(1),
+    "take_bytes of many": lambda b: b.take_bytes(min(50, len(b))),
+    "take_until one of two": lambda b: b.take_until(b"x", b"xy", limit=FAR),
+    "skip_until": lambda b: b.skip_until(b"x"),
+}
+
+
+@pytest.mark.parametrize("take", TAKES)
+def test_emptying_it_is_linear(take: str) -> None:
+    def job(n: int) -> Callable[[], object]:
+        b = CompositeBuffer([b"x"] * n)
+
+        def run() -> None:
+            while len(b) > 1:  # of the last one a longer separator may begin
+                TAKES[take](b)
+
+        return run
+
+    assert_linear(job)
+
+
 def test_parsing_lines_that_have_all_come_is_linear() -> None:
     """None is looked for the end that never comes: CR and LF, to the end of all."""
 

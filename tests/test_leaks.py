@@ -12,6 +12,7 @@ import array
 import contextlib
 import copy
 import gc
+import hashlib
 import os
 import pickle
 import socket
@@ -30,6 +31,8 @@ import pytest
 
 from bytebufs import (
     COMPILED,
+    BufferFile,
+    ClosedError,
     CompositeBuffer,
     CopyForbidden,
     Delimited,
@@ -143,6 +146,24 @@ def _take_until() -> Step:
     return step
 
 
+@kind(20)
+def _takes_of_other_kinds() -> Step:
+    b = CompositeBuffer()
+
+    def step() -> None:
+        for _ in range(2):
+            b.extend([OWNER, MUTABLE, b"a;b\r\nmore\r", b"\n"])
+            b.first()
+            b.take_part()
+            b.take_bytes(1_000)
+            b.skip_until(b";", b"\r\n")
+            b.take_until(b";", b"\r\n", limit=9_000)
+            b.skip_until(b"none of it", b"\r")
+            b.take_bytes(len(b))
+
+    return step
+
+
 @kind(24)
 def _edits() -> Step:
     b = CompositeBuffer([OWNER])
@@ -161,7 +182,7 @@ def _edits() -> Step:
     return step
 
 
-@kind(24)
+@kind(48)
 def _packs() -> Step:
     b = CompositeBuffer()
 
@@ -170,6 +191,10 @@ def _packs() -> Step:
             b.pack(">HI", 1, 2)
             b.pack_varint(300)
             b.pack_uint(70_000, 3)
+            b.pack_i64_le(-1)
+            b.pack_f32(0.5)
+            b.pack_text("naïve")
+            b.insert_varint(3, 70_000)
             b.reserve(4)[:] = b"1234"
         b.clear()
 
@@ -336,7 +361,37 @@ def _pickles_and_deep_copies() -> Step:
     return step
 
 
+@kind(6)
+def _files() -> Step:
+    parts = _whole()
+    room = bytearray(10)
+
+    def step() -> None:
+        file = BufferFile(parts)
+        file.read(9)
+        file.readline(9)
+        file.readinto(room)
+        file.seek(1_000)
+        file.close()
+
+    return step
+
+
 @kind(4)
+def _numbers_as_text() -> Step:
+    parts = CompositeBuffer([b"12", bytearray(b"34")])
+
+    def step() -> None:
+        int(parts)
+        float(parts)
+        for number in (int, float):
+            with contextlib.suppress(ValueError):
+                number(parts[:0])
+
+    return step
+
+
+@kind(8)
 def _exports() -> Step:
     one, parts = SliceBuffer(OWNER), _whole()
 
@@ -345,8 +400,13 @@ def _exports() -> Step:
         b"".join(parts.views())
         if sys.version_info >= (3, 12):
             memoryview(one)  # type: ignore[arg-type]  # typeshed has no buffer of interpreted classes yet
-            with contextlib.suppress(BufferError):
+            memoryview(parts)  # type: ignore[arg-type]
+            np.frombuffer(parts, np.uint8)  # type: ignore[arg-type]
+            hashlib.sha256(parts)  # type: ignore[arg-type]
+            with contextlib.suppress(CopyForbidden), no_copy():
                 memoryview(parts)  # type: ignore[arg-type]
+            with contextlib.suppress(TypeError):
+                struct.pack_into("B", parts, 0, 1)  # type: ignore[arg-type]
 
     return step
 
@@ -367,7 +427,7 @@ def _facts_and_texts() -> Step:
     return step
 
 
-@kind(40)
+@kind(46)
 def _reader_numbers() -> Step:
     one, parts = SliceBuffer(OWNER, 1), CompositeBuffer([OWNER[1:6], MUTABLE[6:9], OWNER])
 
@@ -377,6 +437,7 @@ def _reader_numbers() -> Step:
         r.varint(), r.zigzag(), r.uint(5), r.sint(7)
         r.unpack(">HB")
         r.array("H", 3)
+        r.peek_u8(), r.peek_i24_le(), r.peek_f64()
         r.seek(9)
         r.skip(2)
         assert (r.position, r.remaining) != (0, 0)
@@ -388,7 +449,7 @@ def _reader_numbers() -> Step:
     return step
 
 
-@kind(20)
+@kind(28)
 def _reader_bytes() -> Step:
     parts = CompositeBuffer([b"a line\r", b"\nanother\nHTTP", bytearray(b"/1.1"), b"-text and more"])
 
@@ -404,6 +465,12 @@ def _reader_bytes() -> Step:
             r.peek(2)
             r.sub(3).take(2)
             r.skip(1)
+            r.seek(0)
+            r.limited(5).take_rest()
+            r.until(b"\n", b"\r\n", limit=99)
+            with contextlib.suppress(Underrun):
+                r.cstring(limit=99)
+            assert not r.at_end
 
     return step
 
@@ -470,6 +537,19 @@ def _encode() -> Step:
     def step() -> None:
         for framer in framers:
             framer.encode(b"abcd")
+
+    return step
+
+
+@kind(2)
+def _detached_framers() -> Step:
+    def step() -> None:
+        lines = Lines(99)
+        lines.feed(b"a line\nand")
+        lines.feed(b" more")
+        lines.detach()
+        with contextlib.suppress(ClosedError):
+            lines.feed(b"more")
 
     return step
 

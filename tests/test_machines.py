@@ -466,6 +466,26 @@ class Buffers(RuleBasedStateMachine):
             run = run_of(Storage(None, bytearray(data))) if len(data) > 1024 else target.into_block(data)
             target.runs = merge([*target.runs, run])
 
+    @rule(which=WHICH, at=POSITIONS, value=st.sampled_from([0, 127, 300, 2**40]))
+    def insert_varint(self, which: int, at: Any, value: int) -> None:
+        target = self.composite(which)
+        at = resolved(at, len(target))
+        data = bytearray()
+        while value > 127:
+            data.append(value & 127 | 128)
+            value >>= 7
+        data.append(value)
+        number = sum((byte & 127) << 7 * i for i, byte in enumerate(data))
+        errors = range_errors(at, at, len(target))
+        if len(target) + len(data) <= MOST_BYTES:
+            call = lambda: target.real.insert_varint(at, number)
+            if not errors and at == len(target):
+                self.added(target, call, [run_of(Storage(None, data))], errors)
+            else:
+                self.attempt(call, errors)
+                if not errors:
+                    target.replace(int(at), int(at), [run_of(Storage(None, data))])
+
     @rule(which=WHICH, n=POSITIONS)
     def reserve(self, which: int, n: Any) -> None:
         target = self.composite(which)

@@ -76,8 +76,14 @@ def test_draining_one_byte_parts_one_by_one_is_linear(count: int) -> None:  # de
 
 @pytest.mark.parametrize(
     ("count", "step"),
-    [(100_000, lambda b: b.take(1)), (30_000, lambda b: b.take_until(b"x", limit=0))],
-    ids=["take", "take_until"],
+    [
+        (100_000, lambda b: b.take(1)),
+        (100_000, lambda b: b.take_part()),
+        (100_000, lambda b: b.take_bytes(1)),
+        (30_000, lambda b: b.take_until(b"x", limit=0)),
+        (30_000, lambda b: b.skip_until(b"x")),
+    ],
+    ids=["take", "take_part", "take_bytes", "take_until", "skip_until"],
 )
 def test_taking_one_by_one_is_linear(count: int, step: Callable[[CompositeBuffer], object]) -> None:
     b = CompositeBuffer([b"x"] * count)

@@ -7,7 +7,9 @@ import copy
 import io
 import mmap
 import socket
+import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, assert_type
@@ -17,12 +19,14 @@ import pytest
 
 from bytebufs import (
     BaseBuffer,
+    BufferFile,
     BytesLike,
     CompositeBuffer,
     CopyAudit,
     FileRegion,
     FrameError,
     LimitExceeded,
+    Lines,
     MappedFile,
     Part,
     Reader,
@@ -130,6 +134,14 @@ def test_what_the_kinds_differ_in() -> None:
     assert_type(b.first(), SliceBuffer)
     assert_type(b.take_part(), SliceBuffer)
     assert_type(b.take_all(), SliceBuffer)
+    b.pack_u16(np.int16(300))
+    b.pack_f32_le(np.float32(0.5))
+    b.pack_text("text", encoding="ascii")
+    b.insert_varint(np.int8(1), np.int64(300))
+    file = BufferFile(b)
+    assert_type(file.read(np.int8(2)), bytes)
+    assert_type(file.readinto(bytearray(1)), int)
+    assert_type(list(io.TextIOWrapper(BufferFile(s))), list[str])
     assert max([s, b[:]]) == s
 
 
@@ -153,6 +165,26 @@ def test_a_parser_gives_what_its_function_gives_or_none() -> None:
     assert_type(reader.peek(1), SliceBuffer)
     assert_type(reader.take(1), SliceBuffer)
     assert_type(reader.take_bytes(1), bytes)
+    reader = SliceBuffer(b"\x01\x02ab\0c;d\n").reader()
+    assert_type(reader.peek_u16() + reader.peek_i24_le(), int)
+    assert_type(reader.peek_f32(), float)
+    assert_type(reader.limited(4), Reader)
+    assert_type(reader.cstring(limit=9), SliceBuffer)
+    assert_type(reader.until(b"\n", 59, limit=9), SliceBuffer)
+    assert_type(reader.at_end, bool)
+    assert_type(reader.take_rest(), SliceBuffer)
+    framer = Lines(9)
+    framer.feed(b"a\nb")
+    assert_type(framer.detach(), CompositeBuffer)
+
+
+def test_numbers_are_read_and_what_takes_bytes_takes_a_buffer() -> None:
+    for b in (SliceBuffer(b"12"), CompositeBuffer([b"1", b"2"])):
+        assert_type(int(b), int)
+        assert_type(float(b), float)
+        if sys.version_info >= (3, 12):
+            assert_type(memoryview(b), memoryview)
+            assert zlib.crc32(b) == zlib.crc32(b"12")
 
 
 def test_errors_carry_typed_facts() -> None:
