@@ -351,12 +351,12 @@ _ATTRIBUTE: Final = "a field that is looked at, as {}"
 REASONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("BaseBuffer.hexdump", "BaseBuffer.layout", "BaseBuffer.__repr__", "Reader.__repr__", "Framer.__repr__",
-         "Outbox.__repr__", "CopyAudit.__repr__", "FileRegion.__repr__", "MappedFile.__repr__", "FileRegion.describe"),
+         "Outbox.__repr__", "CopyAudit.__repr__", "FileRegion.__repr__", "MappedFile.__repr__"),
         _FOR_PEOPLE,
     ),
     **dict.fromkeys(
         ("FileRegion", "MappedFile", "allocate", "transfer", "Transferred",
-         "FileRegion.assert_whole", "FileRegion.look", "FileRegion.prefetch", "FileRegion.__getitem__",
+         "FileRegion.prefetch", "FileRegion.__getitem__",
          "FileRegion.__len__", "FileRegion.__iter__", "FileRegion.__copy__", "FileRegion.__eq__",
          "FileRegion.__reduce_ex__", "FileRegion.__del__",
          "MappedFile.access", "MappedFile.advise", "MappedFile.close", "MappedFile.closed", "MappedFile.flush",

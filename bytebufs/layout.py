@@ -27,7 +27,7 @@ def _owner_text(owner: Owner) -> str:
     if isinstance(owner, bytes):
         return f"bytes of {len(owner)}"
     if isinstance(owner, LazyOwner):
-        return owner.describe()
+        return owner._describe()
     return _memory_text(owner)
 
 

@@ -28,7 +28,7 @@ class FakeFile(LazyOwner):
         self.looks = 0
         self._memory = Memory(data, memoryview(data), data if searchable else None)
 
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         self.looks += 1
         return self._memory
 

@@ -266,7 +266,7 @@ def test_an_iterator_looks_at_what_is_lazy_page_by_page(size: int) -> None:
     class Made(LazyOwner):
         looks = 0
 
-        def look(self) -> Memory:
+        def _look(self) -> Memory:
             self.looks += 1
             return Memory(data, memoryview(data), data)
 
@@ -1086,7 +1086,7 @@ def test_neither_measuring_nor_cutting_nor_describing_looks_at_lazy_bytes() -> N
 
 
 class Unreadable(LazyOwner):
-    def look(self) -> Any:
+    def _look(self) -> Any:
         raise OSError("gone")
 
 
@@ -1381,7 +1381,7 @@ class Shrinking(LazyOwner):
         super().__init__(4)
         self.shown: CompositeBuffer | None = None
 
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         if self.shown is not None:
             self.shown.clear()
         raise IndexError("list index out of range")

@@ -513,7 +513,7 @@ def test_of_much_each_part_is_let_go_of_when_it_is_copied() -> None:
 
 def test_much_that_cannot_be_looked_at_is_not_taken() -> None:
     class Gone(FakeFile):
-        def look(self) -> Any:
+        def _look(self) -> Any:
             raise OSError("it has gone")
 
     b = CompositeBuffer([bytearray(100_000), Gone(b"xyz")])

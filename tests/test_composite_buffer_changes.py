@@ -185,11 +185,11 @@ class Meeting(FakeFile):
         super().__init__(data)
         self.act: Callable[[], object] | None = act
 
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         act, self.act = self.act, None
         if act:
             act()
-        return super().look()
+        return super()._look()
 
 
 def test_looking_for_a_separator_may_run_who_reads_and_refuses_who_changes() -> None:

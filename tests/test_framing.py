@@ -736,13 +736,13 @@ class Feeding(FakeFile):
 
     framer: Framer | None
 
-    def look(self) -> Any:
+    def _look(self) -> Any:
         framer, self.framer = self.framer, None
         if framer is not None:
             for use in (lambda: framer.feed(b"x"), framer.end, framer.detach):
                 with pytest.raises(Busy, match="the framer is in use"):
                     use()
-        return super().look()
+        return super()._look()
 
 
 def test_who_comes_into_the_middle_of_a_call_is_told_that_the_framer_is_busy() -> None:

@@ -23,7 +23,7 @@ from bytebufs.layout import MAX_LINES, MAX_WIDTH, PREVIEW, describe, hexdump, pr
 class Region(LazyOwner):
     """A fake range of a file, at which nobody may look."""
 
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         raise AssertionError("looked at")
 
 

@@ -819,7 +819,7 @@ class Lazy(LazyOwner):
 
     held: Any
 
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         memory = bytearray(self.nbytes)
         return Memory(memory, memoryview(memory), memory)
 

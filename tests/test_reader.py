@@ -1488,7 +1488,7 @@ def test_reading_ahead_stops_at_what_has_come() -> None:
 class Gone(LazyOwner):
     """An owner whose bytes cannot be had any more."""
 
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         raise TruncatedFile("a file", self.nbytes, 0)
 
 

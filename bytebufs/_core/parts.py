@@ -143,28 +143,28 @@ class LazyOwner:
     """An owner whose bytes are produced when somebody looks at them, such as a range of a file.
 
     Its length is known from the start, so slicing, measuring and merging never look. It counts as mapped, not
-    as heap memory, and is read-only. Derive from it and define :meth:`look`.
+    as heap memory, and is read-only. Derive from it and define :meth:`_look`.
 
-    One whose bytes lie in a regular file names it, and is then sent from there without being looked at: ``fd`` is
+    One whose bytes lie in a regular file names it, and is then sent from there without being looked at: ``_fd`` is
     the descriptor (-1 for none) and ``offset`` the place of the first byte in the file. If it is ``stable``, what is
     sent are the bytes as they are when they are sent, not as they will be when the peer reads them.
     """
 
     def __init__(self, nbytes: int, *, fd: int = -1, offset: int = 0, stable: bool = False) -> None:
         self.nbytes = nbytes
-        self.fd = fd
+        self._fd = fd
         self.offset = offset
         self.stable = stable
 
-    def describe(self) -> str:
+    def _describe(self) -> str:
         """Return who it is, in a few words for people. Never looks."""
         return f"{type(self).__name__} of {self.nbytes}"
 
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         """Return all of it as memory, exactly ``nbytes`` long. Called at every look: keep the answer."""
         raise NotImplementedError
 
-    def assert_whole(self, stop: int) -> None:
+    def _assert_whole(self, stop: int) -> None:
         """Raise TruncatedFile if the file now ends before byte ``stop`` of this owner. Asked before bytes are sent."""
 
 
@@ -286,7 +286,7 @@ def owner_view(owner: Owner) -> memoryview:
         return memoryview(owner)
     if isinstance(owner, Memory):
         return owner.view
-    return owner.look().view
+    return owner._look().view
 
 
 def memory_view(entry: Entry) -> memoryview:
@@ -314,7 +314,7 @@ def searcher_of(owner: Owner, size: int) -> Searcher | None:
     """Return what searches an owner's memory where it lies, or None if ``size`` bytes of it are better joined."""
     if isinstance(owner, bytes):
         return owner
-    memory = owner if isinstance(owner, Memory) else owner.look()
+    memory = owner if isinstance(owner, Memory) else owner._look()
     if _NATIVE:
         return memory
     finder = memory.finder

@@ -562,9 +562,9 @@ def _same_memory(x: Owner, x_at: int, y: Owner, y_at: int, n: int) -> bool:
     if x is y and x_at == y_at:
         return True
     if isinstance(x, LazyOwner):
-        x = x.look()
+        x = x._look()
     if isinstance(y, LazyOwner):
-        y = y.look()
+        y = y._look()
     if isinstance(x, bytes):
         if isinstance(y, bytes):
             return _same_bytes(x, x_at, y, y_at, n)

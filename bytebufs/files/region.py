@@ -30,7 +30,8 @@ class FileRegion(LazyOwner):
     Nothing is read or mapped until somebody looks at bytes; measuring, slicing, ``repr`` and ``layout()`` never do.
     Then the region is mapped once, read-only. Its bytes are what the file holds: if others write to it, they change.
     Sent, they are what the file holds when the *peer* reads, so send files that are only appended to, or make it
-    ``stable``. Immutable; several threads may use one at once.
+    ``stable``. Immutable; several threads may use one at once. It tells its ``name``, ``offset`` and ``nbytes``, and
+    whether it is ``stable``.
     """
 
     def __init__(
@@ -54,27 +55,27 @@ class FileRegion(LazyOwner):
         """
         start = size_of(offset)
         wanted = None if count is None else size_of(count)
-        self.fd, self.name = open_regular(file)  # from now on it is closed with the region, whatever interrupts this
+        self._fd, self.name = open_regular(file)  # from now on it is closed with the region, whatever interrupts this
         try:
-            nbytes = size_in_file(self.fd, self.name, start, wanted)
+            nbytes = size_in_file(self._fd, self.name, start, wanted)
         except BaseException:
-            fd, self.fd = self.fd, -1
+            fd, self._fd = self._fd, -1
             os.close(fd)  # now: a traceback may keep the region for long
             raise
-        super().__init__(nbytes, fd=self.fd, offset=start, stable=stable)
+        super().__init__(nbytes, fd=self._fd, offset=start, stable=stable)
 
     def __del__(self, _close: Callable[[int], None] = os.close) -> None:
         # As a default: at the end of the interpreter the module may be gone before the region.
-        fd = getattr(self, "fd", -1)
+        fd = getattr(self, "_fd", -1)
         if fd >= 0:
             _close(fd)
 
-    def describe(self) -> str:
+    def _describe(self) -> str:
         """Return the size and where in which file it lies."""
-        return f"{super().describe()}, from byte {self.offset} of {self.name}"
+        return f"{super()._describe()}, from byte {self.offset} of {self.name}"
 
-    def look(self) -> Memory:
-        """Return the bytes as memory, mapped at the first call. For the buffers; write ``region[:].view()``.
+    def _look(self) -> Memory:
+        """Return the bytes as memory, mapped at the first call.
 
         Raises TruncatedFile if the file has shrunk. Complexity: one ``fstat`` a call.
         """
@@ -82,17 +83,17 @@ class FileRegion(LazyOwner):
         memory: Memory | None = self.__dict__.get("_memory")
         if memory is None:
             # Threads may come here together. All get the map of the first one: this is atomic, and needs no lock.
-            made = map_searchable(self.fd, self.name, self.offset, self.nbytes, status)
+            made = map_searchable(self._fd, self.name, self.offset, self.nbytes, status)
             memory = self.__dict__.setdefault("_memory", made)
         return memory
 
-    def assert_whole(self, stop: int) -> None:
+    def _assert_whole(self, stop: int) -> None:
         """Raise TruncatedFile if the file now ends before byte ``stop`` of the region."""
         self._whole(stop)
 
     def _whole(self, stop: int) -> os.stat_result:
         """Return what the system says of the file, which must not end before byte ``stop`` of the region."""
-        status = os.fstat(self.fd)
+        status = os.fstat(self._fd)
         if status.st_size < self.offset + stop:
             raise TruncatedFile(self.name, self.offset + stop, status.st_size)
         return status
@@ -104,7 +105,7 @@ class FileRegion(LazyOwner):
         """
         start, stop = bounds(offset, count, self.nbytes)
         if stop > start and hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self.fd, self.offset + start, stop - start, os.POSIX_FADV_WILLNEED)
+            os.posix_fadvise(self._fd, self.offset + start, stop - start, os.POSIX_FADV_WILLNEED)
 
     def __getitem__(self, key: slice) -> SliceBuffer:
         """Return a SliceBuffer of a range; slice rules apply. Copies: nothing, and nothing is mapped."""

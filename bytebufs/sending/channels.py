@@ -160,7 +160,7 @@ class SystemChannel(Channel):
         if self._sends_files and not owner.stable and owner is not self._refused_of:
             try:
                 # Always with a place: the position of a descriptor is shared with whoever else has the open file.
-                taken: int = os.sendfile(self._fileno(), owner.fd, owner.offset + file.start, min(most, len(file)))
+                taken: int = os.sendfile(self._fileno(), owner._fd, owner.offset + file.start, min(most, len(file)))
             except (OSError, AttributeError) as error:
                 if owner is self._sent_of or not _is_refused(error, os, "sendfile"):
                     raise
@@ -409,7 +409,7 @@ def _read(file: Run, most: int) -> memoryview:
     if not hasattr(os, "pread"):  # Windows
         return memory_view(Run(owner, file.start, file.start + size))
     count_copy("stable" if owner.stable else "fallback", size)
-    data = os.pread(owner.fd, size, owner.offset + file.start)
+    data = os.pread(owner._fd, size, owner.offset + file.start)
     if not data:
         raise _truncated(file)
     return memoryview(data)
@@ -418,6 +418,6 @@ def _read(file: Run, most: int) -> memoryview:
 def _truncated(file: Run) -> TruncatedFile:
     """Return the error of a file that has no bytes where ``file`` starts. Raises it if the owner knows better."""
     owner = lazy_owner(file)
-    owner.assert_whole(file.stop)
+    owner._assert_whole(file.stop)
     # It has grown again, but not before somebody read past its end: what it holds now is something else.
     return TruncatedFile(name_of(owner), owner.offset + file.stop, owner.offset + file.start)

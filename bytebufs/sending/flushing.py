@@ -180,7 +180,7 @@ def _step(plan: Plan, channel: Channel, most: int) -> None:
         if plan.mapped:
             assert_whole(plan.mapped)
         if file is not None:
-            lazy_owner(file).assert_whole(file.stop)
+            lazy_owner(file)._assert_whole(file.stop)
         plan.advance(channel.write(batch, more=file is not None))
     else:
         assert file is not None

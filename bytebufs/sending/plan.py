@@ -361,7 +361,7 @@ def _are_bytes(entries: list[Entry]) -> bool:
 def _is_file(entry: Run) -> bool:
     """Whether an entry is sent from a file."""
     owner = entry.owner
-    return isinstance(owner, LazyOwner) and owner.fd >= 0
+    return isinstance(owner, LazyOwner) and owner._fd >= 0
 
 
 def _note_if_mapped(entry: Run, stop: int, mapped: dict[Guard, int]) -> None:

@@ -108,7 +108,7 @@ def transfer(
 def _opened(src: File | FileRegion) -> tuple[int, str, bool]:
     """Return the descriptor to read from, what to call it, and whether it is ours to close, being a path's."""
     if isinstance(src, FileRegion):
-        return src.fd, src.name, False
+        return src._fd, src.name, False
     name = name_of(src)
     if not isinstance(src, (str, bytes, os.PathLike)):
         return _stream_or_file(src, name), name, False
@@ -146,7 +146,7 @@ class _Transfer:
         stop = max(start, region.nbytes) if wanted is None else start + wanted
         if stop > region.nbytes:
             raise IndexError(f"[{start}:{stop}] reaches beyond the {region.nbytes} bytes of {region!r}")
-        region.assert_whole(stop)
+        region._assert_whole(stop)
         self._start = region.offset + start
         self._count = stop - start
         if region.stable:

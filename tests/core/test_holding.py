@@ -25,7 +25,7 @@ KIB = bytes(1024)
 
 
 class Lazy(LazyOwner):
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         raise AssertionError("looked at")
 
 

@@ -84,7 +84,7 @@ class Lazy(LazyOwner):
         self.memory = Memory(data, memoryview(data), data)
         self.looks = 0
 
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         self.looks += 1
         return self.memory
 
@@ -745,9 +745,9 @@ def test_nobody_looks_at_a_lazy_owner_before_bytes_are_wanted() -> None:
 def test_a_lazy_owner_has_to_say_how_it_is_looked_at() -> None:
     lazy = LazyOwner(5)
     assert len(entry(lazy)) == 5
-    assert lazy.describe() == "LazyOwner of 5"
+    assert lazy._describe() == "LazyOwner of 5"
     with pytest.raises(NotImplementedError):
-        lazy.look()
+        lazy._look()
 
 
 # -- a block -------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Lazy(LazyOwner):
         self.memory = Memory(data, memoryview(data), data)
         self.looks = 0
 
-    def look(self) -> Memory:
+    def _look(self) -> Memory:
         self.looks += 1
         return self.memory
 

@@ -161,7 +161,7 @@ def test_the_path_may_be_replaced(path: Path, tmp_path: Path) -> None:
     (tmp_path / "other").replace(path)
     assert region[:] == DATA[:10]
     path.unlink()
-    assert FileRegion(region.fd, 10, 10)[:] == DATA[10:20]
+    assert FileRegion(region._fd, 10, 10)[:] == DATA[10:20]
 
 
 def test_a_file_object_may_be_closed_and_keeps_its_position() -> None:
@@ -313,7 +313,7 @@ def test_a_look_asks_for_the_size_once_and_maps_once(path: Path, fstats: list[in
     b = region[:]
     fstats.clear()
     LOOKS[name](b)
-    assert fstats == [region.fd]
+    assert fstats == [region._fd]
     assert maps(path) == 1
     LOOKS[name](b[10:])
     LOOKS[name](CompositeBuffer([b, b"x"])[:-1])
@@ -327,7 +327,7 @@ def test_an_iterator_asks_for_the_size_again_before_each_page(
     region = FileRegion(path, 3)
     fstats.clear()
     assert sorted(iterate(region[:])) == sorted(DATA[3:])
-    assert set(fstats) == {region.fd}
+    assert set(fstats) == {region._fd}
     assert len(DATA) // 4096 <= len(fstats) <= len(DATA) // 4096 + 2
     assert maps(path) == 1
 
@@ -430,8 +430,8 @@ def test_prefetching_is_advice(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     region.prefetch(10, 20)
     region.prefetch(1000)
     assert asked == [
-        (region.fd, 100, 1000, os.POSIX_FADV_WILLNEED),
-        (region.fd, 110, 20, os.POSIX_FADV_WILLNEED),
+        (region._fd, 100, 1000, os.POSIX_FADV_WILLNEED),
+        (region._fd, 110, 20, os.POSIX_FADV_WILLNEED),
     ]
     for offset, count, stop in ((0, 1001, 1001), (1001, None, 1001), (999, 2, 1001)):
         with pytest.raises(IndexError) as caught:
@@ -516,3 +516,11 @@ except MemoryError as error:
 """
     found = run(source)
     assert (found.stdout, found.stderr) == (f"{2 << 30} bytes of memory cannot be had\n", "")
+
+
+def test_what_is_for_the_buffers_is_not_for_users(path: Path) -> None:
+    region = FileRegion(path)
+    assert [name for name in dir(region) if not name.startswith("_")] == [
+        "name", "nbytes", "offset", "prefetch", "stable",
+    ]  # fmt: skip
+    assert (region.offset, region.nbytes, region.stable) == (0, len(region), False)

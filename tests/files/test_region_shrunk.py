@@ -160,9 +160,9 @@ def test_the_error_says_which_file_and_where(path: Path) -> None:
 def test_a_region_is_whole_up_to_where_it_is_asked(path: Path) -> None:
     region = FileRegion(path, 10, 100)
     os.truncate(path, 50)
-    region.assert_whole(40)
+    region._assert_whole(40)
     with pytest.raises(TruncatedFile) as caught:
-        region.assert_whole(41)
+        region._assert_whole(41)
     assert (caught.value.expected, caught.value.found) == (51, 50)
 
 

@@ -84,7 +84,7 @@ def test_a_sink_may_keep_what_it_was_given_of_a_file(file: Path) -> None:
 
 def test_bytes_that_lie_in_no_file_are_looked_at() -> None:
     class Made(LazyOwner):
-        def look(self) -> Memory:
+        def _look(self) -> Memory:
             return Memory(data, memoryview(data), data)
 
     data = b"made when looked at"
@@ -283,7 +283,7 @@ def test_the_system_calls_are_one_sendmsg_and_sendfile(file: Path, tmp_path: Pat
 def test_a_header_is_not_held_back_for_a_file_that_is_gone(
     stable: bool, trailer: bytes, left: int, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FileRegion, "assert_whole", lambda self, stop: None)  # it shrinks right after the question
+    monkeypatch.setattr(FileRegion, "_assert_whole", lambda self, stop: None)  # it shrinks right after the question
     region = FileRegion(file, stable=stable)
     os.truncate(file, left)
     here, there = tcp_pair()
@@ -386,7 +386,7 @@ def test_a_file_that_cannot_be_sent_says_nothing_of_others(
 
     def choosy(out: int, into: int, at: int, n: int) -> int:
         asked.append(into)
-        if into == bad.fd:  # on a file system that cannot
+        if into == bad._fd:  # on a file system that cannot
             raise OSError(errno.EINVAL, "Invalid argument")
         return sendfile(out, into, at, n)
 
@@ -398,7 +398,7 @@ def test_a_file_that_cannot_be_sent_says_nothing_of_others(
         assert sink.read() == CONTENT * len(regions)
     copied = order.count("bad") if order.startswith("good") else 3
     assert audit.by_reason == {"fallback": copied * len(CONTENT)}
-    assert asked.count(bad.fd) == 1
+    assert asked.count(bad._fd) == 1
 
 
 def test_an_attribute_error_from_elsewhere_is_not_a_missing_call(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,8 @@ class File(LazyOwner):
         super().__init__(len(data), fd=fd)
         self.data = data
 
-    def look(self) -> Memory:
-        assert self.fd < 0, "a plan has looked at a file"
+    def _look(self) -> Memory:
+        assert self._fd < 0, "a plan has looked at a file"
         return Memory(self.data, memoryview(self.data), self.data)
 
 
