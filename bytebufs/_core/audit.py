@@ -89,24 +89,35 @@ _open: Final = _Open()
 
 @final
 class _Entered:
-    """The ``with`` statement of a block."""
+    """The ``with`` statement of a block, of which there is one."""
 
-    __slots__ = ("_block",)
+    __slots__ = ("_block", "_is_entered")
 
     def __init__(self, block: CopyAudit) -> None:
         self._block = block
+        self._is_entered = False
 
     def __enter__(self) -> CopyAudit:
+        if self._is_entered:
+            raise RuntimeError("a block is entered once: call copy_audit() or no_copy() anew")
+        self._is_entered = True
+        # First: a block that stands in a context and is not counted would forbid nothing.
         _open.count += 1
-        _blocks.set((*_blocks.get(), self._block))
+        try:
+            _blocks.set((*_blocks.get(), self._block))
+        except BaseException:
+            self.__exit__()
+            raise
         return self._block
 
     def __exit__(self, *_: object) -> None:
+        if not self._block._open:
+            return
         self._block._open = False
+        _open.count -= 1
         # Not reset(token): a block inside a generator may end after one that began later, or in another context.
         # What is closed and still stands in a tuple somewhere does nothing there.
         _blocks.set(tuple([other for other in _blocks.get() if other._open]))
-        _open.count -= 1
 
 
 def copy_audit() -> AbstractContextManager[CopyAudit]:

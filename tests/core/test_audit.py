@@ -7,6 +7,7 @@ import contextvars
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bytebufs
-from bytebufs._core.audit import ASKED, HIDDEN, CopyAudit, _blocks, copy_audit, count_copy, is_audited, no_copy
+from bytebufs._core import audit as audit_module
+from bytebufs._core.audit import ASKED, HIDDEN, CopyAudit, _blocks, _open, copy_audit, count_copy, is_audited, no_copy
 from bytebufs.errors import CopyForbidden
+
+patched = pytest.mark.skipif(bytebufs.COMPILED, reason="compiled code calls itself directly: nothing can be patched")
 
 
 def facts(audit: CopyAudit) -> tuple[int, int, dict[str, int], int]:
@@ -74,9 +78,9 @@ def test_every_reason_that_the_package_names_is_one_of_them() -> None:
     named = {
         reason
         for text in sources
-        for reason in re.findall(r'(?<!\.)\b(?:count_copy|join|_rewrite)\([^")]*"(\w*)"', text)
+        for reason in re.findall(r'(?:(?<!\.)\b(?:count_copy|join|_rewrite)|\._copied)\([^")]*"(\w*)"', text)
     }
-    assert {"compact", "tobytes", "decode"} <= named <= ASKED | HIDDEN
+    assert named == ASKED | HIDDEN
 
 
 @pytest.mark.parametrize("reason", sorted(HIDDEN))
@@ -154,6 +158,57 @@ def test_the_audit_belongs_to_the_with_block_and_not_to_the_call() -> None:
     with block as audit:
         pass
     assert audit.count == 0
+
+
+@pytest.mark.parametrize("block", [copy_audit(), no_copy(), no_copy(strict=True)], ids=["audit", "lenient", "strict"])
+def test_a_block_is_entered_once(block: AbstractContextManager[CopyAudit]) -> None:
+    """A second time it would be closed, and forbid nothing."""
+    with block, pytest.raises(RuntimeError, match="entered once: call copy_audit"):
+        block.__enter__()
+    with pytest.raises(RuntimeError, match="entered once"):
+        block.__enter__()
+    assert (_open.count, _blocks.get()) == (0, ())
+
+
+def test_a_block_ends_once() -> None:
+    block, other = copy_audit(), copy_audit()
+    with other:
+        with block:
+            pass
+        block.__exit__(None, None, None)
+        count_copy("hex", 1)
+        assert _open.count == 1
+    assert other.__exit__(None, None, None) is None
+    assert _open.count == 0
+
+
+class Failing:
+    """A context variable that cannot be set, or that an interrupt comes behind."""
+
+    def __init__(self, *, sets: bool) -> None:
+        self.sets = sets
+        self.fails = True
+
+    def get(self) -> tuple[CopyAudit, ...]:
+        return _blocks.get()
+
+    def set(self, value: tuple[CopyAudit, ...]) -> None:
+        if self.sets:
+            _blocks.set(value)
+        if self.fails:
+            self.fails = False
+            raise MemoryError
+
+
+@patched
+@pytest.mark.parametrize("sets", [False, True])
+def test_a_block_that_cannot_be_entered_leaves_nothing_behind(sets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_module, "_blocks", Failing(sets=sets))
+        with pytest.raises(MemoryError):
+            no_copy(strict=True).__enter__()
+    assert (_open.count, _blocks.get()) == (0, ())
+    count_copy("compact", 1)
 
 
 # -- tasks, threads, generators ------------------------------------------------------------------------------
@@ -333,8 +388,10 @@ def test_blocks_that_end_in_any_order_count_exactly_while_they_are_open(data: st
             total += 3
         elif live:
             end(*live.pop(data.draw(st.integers(0, len(live) - 1))))
+        assert _open.count == len(live)
     while live:
         end(*live.pop())
+    assert _open.count == 0
     with copy_audit() as last:
         count_copy("hex", 1)
     assert last.nbytes == 1
@@ -353,3 +410,5 @@ def test_whether_anybody_counts() -> None:
         assert not context.run(is_audited)
         heir = contextvars.copy_context()
     assert not heir.run(is_audited)
+    with copy_audit():
+        assert not heir.run(is_audited)
