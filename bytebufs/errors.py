@@ -95,6 +95,9 @@ class Underrun(BytebufsError, EOFError):
             sentence = f"{self.separator!r} is not in the {self.available} bytes that are there"
         return _placed(sentence, self.at)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
 
 def underrun(requested: int, available: int, separator: bytes | None = None, at: int | None = None) -> Underrun:
     """Return what ``Underrun(...)`` does, in a third of the time: one is made whenever a message is not whole yet."""

@@ -103,6 +103,7 @@ def test_it_writes_the_sentence_and_keeps_the_facts(
 ) -> None:
     assert str(error) == sentence
     assert vars(error) == facts
+    assert repr(error).startswith(f"{type(error).__name__}(")
 
 
 @each_error
@@ -149,6 +150,22 @@ def test_an_error_of_the_users_own_survives_with_its_own_constructor(way: Any) -
     assert type(twin) is BadChecksum
     assert str(twin) == "the checksum is 99 (at byte 4)"
     assert vars(twin) == {"reason": "the checksum is 99", "at": 4, "found": 99}
+
+
+class Incomplete(Underrun):
+    """The same of what writes its sentence only when somebody reads it."""
+
+    def __init__(self, kind: str) -> None:
+        Underrun.__init__(self, available=1, requested=4)
+        self.kind = kind
+
+
+@each_way
+def test_an_underrun_shows_its_sentence_however_it_was_made(way: Any) -> None:
+    for error in (Underrun(4, 1), Underrun(available=1, requested=4), Incomplete("SETUP")):
+        twin = way(error)
+        assert (str(twin), vars(twin)) == ("4 bytes were asked for, 1 are there", vars(error))
+        assert repr(twin) == f"{type(error).__name__}('4 bytes were asked for, 1 are there')"
 
 
 @each_way
