@@ -145,10 +145,10 @@ class BaseBuffer(Exporter):
             if start == stop:
                 return b"", 0
             i = source.locate(start)
-            if stop > source.ends[i]:
-                return b"", -1
-            entry = source.parts[i]
             begin = source.begin(i)
+            if stop > source.ends[i] or start < begin:
+                return b"", -1  # of several parts, or drained since the range was looked up
+            entry = source.parts[i]
             if isinstance(entry, bytes):
                 return entry, start - begin
             start += entry.start - begin
@@ -411,7 +411,7 @@ class BaseBuffer(Exporter):
         return NotImplemented if same is None else not same
 
     def _same(self, other: object) -> bool | None:
-        if isinstance(other, bytes):
+        if type(other) is bytes:
             return len(other) == self._stop - self._start and self._has_at(self._start, other)
         if isinstance(other, BaseBuffer) and other._source is not self._source:
             if self._stop - self._start != other._stop - other._start:
@@ -461,7 +461,7 @@ class BaseBuffer(Exporter):
     def _order(self, other: object) -> int | None:
         few = self._few_of_memory()
         if few is not None:
-            flat = other if isinstance(other, bytes) else None
+            flat = other if type(other) is bytes else None
             if isinstance(other, BaseBuffer):
                 flat = other._few_of_memory()
             if flat is not None:
@@ -563,7 +563,7 @@ class BaseBuffer(Exporter):
 
         Complexity: linear in the prefix. Copies: nothing.
         """
-        if isinstance(prefix, bytes):
+        if type(prefix) is bytes:
             low, high = self._range(start, end)
             return len(prefix) <= high - low and self._has_at(low, prefix)
         operands, error = _settled(prefix)
@@ -591,7 +591,7 @@ class BaseBuffer(Exporter):
 
         Complexity: linear in the suffix. Copies: nothing.
         """
-        if isinstance(suffix, bytes):
+        if type(suffix) is bytes:
             low, high = self._range(start, end)
             return len(suffix) <= high - low and self._has_at(high - len(suffix), suffix)
         operands, error = _settled(suffix)
@@ -761,7 +761,7 @@ class BaseBuffer(Exporter):
 
     def removeprefix(self, prefix: BytesLike) -> SliceBuffer:
         """Return the slice after ``prefix``, or all of it if it begins otherwise. Copies: nothing."""
-        if isinstance(prefix, bytes):
+        if type(prefix) is bytes:
             begins = self.startswith(prefix)
             return self._window(self._start + len(prefix) if begins else self._start, self._stop)
         table, begin, stop = _window_of(prefix)
@@ -773,7 +773,7 @@ class BaseBuffer(Exporter):
 
     def removesuffix(self, suffix: BytesLike) -> SliceBuffer:
         """Return the slice before ``suffix``, or all of it if it ends otherwise. Copies: nothing."""
-        if isinstance(suffix, bytes):
+        if type(suffix) is bytes:
             ends = self.endswith(suffix)
             return self._window(self._start, self._stop - len(suffix) if ends else self._stop)
         table, begin, stop = _window_of(suffix)
@@ -1012,7 +1012,7 @@ class BaseBuffer(Exporter):
         ("fallback").
         """
         offset = size_of(at)
-        if isinstance(data, bytes) and self._write_few(offset, data):
+        if type(data) is bytes and self._write_few(offset, data):
             return
         table, start, stop = _window_of(data)
         size = stop - start
@@ -1251,7 +1251,7 @@ def _byte_set(chars: BytesLike | None) -> bytes:
     """Return each byte that occurs in ``chars``, once where those are many. White space for None."""
     if chars is None:
         return _WHITESPACE
-    if isinstance(chars, bytes) and len(chars) <= len(_BYTES):
+    if type(chars) is bytes and len(chars) <= len(_BYTES):
         return chars
     table, start, stop = _window_of(chars)
     if stop - start <= len(_BYTES):

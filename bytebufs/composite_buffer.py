@@ -176,6 +176,12 @@ class CompositeBuffer(BaseBuffer):
             return None
         return BaseBuffer._few(self, start, stop)
 
+    def _below(self, start: int, stop: int) -> tuple[bytes, int]:
+        # Interpreted, others may come between looking up and looking.
+        if not COMPILED or self._source is not self._index:
+            return b"", -1
+        return BaseBuffer._below(self, start, stop)
+
     def _exact_source(self) -> Owner | Table:
         return Table(self._entries(), [], self._start) if self._locked else self._index
 

@@ -829,6 +829,86 @@ def test_the_bytes_of_exactly_one_bytes_object_are_that_object() -> None:
         assert bytes(CompositeBuffer([b"x", data]).freeze()[1:]) is data
 
 
+@given(
+    pieces=st.lists(st.tuples(st.sampled_from(["bytes", "piece", "memory"]), st.binary(max_size=5)), max_size=4),
+    window=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    asked=st.tuples(st.sampled_from([0, 1, 2, 3]), st.sampled_from([0, 1, 2, 3])),
+)
+@example(pieces=[("bytes", b"abc")], window=(0, 3), asked=(0, 3))
+@example(pieces=[("bytes", b"abc"), ("piece", b"de")], window=(3, 5), asked=(0, 1))
+def test_what_lies_within_one_bytes_object_is_read_there_and_counted_as_any_other(
+    pieces: list[tuple[str, bytes]], window: tuple[int, int], asked: tuple[int, int]
+) -> None:
+    kinds: dict[str, Callable[[bytes], Part]] = {"bytes": bytes, "piece": hidden, "memory": bytearray}
+    parts = [kinds[kind](data) for kind, data in pieces]
+    whole = b"".join(data for _, data in pieces)
+    low, high = (min(place, len(whole)) for place in sorted(window))
+    model = whole[low:high]
+    first, last = asked
+    composite = CompositeBuffer(parts)
+    composite.skip(low)
+    composite.truncate(high - low)
+    with pytest.MonkeyPatch.context() as patch:
+        if not COMPILED:
+            patch.setattr("bytebufs.composite_buffer.COMPILED", True)  # as always there: no constant to set
+        for b in (composite, composite.freeze(), CompositeBuffer(parts).freeze()[low:high]):
+            entries = b._entries()
+            exact = len(entries) == 1 and isinstance(entries[0], bytes)
+            for reason, copying in (("bytes", bytes), ("tobytes", type(b).tobytes)):
+                with copy_audit() as audit:
+                    assert copying(b) == model
+                assert audit.by_reason == ({reason: len(model)} if model and not exact else {})
+            with copy_audit() as audit:
+                assert b.decode("latin-1") == model.decode("latin-1")
+                assert b == model
+                assert b != model + b"x"
+                assert b != bytes(reversed(model)) or model == model[::-1]
+                for operand in (model[first:last], model[last:], model + b"x", b"x", b""):
+                    assert b.startswith(operand) == model.startswith(operand)
+                    assert b.endswith(operand) == model.endswith(operand)
+                    assert b.startswith(operand, first, -last) == model.startswith(operand, first, -last)
+                    assert b.endswith(operand, -last, 1 - first) == model.endswith(operand, -last, 1 - first)
+            assert audit.by_reason == ({"decode": len(model)} if model else {})
+
+
+@pytest.mark.skipif(COMPILED, reason="sets the interpreted build on the ways that the compiled one always goes")
+def test_a_place_that_was_looked_up_before_a_drain_is_within_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bytebufs.composite_buffer.COMPILED", True)
+    piece = hidden(b"abcdef")
+    b = CompositeBuffer([b"abc", piece])
+    assert b._below(3, 5) == (piece.obj, 3)
+    b.take(3)
+    b.appendleft(b"x")
+    b.skip(1)
+    assert b._below(1, 3) == (b"", -1), "the piece's own memory goes on in front of it"
+    assert b._below(3, 3) == (b"", 0)
+    b.clear()
+    with pytest.raises(RuntimeError, match="changed"):
+        b._below(3, 5)
+
+
+class Lying(bytes):
+    """Bytes whose methods say anything: only what they hold counts."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = bytes.__hash__
+
+
+def test_bytes_with_methods_of_their_own_are_taken_for_what_they_hold() -> None:
+    for b in (SliceBuffer(b"abc"), CompositeBuffer([b"a", b"bc"]), SliceBuffer(bytearray(b"abc"))):
+        for data in (b"abc", b"ab", b"bc", b"xyz"):
+            lying = Lying(data)
+            assert (b == lying) == (bytes(b) == data)
+            assert (b != lying) == (bytes(b) != data)
+            assert b.startswith(lying) == bytes(b).startswith(data)
+            assert b.endswith(lying) == bytes(b).endswith(data)
+
+
 @every_make
 def test_a_copy_into_other_memory_takes_a_range(make: Callable[[bytes], BaseBuffer]) -> None:
     b = make(b"abcdef")
@@ -1236,6 +1316,7 @@ MEDDLED: dict[str, tuple[Callable[[CompositeBuffer, Any], object], Callable[[byt
     "rfind": (lambda b, n: b.rfind(b"x", n(0), n(-1)), lambda d: d.rfind(b"x", 0, -1)),
     "count": (lambda b, n: b.count(b"x", n(-9)), lambda d: d.count(b"x", -9)),
     "startswith": (lambda b, n: b.startswith((b"y", b"x"), n(-1)), lambda d: d.startswith(b"x", -1)),
+    "startswith one": (lambda b, n: b.startswith(b"xb", n(0), n(99)), lambda d: d.startswith(b"xb")),
     "endswith": (lambda b, n: b.endswith(b"x", n(0), n(99)), lambda d: d.endswith(b"x", 0, 99)),
     "split": (lambda b, n: [bytes(s) for s in b.split(b"x", n(1))], lambda d: d.split(b"x", 1)),
     "copy_into": (lambda b, n: b.copy_into(bytearray(99), n(1), n(-1)), lambda d: len(d[1:-1])),
@@ -1247,16 +1328,20 @@ MEDDLED: dict[str, tuple[Callable[[CompositeBuffer, Any], object], Callable[[byt
 }
 
 
-@pytest.mark.parametrize("name", MEDDLED)
+@pytest.mark.parametrize(
+    ("name", "kind"), [(name, bytearray) for name in MEDDLED] + [(name, bytes) for name in MEDDLED if name != "write_at"]
+)
 @pytest.mark.parametrize("change", ["drain", "append", "prepend", "splice"])
-def test_the_answer_is_of_the_bytes_that_are_there_after_the_callers_methods(name: str, change: str) -> None:
+def test_the_answer_is_of_the_bytes_that_are_there_after_the_callers_methods(
+    name: str, change: str, kind: type[bytes] | type[bytearray]
+) -> None:
     """They run before any bound is read: what they leave is what is looked at."""
     call, expected = MEDDLED[name]
-    b = CompositeBuffer([bytearray(b"xaxbxc"), bytearray(b"dxex"), bytearray(b"fx")])
+    b = CompositeBuffer([kind(b"xaxbxc"), kind(b"dxex"), kind(b"fx")])
     changes: dict[str, Callable[[], object]] = {
         "drain": lambda: b.skip(2),
-        "append": lambda: b.append(bytearray(b"zx")),
-        "prepend": lambda: b.appendleft(bytearray(b"xq")),
+        "append": lambda: b.append(kind(b"zx")),
+        "prepend": lambda: b.appendleft(kind(b"xq")),
         "splice": lambda: b.splice(1, 3),
     }
     left = [changes[change]]

@@ -225,6 +225,11 @@ def test_between_two_tables_nothing_is_shown() -> None:
     for look in (bytes, lambda b: b.views(), lambda b: CompositeBuffer([b])):
         with pytest.raises(Busy):
             look(b)
+    with pytest.MonkeyPatch.context() as patch:
+        if not COMPILED:
+            patch.setattr("bytebufs.composite_buffer.COMPILED", True)
+        with pytest.raises(Busy):
+            b.tobytes()
     b._source = table
     assert assert_whole(b) == WHOLE
 
