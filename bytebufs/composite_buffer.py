@@ -1142,8 +1142,8 @@ class CompositeBuffer(BaseBuffer):
 
         What ``fn`` returns is returned, after what its reader passed is drained (a seek back counts). When it reads
         more than there is, nothing is drained, None is returned, and ``fn`` does not run again before what it wanted is
-        there. It must therefore not return None itself: TypeError, as for a generator or an awaitable. Test the answer
-        by ``is not None``: an empty message is false.
+        there, nor on an empty buffer. It must therefore not return None itself: TypeError, as for a generator or an
+        awaitable. Test the answer by ``is not None``: an empty message is false.
 
         Raises LimitExceeded as soon as a read, successful or not, would end more than ``limit`` bytes behind the front;
         FrameError if another reader underruns inside ``fn`` (a child, or one over a slice), which no later byte

@@ -587,10 +587,8 @@ class VarintPrefixed(Framer):
 
 
 def _body(payload: Part) -> bytes | SliceBuffer:
-    """Return a payload as what has a length that stays."""
-    if isinstance(payload, bytes):
-        return payload
-    return payload if isinstance(payload, SliceBuffer) else SliceBuffer(payload)
+    """Return a payload as what has a length that stays, and no methods of the caller's."""
+    return payload if type(payload) is bytes or isinstance(payload, SliceBuffer) else SliceBuffer(payload)
 
 
 def _length(body: bytes | SliceBuffer) -> int:

@@ -338,9 +338,10 @@ class Reader:
         return error if self._limit is None else self._noted(error, Wait(start + size, varint_stop=varint_stop))
 
     def _noted(self, error: Underrun, wait: Wait) -> Underrun:
-        wait.error = error
-        wait.before = self._failed
-        self._failed = wait
+        if self._limit is not None:
+            wait.error = error
+            wait.before = self._failed
+            self._failed = wait
         return error
 
     def _wait_for(self, error: Underrun) -> Wait | None:
@@ -696,10 +697,11 @@ class Reader:
         self._reach(start, nbytes)
         count_copy("array", nbytes)
         if 0 < nbytes <= _FEW and typecode not in _OF_FOUR_BYTES:
-            few = array(typecode, self._known(nbytes))
+            at = self._ahead(nbytes)
+            few = array(typecode, self._data[at : at + nbytes])
             if self._little != (sys.byteorder == "little"):
                 few.byteswap()
-            self._at += nbytes
+            self._at = at + nbytes
             return few
         numbers = array(typecode, (0,)) * count
         swapped = self._little != (sys.byteorder == "little")
@@ -891,20 +893,24 @@ class Reader:
         """Read ``n`` bytes as ``bytes``. Copies: them ("take_bytes")."""
         size = size_of(n)
         if 0 < size <= _FEW:
-            found = self._known(size)
+            at = self._ahead(size)
+            data = self._data
+            if size == len(data):
+                if not self._is_part(data):
+                    count_copy("take_bytes", size)
+                self._at = at + size
+                return data
             count_copy("take_bytes", size)
-            self._at += size
-            return found
+            self._at = at + size
+            return data[at : at + size]
         taken = join("take_bytes", self._next(size))
         self._pass(size)
         return taken
 
-    def _known(self, size: int) -> bytes:
-        """Return the next bytes, few and not none, without moving: ``_at`` is where they begin in ``_data``."""
-        at = self._at
-        if size > self._end - at or not self._lease.valid:
-            at = self._fill(size)
-        return self._data[at : at + size]
+    def _is_part(self, data: bytes) -> bool:
+        """Whether what is at hand is the part that comes next itself, and not a copy that was made to read it."""
+        table = self._table()
+        return table.parts[table.locate(self._here())] is data
 
     def text(self, n: SupportsIndex, encoding: str = "utf-8") -> str:
         """Read ``n`` bytes as text, what ``str(bytes, encoding)`` gives. A character may lie across a seam.
@@ -914,13 +920,15 @@ class Reader:
         """
         size = size_of(n)
         if 0 < size <= _FEW:
-            found = self._known(size)
+            at = self._ahead(size)
+            start = self._here()
+            data = self._data
             count_copy("text", size)
             try:
-                text = found.decode(encoding)
+                text = (data if size == len(data) else data[at : at + size]).decode(encoding)
             except UnicodeError as error:
-                raise self._text_error(error, encoding, self._here(), size)  # noqa: B904  # mypyc knows no `from None`
-            self._at += size
+                raise self._text_error(error, encoding, start, size)  # noqa: B904  # mypyc knows no `from None`
+            self._pass_from(start, size)
             return text
         self._lease.refuse()
         start = self._here()
@@ -930,8 +938,14 @@ class Reader:
             text = decoded(self._table(), start, start + size, encoding, "strict")
         except UnicodeError as error:
             raise self._text_error(error, encoding, start, size)  # noqa: B904  # mypyc knows no `from None`
-        self._pass(size)
+        self._pass_from(start, size)
         return text
+
+    def _pass_from(self, start: int, size: int) -> None:
+        """Go on from there by ``size`` bytes, wherever somebody else's code, as a codec is, has brought this reader."""
+        if self._here() != start:
+            self._move(start)
+        self._pass(size)
 
     def _text_error(self, error: UnicodeError, encoding: str, start: int, size: int) -> TextError:
         at = start - self._base
@@ -1120,8 +1134,11 @@ class Reader:
         self._allow_separator(seeker, start, limit)
         if not found:
             self._remember(seeker, start)
-            error = _underrun(seeker.end - start, last - start, separators[0], self._place(start))
-            raise error if self._limit is None else self._noted(error, Wait(start, seeker, limit))
+            # Not by a variable: an error whose traceback has the frame that has the error lives until gc runs.
+            raise self._noted(
+                _underrun(seeker.end - start, last - start, separators[0], self._place(start)),
+                Wait(start, seeker, limit),
+            )
         self._move(seeker.end)
         return self._buffer._window(start, seeker.begin)
 

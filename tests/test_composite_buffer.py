@@ -1229,7 +1229,7 @@ def test_a_parser_does_not_run_again_before_what_it_wanted_has_come() -> None:
         b.append(bytes([byte]))
         if len(b) == 6:
             assert b.parse(counted, limit=10) == b"hello"
-    assert runs == [0, 1, 6, 0]
+    assert runs == [1, 6], "never on a buffer that is empty"
 
 
 def test_a_parser_that_waits_for_a_separator_runs_again_when_it_has_come() -> None:
@@ -1245,7 +1245,7 @@ def test_a_parser_that_waits_for_a_separator_runs_again_when_it_has_come() -> No
         b.append(bytes([byte]))
         if len(b) == 7:
             assert b.parse(line, limit=10) == b"hello"
-    assert runs == [0, 7, 0]
+    assert runs == [1, 7]
     b.append(b"orld!!!")
     refuses(b, lambda: b.parse(line, limit=10), LimitExceeded)
 

@@ -486,9 +486,39 @@ def test_a_parser_runs_again_only_once_the_offset_is_reached() -> None:
         assert b.parse(runs, limit=9) is None
         counts.append(runs.count)
         b.append(bytes([byte]))
-    assert counts == [1, 1, 2, 2, 2, 2, 2]
+    assert counts == [0, 1, 2, 2, 2, 2, 2]
     assert b.parse(runs, limit=9) == b"hello"
     assert (runs.count, len(runs.lacked)) == (3, 2)
+
+
+def test_on_an_empty_buffer_no_parser_runs_and_nothing_is_remembered() -> None:
+    """The loop that the docs teach asks once more when all has been taken, once for each chunk that came."""
+    runs, other = Runs(methodcaller("take", 3)), Runs(lambda r: True)
+    b = CompositeBuffer([b"abcd"])
+    assert b.parse(runs, limit=9) == b"abc"
+    assert b.parse(runs, limit=9) is None
+    b.clear()
+    for empty in (b, CompositeBuffer(), CompositeBuffer([b"", FakeFile(b"")])):
+        for parser in (runs, other):
+            assert empty.parse(parser, limit=0) is None
+        for wrong, error in ((-1, ValueError), (1.5, TypeError)):
+            with pytest.raises(error):
+                empty.parse(runs, limit=wrong)  # type: ignore[arg-type]
+    assert (runs.count, other.count) == (2, 0)
+    b.append(b"xyz")
+    assert b.parse(runs, limit=9) == b"xyz"
+
+
+def test_inside_of_a_parser_that_left_nothing_parse_is_refused_as_ever() -> None:
+    b = CompositeBuffer([b"abc"])
+
+    def parser(r: Reader) -> bytes:
+        found = r.take_bytes(3)
+        with pytest.raises(RuntimeError, match="is being parsed"):
+            b.parse(parser, limit=3)
+        return found
+
+    assert b.parse(parser, limit=3) == b"abc"
 
 
 def test_the_offset_counts_from_the_front_wherever_the_reader_was() -> None:
@@ -680,6 +710,8 @@ def test_another_parser_or_a_change_other_than_at_the_end_makes_it_run_again(nam
             assert runs.count == n
             if n == 1:
                 FORGETTING[name](b)
+                if not b:
+                    b.append(b"xy")
 
 
 @pytest.mark.parametrize("name", KEEPING)
@@ -1174,19 +1206,70 @@ def test_packs_equal_struct_and_no_view_ever_moves(
         assert view.readonly
 
 
-def test_small_packs_share_a_block_and_large_ones_have_their_own() -> None:
+def test_a_header_is_one_bytes_object_what_is_longer_shares_a_block_and_large_packs_have_their_own() -> None:
     b = CompositeBuffer([b"head"])
     with no_copy(strict=True):
-        for k in range(256):
+        for k in range(16):
             b.pack(">I", k)
-        assert (b.part_count, len(b)) == (2, 4 + 1024)
+        assert (b.part_count, b.pinned_nbytes) == (2, 4 + 64), "no block for a header"
+        assert bytes(b[4:]) == struct.pack(">16I", *range(16))
+        for k in range(240):
+            b.pack(">I", k)
+        assert (b.part_count, len(b)) == (3, 4 + 64 + 960)
         b.pack(">3000s", b"x")
-        assert b.part_count == 3
+        assert b.part_count == 4
         b.pack(">I", 1)
         b.pack_varint(1)
-        assert b.part_count == 4
+        assert b.part_count == 5
         assert b[-5:].pinned_nbytes <= 4096, "a slice of small packs pins a page at most"
     assert b[1028:4028] == b"x" + bytes(2999)
+
+
+def test_a_header_that_grows_is_made_anew_and_what_shows_it_stays() -> None:
+    b = CompositeBuffer()
+    b.pack(">I", 0x61626364)
+    taken, first, r = b.freeze(), b.take(1), b.reader()
+    assert r.u8() == ord("b")
+    b.pack(">H", 0x6566)
+    assert b.part_count == 1
+    assert (r.u16(), r.u16(), r.remaining) == (0x6364, 0x6566, 0)
+    assert (taken, first, b) == (b"abcd", b"a", b"bcdef")
+    whole = b.take_bytes(5)
+    b.append(whole)
+    b.pack(">s", b"g")
+    b._check()
+    assert (whole, b) == (b"bcdef", b"bcdefg")
+
+
+ENDING: Final[Mapping[str, Change]] = {
+    "truncate": lambda b: b.truncate(len(b) - 1),
+    "append": lambda b: b.append(b"other"),
+    "append memory": lambda b: b.append(bytearray(b"other")),
+    "append itself": lambda b: b.append(b),
+    "splice": lambda b: b.splice(len(b) - 2, len(b)),
+    "reserve": lambda b: b.reserve(3),
+    "clear": lambda b: b.clear(),
+    "consolidate": lambda b: b.consolidate(),
+    "pack more": lambda b: b.pack(">70s", b"longer than a header"),
+}
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_what_was_packed_goes_on_only_where_it_still_ends(name: str) -> None:
+    for before in ((), (b"before",), (bytearray(b"before"),)):
+        for size in (3, 61, 64, 65, 1024):
+            b = CompositeBuffer(before)
+            b.pack(f">{size}s", b"a" * size)
+            ENDING[name](b)
+            model = bytes(b)
+            slices = [b.freeze(), b[-2:]]
+            contents = [bytes(part) for part in slices]
+            for more in (b"bc", b"d", b"e" * 63, b"f"):
+                b.pack(f">{len(more)}s", more)
+                model += more
+                b._check()
+            assert b == model
+            assert [bytes(part) for part in slices] == contents
 
 
 def test_packs_after_a_drain_go_on_in_the_block() -> None:

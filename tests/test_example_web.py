@@ -113,7 +113,10 @@ def test_what_is_no_request_is_refused(data: bytes, status: int) -> None:
 
 def test_empty_lines_count_as_what_follows_them_does() -> None:
     assert requests_in([b"\r\n" * (MAX_HEAD // 2 - 1)]) == ([], 0)
-    assert requests_in([b"\r\n" * (MAX_HEAD // 2)]) == ([], 414)
+    assert requests_in([b"\r\n" * (MAX_HEAD // 2)]) == ([], 0)
+    for more in (b"\r", b"\r\n", b"G"):
+        assert requests_in([b"\r\n" * (MAX_HEAD // 2) + more]) == ([], 414)
+        assert requests_in([b"\r\n" * (MAX_HEAD // 2), more]) == ([], 414)
 
 
 STREAM: Final = (
