@@ -23,7 +23,7 @@ from textwrap import indent
 from typing import Any, Final
 
 import bytebufs
-from bytebufs import COMPILED, BaseBuffer, CompositeBuffer, Reader, SliceBuffer
+from bytebufs import COMPILED, BaseBuffer, BufferFile, CompositeBuffer, Reader, SliceBuffer
 
 from ._harness import OURS, Action, Cell, Contender, Goal, Sample, by_build, cost_of
 
@@ -326,6 +326,18 @@ LINES: Final[Sequence[Line]] = [
     *_framer("Lines(90)", _LINE, 'y[: y.find(b"\\r\\n")]', 'd + b"\\n"'),
     Line("Framer.pending", "x.pending", "len(y)", "FixedLength(9)", "bytearray()", in_two=None),
     Line("Framer.end", "x.end()", "None if not y else 0", "FixedLength(9)", "bytearray()", in_two=None),
+    Line(
+        "Framer.detach", "x.detach()", "bytearray(y)", "FixedLength(9)", "bytearray()", in_two=None, differ=True,
+    ),
+    # -- as a file
+    Line("BufferFile", "BufferFile(b)", "cursor_at(d, 0)", differ=True),
+    *[
+        Line(f"BufferFile.{name}", f"x.{call}", f"y.{call}", "file_at(b, 20)", "cursor_at(d, 20)")
+        for name, call in (
+            ("read", "read(30)"), ("readline", "readline()"), ("readinto", "readinto(into)"), ("seek", "seek(5)"),
+            ("tell", "tell()"),
+        )
+    ],
     # -- sending; there is nobody at the other end
     Line("flush", "flush(b, null)", "write(null, d)"),
     Line(
@@ -351,7 +363,7 @@ _ATTRIBUTE: Final = "a field that is looked at, as {}"
 REASONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("BaseBuffer.hexdump", "BaseBuffer.layout", "BaseBuffer.__repr__", "Reader.__repr__", "Framer.__repr__",
-         "Outbox.__repr__", "CopyAudit.__repr__", "FileRegion.__repr__", "MappedFile.__repr__"),
+         "Outbox.__repr__", "CopyAudit.__repr__", "BufferFile.__repr__", "FileRegion.__repr__", "MappedFile.__repr__"),
         _FOR_PEOPLE,
     ),
     **dict.fromkeys(
@@ -402,6 +414,11 @@ REASONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("CopyAudit.nbytes", "CopyAudit.count", "CopyAudit.by_reason", "CopyAudit.hidden"), "looked at when all is done"
     ),
+    "BufferFile.read1": _AS.format("BufferFile.read"),
+    "BufferFile.readinto1": _AS.format("BufferFile.readinto"),
+    "BufferFile.readable": _ATTRIBUTE.format("BufferFile.tell"),
+    "BufferFile.seekable": _ATTRIBUTE.format("BufferFile.tell"),
+    "BufferFile.close": "once in a file's life",
     "BaseBuffer": "not made by users",
     "Framer": "not made by users",
     "Reader": "made by BaseBuffer.reader",
@@ -428,6 +445,12 @@ def _cursor_at(data: bytes, at: int) -> io.BytesIO:
     cursor = io.BytesIO(data)
     cursor.seek(at)
     return cursor
+
+
+def _file_at(buffer: BaseBuffer, at: int) -> BufferFile:
+    file = BufferFile(buffer)
+    file.seek(at)
+    return file
 
 
 def _read_message(r: Reader) -> SliceBuffer:
@@ -479,7 +502,7 @@ def _names(data: bytes, parts: list[bytes]) -> dict[str, Any]:
         "w": CompositeBuffer(halves).freeze(),
         "head": data[:60], "tail": data[30:], "literal": data[35:55],
         "array": array, "BytesIO": io.BytesIO, "copy": copy.copy, "cursor_at": _cursor_at, "deepcopy": copy.deepcopy,
-        "dumps": pickle.dumps,
+        "dumps": pickle.dumps, "file_at": _file_at,
         "from_bytes": int.from_bytes, "getsizeof": sys.getsizeof, "iter_unpack": struct.iter_unpack, "null": _NULL,
         "pack": struct.pack, "pack_into": struct.pack_into, "read_message": _read_message, "read_more": _read_more,
         "reader_at": _reader_at, "unpack_from": struct.unpack_from, "unvarint": _unvarint, "varint": _varint,

@@ -195,7 +195,7 @@ class BaseBuffer(Exporter):
                 return owner  # compiled, a slice is a copy though it is of everything
             count_copy(reason, size)
             return owner[at : at + size]
-        few = self._few(start, start + size)
+        few = self._few(start, start + size) if COMPILED else None
         if few is None:
             return join(reason, self._pieces())
         count_copy(reason, size)
@@ -1182,7 +1182,7 @@ def _settled(obj: BytesLike | tuple[BytesLike, ...]) -> tuple[list[bytes | BaseB
     operands: list[bytes | BaseBuffer | Table] = []
     for operand in obj if isinstance(obj, tuple) else (obj,):
         try:
-            if isinstance(operand, bytes) or isinstance(operand, BaseBuffer):  # noqa: SIM101
+            if type(operand) is bytes or isinstance(operand, BaseBuffer):
                 operands.append(operand)  # compiled, to ask for a tuple of types costs 100 ns
             else:
                 operands.append(_table_of(operand))

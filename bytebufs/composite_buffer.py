@@ -31,7 +31,7 @@ from ._core.parts import (
     written,
     zeros,
 )
-from ._core.search import BLOCK
+from ._core.search import BLOCK, FEW
 from ._core.seeker import Looks
 from ._core.table import Table, let_go
 from .base_buffer import BaseBuffer, own_separator
@@ -63,7 +63,7 @@ _HEADER: Final = 64
 _MOST_SPARE: Final = 1 << 20
 """Bytes that tiny parts may cost beside what they show, however far the limit is."""
 
-_FEW: Final = 8
+_FEW_PARTS: Final = 8
 """Whole bytes objects that cost little beside themselves: nothing is reckoned for so few."""
 
 _OWN: Final = 1024
@@ -171,10 +171,19 @@ class CompositeBuffer(BaseBuffer):
         BaseBuffer._check(self)
 
     def _few(self, start: int, stop: int) -> bytes | None:
-        # Interpreted, others may come between looking up and looking.
-        if not COMPILED or self._source is not self._index:
-            return None
-        return BaseBuffer._few(self, start, stop)
+        if COMPILED and self._source is self._index:
+            return BaseBuffer._few(self, start, stop)
+        # Interpreted, others may come between looking up and looking: a slice is looked at, which nobody changes.
+        locked = self._locked
+        try:
+            self._locked = True
+            is_shown = self._source is self._index and self._start <= start and stop <= self._stop
+            shown = cut(self._index, start, stop) if is_shown and stop - start <= FEW else None
+            self._locked = locked
+        except BaseException:
+            self._locked = locked
+            raise
+        return None if shown is None else shown._few(shown._start, shown._stop)
 
     def _below(self, start: int, stop: int) -> tuple[bytes, int]:
         # Interpreted, others may come between looking up and looking.
@@ -445,7 +454,7 @@ class CompositeBuffer(BaseBuffer):
         """
         table = self._index
         n = len(table.parts) - table.head
-        few = n <= _FEW and not self._wasted
+        few = n <= _FEW_PARTS and not self._wasted
         if not few and n * ENTRY_COST + self._wasted > self._alarm and n > self._looked_at:
             self._exclusively(self._gather)
 

@@ -32,6 +32,7 @@ __all__ = [
     "TextError",
     "TruncatedFile",
     "Underrun",
+    "underrun",
 ]
 
 

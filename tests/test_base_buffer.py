@@ -1329,11 +1329,12 @@ MEDDLED: dict[str, tuple[Callable[[CompositeBuffer, Any], object], Callable[[byt
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [(name, bytearray) for name in MEDDLED] + [(name, bytes) for name in MEDDLED if name != "write_at"]
+    ("name", "kind"),
+    [(name, bytearray) for name in MEDDLED] + [(name, bytes) for name in MEDDLED if name != "write_at"],
 )
 @pytest.mark.parametrize("change", ["drain", "append", "prepend", "splice"])
 def test_the_answer_is_of_the_bytes_that_are_there_after_the_callers_methods(
-    name: str, change: str, kind: type[bytes] | type[bytearray]
+    name: str, change: str, kind: type[bytes | bytearray]
 ) -> None:
     """They run before any bound is read: what they leave is what is looked at."""
     call, expected = MEDDLED[name]
@@ -1424,15 +1425,22 @@ def test_many_bytes_that_are_stripped_are_looked_at_once_each() -> None:
 def test_a_copy_that_overlaps_is_counted_and_refused_before_anything_is_written() -> None:
     memory = bytearray(b"abcdefgh")
     source = CompositeBuffer([memoryview(memory)[2:4], memoryview(memory)[:2]])
-    with no_copy(), pytest.raises(CopyForbidden):
-        source.copy_into(memory)
     target = CompositeBuffer([memoryview(memory)[:3], memoryview(memory)[4:]])
     with no_copy(), pytest.raises(CopyForbidden):
         target.write_at(0, source)
     assert memory == b"abcdefgh"
     with copy_audit() as audit:
+        source.copy_into(memory)  # so few are looked at flat in any case
+    assert (bytes(memory), audit.by_reason) == (b"cdabefgh", {"copy_into": 4})
+    memory = bytearray(b"abcd" * 512)
+    source = CompositeBuffer([memoryview(memory)[1:1025], memoryview(memory)[:1]])
+    expected = bytes(source) + memory[1025:]
+    with no_copy(), pytest.raises(CopyForbidden):
         source.copy_into(memory)
-    assert (bytes(memory), audit.by_reason) == (b"cdabefgh", {"fallback": 4, "copy_into": 4})
+    assert memory == b"abcd" * 512
+    with copy_audit() as audit:
+        source.copy_into(memory)
+    assert (bytes(memory), audit.by_reason) == (expected, {"fallback": 1025, "copy_into": 1025})
 
 
 def test_one_piece_of_another_map_of_the_file_is_read_before_it_is_written() -> None:

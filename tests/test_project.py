@@ -30,12 +30,12 @@ COUNTED: Final[Mapping[str, frozenset[str]]] = {
     "_core.pickling": frozenset({"own"}),
     "_core.search": frozenset({"_block", "_last"}),
     "sending.plan": frozenset({"_join", "_whole_batch"}),
-    "base_buffer": frozenset({"BaseBuffer.copy_into", "BaseBuffer.decode", "BaseBuffer.hex"}),
+    "base_buffer": frozenset({"BaseBuffer._copied", "BaseBuffer.copy_into", "BaseBuffer.decode", "BaseBuffer.hex"}),
     "composite_buffer": frozenset(
         {"CompositeBuffer._coalesced", "CompositeBuffer._poured_out", "CompositeBuffer.take_bytes", "_joined"}
     ),
     "sending.channels": frozenset({"_read"}),
-    "reader": frozenset({"Reader.array", "Reader.text"}),
+    "reader": frozenset({"Reader.array", "Reader.take_bytes", "Reader.text"}),
     "sending.transferring": frozenset({"_Transfer._copy"}),
 }
 """The functions that call `count_copy`, by module: the only ones that may copy payload."""
@@ -49,7 +49,7 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "_core.search": {
         "scratch": "a bounded window that only a search or a decoder looks at",
-        "_piece": "a bounded window, as of scratch",
+        "piece": "a bounded window, as of scratch",
     },
     "base_buffer": {
         "<module>": "the 256 needles of one byte",
@@ -514,6 +514,7 @@ CHANGES: Final[Mapping[str, frozenset[str]]] = {
             "Table.drop_first",
             "Table.drop_to",
             "Table.extend",
+            "Table.lengthen",
             "Table.push",
             "Table.put_front",
             "Table.trim",
@@ -528,6 +529,7 @@ CHANGES: Final[Mapping[str, frozenset[str]]] = {
             "CompositeBuffer._end_at",
             "CompositeBuffer._exchange",
             "CompositeBuffer._grow",
+            "CompositeBuffer._grow_by_packed",
             "CompositeBuffer._leave",
             "CompositeBuffer._leave_first",
             "CompositeBuffer._put_front",

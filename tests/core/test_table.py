@@ -249,7 +249,9 @@ class TableMachine(RuleBasedStateMachine):
         assert b"".join(map(content, parts)) == self.model[low:high]
         pieces = self.table.pieces(start, stop)
         assert [bytes(piece) for piece in pieces] == [content(part) for part in parts]
-        assert [isinstance(piece, bytes) for piece in pieces] == [isinstance(part, bytes) for part in parts]
+        assert [piece is part for piece, part in zip(pieces, parts, strict=True)] == [
+            isinstance(part, bytes) for part in parts
+        ]
         if low < high:
             window = self.table.window(start, stop)
             check(window, start, stop)

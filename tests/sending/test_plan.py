@@ -18,6 +18,7 @@ from bytebufs.sending import plan as planning
 from bytebufs.sending.plan import CALL_MAX, IOV_MAX, VIEWS_MAX, Piece, Plan, assert_whole
 from bytebufs.slice_buffer import cut
 
+from ..layouts import FakeFile
 from ..memory import peak_while
 
 
@@ -525,7 +526,8 @@ def test_one_batch_is_joined_where_nobody_counts() -> None:
     assert in_one_batch(few, 10) == [b"abcd"]
     assert in_one_batch(few, 2) == [b"ab", b"cd"]
     assert in_one_batch(CompositeBuffer([b"ab"]), 10) == [b"ab"]
-    assert in_one_batch(CompositeBuffer([b"ab", bytearray(b"cd")]), 10) == []
+    assert in_one_batch(CompositeBuffer([b"ab", bytearray(b"cd"), memoryview(b"xefx")[1:3]]), 10) == [b"abcdef"]
+    assert in_one_batch(CompositeBuffer([b"ab", FakeFile(b"cd")]), 10) == []
     assert in_one_batch(CompositeBuffer([b"ab"] * WHOLE), 10) == []
     assert in_one_batch(CompositeBuffer([b"x" * 64] * 16_384), 65) == [b"x" * WHOLE]
     assert in_one_batch(CompositeBuffer([b"x" * 63] * 16_385), 65) == []
