@@ -921,6 +921,110 @@ def test_a_whole_bytes_object_is_taken_as_it_is_but_text_and_arrays_are_made() -
         assert (audit.nbytes, audit.count) == (len(raw), 1)
 
 
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    kinds=st.lists(st.sampled_from(["bytes", "piece of bytes", "bytearray"]), min_size=6, max_size=6),
+    reads=st.lists(st.tuples(st.sampled_from(["take_bytes", "text", "u8", "peek_u8"]), st.integers(0, 6)), max_size=9),
+)
+def test_few_bytes_are_read_as_many_are_and_counted_once_where_they_are_copied(
+    sizes: list[int], kinds: list[str], reads: list[tuple[str, int]]
+) -> None:
+    raw = bytes(range(97, 97 + sum(sizes)))
+    parts = [MAKERS[kind](piece) for kind, piece in zip(kinds, chunks(raw, sizes), strict=False)]
+    starts = {raw.index(bytes(part)): part for part in parts if isinstance(part, bytes)}
+    b = CompositeBuffer(parts)
+    for r, end in ((b.reader(), len(raw)), (b.freeze().reader(), len(raw)), (b[:-1].reader(), len(raw) - 1)):
+        at = 0
+        for name, n in reads:
+            wanted = raw[at : at + n]
+            if name in {"u8", "peek_u8"}:
+                if at < end:
+                    assert getattr(r, name)() == raw[at]
+                    at += name == "u8"
+            elif at + n > end:
+                with pytest.raises(Underrun) as error, no_copy(strict=True):
+                    getattr(r, name)(n)
+                assert (error.value.requested, error.value.available) == (n, end - at)
+            else:
+                owner = starts.get(at)
+                is_part = name == "take_bytes" and owner is not None and len(owner) == n
+                if n and not is_part:
+                    with no_copy(strict=True), pytest.raises(CopyForbidden):
+                        getattr(r, name)(n)
+                    assert r.position == at
+                with copy_audit() as audit:
+                    found = getattr(r, name)(n)
+                assert found == (wanted if name == "take_bytes" else wanted.decode())
+                assert found is owner or not is_part
+                assert audit.by_reason == ({} if is_part or not n else {name: n})
+                at += n
+            assert r.position == at
+
+
+@pytest.mark.parametrize("kind", ["bytes", "piece of bytes", "bytearray", "array"])
+@pytest.mark.parametrize("n", [255, 257, 4095, 4096, 4097])
+def test_around_the_size_that_is_read_at_once_nothing_differs(kind: str, n: int) -> None:
+    raw = bytes(range(65, 91)) * 400
+    for parts in ([raw], [raw[:1], raw[1:]], [raw[: n - 1], raw[n - 1 :]], [raw[:n], raw[n:]]):
+        r = CompositeBuffer([MAKERS[kind](part) for part in parts]).reader()
+        with no_copy(), copy_audit() as audit:
+            assert r.peek_u8() == raw[0]
+            assert r.sub(n).take_bytes(n) == raw[:n]
+            r.seek(0)
+            assert (r.text(n), r.take_bytes(n)) == (raw[:n].decode(), raw[n : 2 * n])
+        whole = kind == "bytes" and len(parts[0]) == n
+        assert audit.by_reason == {"text": n, "take_bytes": n if whole else 2 * n}
+        for name in ("take_bytes", "text"):
+            b = CompositeBuffer([MAKERS[kind](part) for part in parts])
+            with pytest.raises(LimitExceeded) as error:
+                b.parse(methodcaller(name, n), limit=n - 1)
+            assert error.value.announced == n
+            assert b.parse(methodcaller(name, n), limit=n) is not None
+            assert b == raw[n:]
+
+
+MEDDLING: Final[Mapping[str, Callable[[Reader, CompositeBuffer], object]]] = {
+    "nothing": lambda r, b: None,
+    "to the front": lambda r, b: r.seek(0),
+    "to the end": lambda r, b: r.seek(len(b)),
+    "on": lambda r, b: r.u32(),
+    "append": lambda r, b: b.append(b"more"),
+    "clear": lambda r, b: b.clear(),
+}
+
+
+@pytest.mark.parametrize("name", MEDDLING)
+@pytest.mark.parametrize("n", [5, 5000])
+def test_a_codec_that_uses_the_reader_does_not_change_what_was_read(name: str, n: int) -> None:
+    """Codecs are found by name, and may be the user's own code, in the middle of a read."""
+    raw = b"abcdefgh" * 1000
+    now: list[tuple[Reader, CompositeBuffer]] = []
+
+    def decode(data: Any, errors: str = "strict") -> tuple[str, int]:
+        MEDDLING[name](*now[-1])
+        return str(data, "ascii"), len(data)
+
+    def search(wanted: str) -> codecs.CodecInfo | None:
+        return codecs.CodecInfo(codecs.ascii_encode, decode, name=wanted) if wanted == "meddling" else None
+
+    codecs.register(search)
+    try:
+        for parts in ([raw], [raw[:3], raw[3:]], [bytearray(raw)]):
+            b = CompositeBuffer(parts)
+            r = b.reader()
+            r.skip(1)
+            now.append((r, b))
+            assert r.text(n, "meddling") == raw[1 : 1 + n].decode()
+            if name == "clear":
+                with pytest.raises(RuntimeError, match="changed under its reader"):
+                    r.u8()
+            else:
+                assert r.position == 1 + n
+                assert r.u8() == raw[1 + n]
+    finally:
+        codecs.unregister(search)
+
+
 def test_a_slice_outlives_what_it_was_read_from() -> None:
     b = CompositeBuffer([b"abc", bytearray(b"def")])
     r = b.reader()
