@@ -7,6 +7,7 @@ import copy
 import pickle
 import random
 import sys
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -35,7 +36,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
-from bytebufs._core.search import find
+from bytebufs._core.search import BLOCK, find
 from bytebufs.framing import OnError
 from bytebufs.reader import ByteOrder
 
@@ -1034,6 +1035,41 @@ def test_an_empty_payload_has_a_frame_where_the_format_has_one() -> None:
         for empty in (b"", bytearray(), SliceBuffer(b"x", 1), CompositeBuffer()):
             assert [bytes(frame) for frame in framer.feed(framer.encode(empty))] == [b""]
         framer.end()
+
+
+class Lying(bytes):
+    """Bytes whose methods say anything: a payload is what they hold."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __add__(self, other: Any) -> bytes:
+        return b"other"
+
+    def find(self, *_: Any) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_payload_is_what_it_holds_whatever_its_methods_say(name: str) -> None:
+    raw = bytes(range(60, 99)) + b"#"
+    for payload in (Lying(raw), array("I", raw)):
+        framer = ENCODERS[name]()
+        frame = framer.encode(payload)
+        assert frame == ENCODERS[name]().encode(raw)
+        assert [bytes(back) for back in framer.feed(frame)] == [raw]
+
+
+@pytest.mark.parametrize("size", [BLOCK - 1, BLOCK, BLOCK + 1])
+def test_payloads_around_the_size_that_is_looked_through_at_once(size: int) -> None:
+    for payload in (b"a" * size, b"a" * (size - 1) + b"-", b"--" + b"a" * (size - 2), b"a" * (size - 2) + b"--"):
+        for limit in (size - 1, size):
+            framer = Delimited(b"--", limit=limit)
+            if limit == size and b"-" not in payload:
+                assert framer.encode(payload) == payload + b"--"
+            else:
+                with pytest.raises(ValueError, match=f"no frame of at most {limit} bytes"):
+                    framer.encode(payload)
 
 
 REFUSED: Final[Sequence[tuple[Framer, bytes, str]]] = (
