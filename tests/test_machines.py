@@ -184,6 +184,7 @@ class Shown:
     below: int = 0
     block: Storage | None = None
     used: int = 0
+    packed: Storage | None = None
 
     def __len__(self) -> int:
         return size_of(self.runs)
@@ -215,6 +216,25 @@ class Shown:
         self.used += len(data)
         self.block.shadow[start : self.used] = data
         return run_of(self.block, start, self.used)
+
+    def pack(self, data: bytes) -> None:
+        """Add few bytes: as a `bytes` object of their own, which grows to a header's size, then in the block."""
+        last = self.runs[-1] if self.runs else None
+        if last is not None and last.storage is self.packed and self.is_whole(last):
+            if len(last.storage.shadow) + len(data) <= HEADER:
+                self.packed = Storage(None, last.storage.shadow + data)
+                self.runs[-1] = run_of(self.packed, last.start)
+                return
+        elif last is None or last.storage is not self.block:
+            self.packed = Storage(None, bytearray(data))
+            self.runs = [*self.runs, run_of(self.packed)]
+            return
+        self.runs = merge([*self.runs, self.into_block(data)])
+
+    def is_whole(self, last: Run) -> bool:
+        """Whether the last entry is all of its owner. Where the front is inside of it, that is the table's choice."""
+        is_shown = last.start == 0 and last.stop == len(last.storage.shadow)
+        return is_shown or isinstance(self.real._index.last_entry(), bytes)
 
     def replace(self, start: int, stop: int, runs: Sequence[Run]) -> None:
         self.runs = merge([*cut(self.runs, 0, start), *runs, *cut(self.runs, stop, len(self))])
@@ -269,6 +289,8 @@ def take_a_line(r: Reader) -> SliceBuffer:
 
 
 MOST_BYTES: Final = 3000
+HEADER: Final = 64
+"""Up to which what is packed is a `bytes` object of its own."""
 MOST_SLICES: Final = 10
 
 
