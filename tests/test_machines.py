@@ -480,26 +480,15 @@ class Buffers(RuleBasedStateMachine):
 
     @rule(which=WHICH, data=LETTERS, times=st.sampled_from([1, 1, 300]))
     def pack(self, which: int, data: bytes, times: int) -> None:
-        """A header is one bytes object; behind it, small packs share the block that small parts are copied to."""
+        """What is longer than a header shares the block that small parts are copied to."""
         target = self.composite(which)
         data *= times
         if len(target) + len(data) <= MOST_BYTES:
-            real = target.real
-            # How the last part came about is not in the model: bytes that were packed look like any others.
-            last = real._index.last_entry() if real else None
-            is_packed = last is not None and last is real._packed
-            is_in_block = last is not None and real._is_in_block(last)
-            self.attempt(lambda: real.pack(f">{len(data)}s", data), set())
-            if not data:
-                return
-            if is_packed and len(real._packed) + len(data) <= 64:
-                old = target.runs.pop()
-                run = run_of(Storage(None, old.storage.shadow + data), old.start)
-            elif len(data) > 1024 or not (is_packed or is_in_block):
-                run = run_of(Storage(None, bytearray(data)))
-            else:
-                run = target.into_block(data)
-            target.runs = merge([*target.runs, run])
+            if len(data) > 1024:
+                target.runs = merge([*target.runs, run_of(Storage(None, bytearray(data)))])
+            elif data:
+                target.pack(data)
+            self.attempt(lambda: target.real.pack(f">{len(data)}s", data), set())
 
     @rule(which=WHICH, at=POSITIONS, value=st.sampled_from([0, 127, 300, 2**40]))
     def insert_varint(self, which: int, at: Any, value: int) -> None:
@@ -640,9 +629,10 @@ class Buffers(RuleBasedStateMachine):
     @rule(which=WHICH, n=st.integers(0, 30), limit=st.integers(0, 40))
     def parse(self, which: int, n: int, limit: int) -> None:
         target = self.composite(which)
-        errors: Errors = {LimitExceeded} if n > limit and len(target) else set()
+        empty = not len(target)  # then no parser runs
+        errors: Errors = {LimitExceeded} if n > limit and not empty else set()
         taken = self.attempt(lambda: target.real.parse(TAKES[n], limit=limit), errors)
-        if errors or n > len(target) or not len(target):
+        if errors or empty or n > len(target):
             assert taken is None
         else:
             self.keep(taken, cut(target.runs, 0, n))
