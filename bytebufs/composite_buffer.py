@@ -1054,8 +1054,8 @@ class CompositeBuffer(BaseBuffer):
         self, separators: tuple[bytes, ...], most: int, *, keepends: bool, drops: bool
     ) -> SliceBuffer | None:
         self._refuse_if_locked()
-        if len(separators) == 1 and self._looks is None and self._start < self._stop:
-            # Nothing has been looked for in vain, and mostly it stands in the first part.
+        if COMPILED and len(separators) == 1 and self._looks is None and self._start < self._stop:
+            # Nothing has been looked for in vain, and mostly it stands in the first part. Interpreted, others come here.
             table = self._index
             entry = table.parts[table.head]
             if isinstance(entry, bytes):

@@ -198,7 +198,7 @@ def test_what_is_no_text_has_the_facts_of_both_errors_that_it_is(way: Any) -> No
 
 def test_every_error_stands_in_the_tree_and_is_exported() -> None:
     defined = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
-    assert defined == set(errors.__all__)
+    assert defined == set(errors.__all__) - {"underrun"}
     assert {type(row[0]).__name__ for row in EVERY_ERROR} | {"BytebufsError"} == defined
     assert errors.__doc__ is not None
     for error, builtin, _, _ in EVERY_ERROR:
