@@ -887,6 +887,41 @@ def test_a_place_that_was_looked_up_before_a_drain_is_within_nothing(monkeypatch
         b._below(3, 5)
 
 
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537])
+def test_large_and_small_are_compared_alike(size: int) -> None:
+    data = bytes(size)
+    for b in (SliceBuffer(data), SliceBuffer(hidden(data)), CompositeBuffer([data[:9], data[9:]])):
+        with no_copy(strict=True):
+            assert b == data
+            assert b != data[1:]
+            assert b != b"x" + data[1:]
+            assert b != data[1:] + b"x"
+        with copy_audit() as audit:
+            assert b.decode("ascii") == data.decode("ascii")
+        assert audit.by_reason == {"decode": size}
+
+
+@every_make
+def test_a_reader_looks_for_what_find_looks_for(make: Callable[[bytes], BaseBuffer]) -> None:
+    for sep in (b", ", bytearray(b", "), SliceBuffer(b", "), CompositeBuffer([b",", b" "])):
+        r = make(b"one, two, three").reader()
+        assert r.until(sep, limit=9) == b"one"
+        r.seek(3)
+        r.expect(sep)
+        assert r.take_bytes(3) == b"two"
+        r.expect(ord(","))
+        assert r.until(ord("t"), limit=9) == b" "
+
+
+@pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in: none can be patched")
+def test_before_python_3_12_nothing_is_added_to_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bytebufs.base_buffer._EXPORTS", False)
+    b: Any = SliceBuffer(b"abc")
+    for other in (b"x", bytearray(b"x")):
+        with pytest.raises(TypeError, match=rf"^{type(other).__name__} takes a buffer only from Python 3.12 on"):
+            b.__radd__(other)
+
+
 class Lying(bytes):
     """Bytes whose methods say anything: only what they hold counts."""
 
