@@ -402,7 +402,6 @@ REASONS: Final[Mapping[str, str]] = {
     "BaseBuffer.__ge__": _AS.format("BaseBuffer.__lt__"),
     "BaseBuffer.__ne__": _AS.format("BaseBuffer.__eq__"),
     "BaseBuffer.__buffer__": "Python 3.12 and newer only; BaseBuffer.contiguous has a line",
-    "Framer.detach": "once in a connection's life",
     "Framer.encode": "each format has a line for its own",
     "Framer.skipped": _ATTRIBUTE.format("Framer.pending"),
     "Reader.byteorder": _ATTRIBUTE.format("Reader.position"),
@@ -425,12 +424,6 @@ REASONS: Final[Mapping[str, str]] = {
     "Reader": "made by BaseBuffer.reader",
     **dict.fromkeys(
         ("FixedLength", "LengthPrefixed", "VarintPrefixed", "Delimited", "Lines"), "once in a connection's life"
-    ),
-    **dict.fromkeys(
-        ("BufferFile", "BufferFile.__repr__", "BufferFile.close", "BufferFile.read", "BufferFile.read1",
-         "BufferFile.readable", "BufferFile.readinto", "BufferFile.readinto1", "BufferFile.readline",
-         "BufferFile.seek", "BufferFile.seekable", "BufferFile.tell"),
-        "for libraries that take nothing but files, beside whose own work a read is little",
     ),
     "BytesLike": "a name for annotations",
     "Part": "a name for annotations",

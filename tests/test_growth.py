@@ -34,8 +34,8 @@ FAR: Final = 1 << 40
 """A limit that nothing reaches."""
 
 SIZES: Final = (500, 1_000, 2_000, 4_000)
-BEYOND_FEW: Final = (4_500, 9_000, 18_000)
-"""Where what is looked at flat, up to 1 KiB, is not all."""
+BEYOND_FEW: Final = (6_000, 12_000)
+"""Where what is looked at flat, up to 1 KiB, is not all, not even of a quarter."""
 
 Job = Callable[[int], Callable[[], object]]
 """Makes something of a size, and returns what is counted."""
