@@ -1055,7 +1055,7 @@ class CompositeBuffer(BaseBuffer):
     ) -> SliceBuffer | None:
         self._refuse_if_locked()
         if COMPILED and len(separators) == 1 and self._looks is None and self._start < self._stop:
-            # Nothing has been looked for in vain, and mostly it stands in the first part. Interpreted, others come here.
+            # Nothing has been looked for in vain, and mostly it stands in the first part. Interpreted, others come in.
             table = self._index
             entry = table.parts[table.head]
             if isinstance(entry, bytes):
