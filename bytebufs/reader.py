@@ -216,7 +216,7 @@ class Reader:
             if isinstance(entry, bytes) and at < len(entry):
                 self._data = entry
                 self._begin = self._at = at
-                self._end = len(entry) if limit > len(entry) - at else at + limit
+                self._end = min(len(entry), at + min(limit, buffer._stop - buffer._start))
                 self._shift = source.base
                 return True
         return False

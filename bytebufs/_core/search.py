@@ -95,18 +95,10 @@ def scratch(table: Table, start: int, stop: int) -> bytes:
         if isinstance(entry, bytes):
             return entry if stop - start == len(entry) else entry[start - begin : stop - begin]
         return piece(entry.owner, start + entry.start - begin, stop + entry.start - begin)
-    parts = table.parts
-    other = parts[i + 1]
+    other = table.parts[i + 1]
     if isinstance(entry, bytes) and isinstance(other, bytes) and stop - end <= len(other):
         return entry[start - begin :] + other[: stop - end]  # most of what crosses seams crosses one
-    pieces = [_lent(entry, start - begin, end - begin)]
-    while end < stop:
-        i += 1
-        entry = parts[i]
-        begin = end
-        end += _size(entry)
-        pieces.append(_lent(entry, 0, (end if end < stop else stop) - begin))
-    return b"".join(pieces)
+    return b"".join(table.pieces(start, stop))
 
 
 def piece(owner: Owner, start: int, stop: int) -> bytes:
@@ -114,20 +106,6 @@ def piece(owner: Owner, start: int, stop: int) -> bytes:
     if isinstance(owner, bytes):
         return owner[start:stop]
     return b"".join([owner_view(owner)[start:stop]])
-
-
-def _lent(entry: Entry, start: int, stop: int) -> bytes | memoryview:
-    """Return a range of an entry, counted from its first byte, for joining. Of few bytes a copy costs less."""
-    if isinstance(entry, bytes):
-        if stop - start == len(entry):
-            return entry
-        return entry[start:stop] if stop - start <= FEW else memoryview(entry)[start:stop]
-    owner = entry.owner
-    start += entry.start
-    stop += entry.start
-    if isinstance(owner, bytes) and stop - start <= FEW:
-        return owner[start:stop]
-    return owner_view(owner)[start:stop]
 
 
 def _block(table: Table, start: int, stop: int) -> bytes:
