@@ -1088,7 +1088,8 @@ class CompositeBuffer(BaseBuffer):
         if begin - start > most:
             raise LimitExceeded(most)
         if found:
-            if self._looks is not None and self._looks.has_only(seeker):
+            looks = self._looks
+            if looks is not None and looks.has_only(seeker):
                 self._looks = None  # it is not looked for in vain any more
             return self._detach(start, start, seeker.end if keepends else begin, seeker.end, edits)
         if drops and begin > start:

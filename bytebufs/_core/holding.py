@@ -68,17 +68,19 @@ def held_nbytes(entries: Iterable[Entry], *, mapped: bool) -> int:
     return sum(held.values())
 
 
-def _is_worth_it(entry: Entry) -> bool:
-    """Whether an entry shows so much of a bytes object that this is no waste, whoever else shows of it."""
-    if isinstance(entry, bytes):
-        return True
-    owner = entry.owner
-    return isinstance(owner, bytes) and len(owner) <= 2 * len(entry) + _SLACK
+def _are_worth_it(entries: list[Entry]) -> bool:
+    """Whether each entry shows so much of a bytes object that this is no waste, whoever else shows of it."""
+    for entry in entries:
+        if not isinstance(entry, bytes):
+            owner = entry.owner
+            if not isinstance(owner, bytes) or len(owner) > 2 * len(entry) + _SLACK:
+                return False
+    return True
 
 
 def _wasteful(entries: list[Entry]) -> dict[int, int]:
     """Return the identities of owners that are mostly waste, with what each holds."""
-    if all(_is_worth_it(entry) for entry in entries):
+    if _are_worth_it(entries):
         return {}
     shown: dict[int, int] = {}
     held: dict[int, int] = {}
