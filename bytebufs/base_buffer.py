@@ -195,7 +195,7 @@ class BaseBuffer(Exporter):
                 return owner  # compiled, a slice is a copy though it is of everything
             count_copy(reason, size)
             return owner[at : at + size]
-        few = self._few(start, start + size) if COMPILED else None
+        few = self._few(start, start + size)
         if few is None:
             return join(reason, self._pieces())
         count_copy(reason, size)
@@ -209,7 +209,7 @@ class BaseBuffer(Exporter):
         return [entry if isinstance(entry, bytes) else lent_view(entry) for entry in self._entries()]
 
     def _entries(self) -> list[Entry]:
-        return self._table().entries(self._start, self._stop)
+        raise NotImplementedError
 
     def _listed(self) -> tuple[list[Entry], int]:
         return self._entries(), self._stop - self._start

@@ -191,6 +191,11 @@ class CompositeBuffer(BaseBuffer):
             return b"", -1
         return BaseBuffer._below(self, start, stop)
 
+    def _copied(self, reason: str) -> bytes:
+        if COMPILED or self._source is not self._index:
+            return BaseBuffer._copied(self, reason)
+        return self.freeze()._copied(reason)
+
     def _exact_source(self) -> Owner | Table:
         return Table(self._entries(), [], self._start) if self._locked else self._index
 

@@ -1003,7 +1003,7 @@ class Reader:
         self._lease.refuse()
         position = self._here()
         self._reach(position, size)
-        child = self._child(position, position, position + size)
+        child = self._child(position, position + size)
         self._pass(size)
         return child
 
@@ -1029,28 +1029,22 @@ class Reader:
         if stop < position:
             raise ValueError(f"the end {end} lies before the position {position - self._front}")
         self._reach(position, stop - position)
-        return self._child(self._front, position, stop)
+        return self._child(self._front, stop)
 
-    def _child(self, front: int, position: int, stop: int) -> Reader:
-        """Return a reader of a range of table positions, which stands at one of them."""
+    def _child(self, front: int, stop: int) -> Reader:
+        """Return a reader of positions ``front`` to ``stop`` that stands where this one does, with the same at hand."""
         child = Reader(self._buffer, self._lease, self.byteorder)
         child._front = front
         child._bounded = True
         child._stop = stop
         shift = self._shift
-        at = position - shift
         first: int = self._begin
-        here: int = self._at
         last: int = self._end
-        if here <= at <= last:
-            # What this one has at hand, the child has, too.
-            child._data = self._data
-            child._shift = shift
-            child._begin = max(first, front - shift)
-            child._at = at
-            child._end = min(last, stop - shift)
-        else:
-            child._move(position)
+        child._data = self._data
+        child._shift = shift
+        child._begin = max(first, front - shift)
+        child._at = self._at
+        child._end = min(last, stop - shift)
         return child
 
     # -- separators

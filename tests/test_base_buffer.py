@@ -1533,3 +1533,81 @@ def test_parts_of_bytes_overlap_nothing() -> None:
     with no_copy():
         CompositeBuffer([b"abc", b"def"]).copy_into(dest)
     assert dest == b"abcdef"
+
+
+# -- few bytes, which are looked at flat, and more ----------------------------------------------------------------
+
+
+def in_thirds(data: bytes) -> CompositeBuffer:
+    k = len(data) // 3
+    return CompositeBuffer([data[:k], bytearray(data[k : 2 * k]), hidden(data[2 * k :])])
+
+
+def asked(b: Any, of: Callable[[bytes], Any]) -> list[Any]:
+    """Return what a buffer, or bytes, answers. What it is asked about are bytes, or what ``of`` makes of them."""
+    return [
+        b == of(bytes(b)), b == of(bytes(b)[1:]), b < of(bytes(b) + b"x"), b > of(bytes(b)[:-1]), b <= of(b"a"),
+        b.find(of(b"\n")), b.find(of(b"wanting")), b.rfind(of(b"line")), b.rfind(of(b"wanting")), b.count(of(b"i")),
+        b.find(of(b"\n"), 30, 5), b.rfind(of(b"\n"), 30, 5), b.count(of(b"\n"), 30, 5), of(b"line") in b,
+        b.startswith(of(b"  line")), b.startswith((of(b"x"), of(b"  line"))), b.startswith((of(b"x"), of(b"y"))),
+        b.endswith(of(b"\r\n ")), b.endswith((of(b"x"), of(b" "))), b.endswith((of(b"x"), of(b"y"))),
+        b.endswith((of(b"x" * 9999), of(b"y"))), b.startswith((of(b"x" * 9999), of(b"y"))),
+        *map(bytes, b.split(of(b"\n"))), *map(bytes, b.split(of(b"\n"), 2)), *map(bytes, b.split(of(b"\n"), 0)),
+        *map(bytes, b.partition(of(b"\n"))), *map(bytes, b.rpartition(of(b"\n"))),
+        *map(bytes, b.partition(of(b"wanting"))), *map(bytes, b.rpartition(of(b"wanting"))),
+        *map(bytes, b.splitlines()), *map(bytes, b.splitlines(keepends=True)),
+        bytes(b.strip()), bytes(b.lstrip()), bytes(b.rstrip()), bytes(b.strip(of(b" l\r\n"))),
+        bytes(b.removeprefix(of(b"  line"))), bytes(b.removeprefix(of(b"no"))),
+        bytes(b.removesuffix(of(b"\n "))), bytes(b.removesuffix(of(b"no"))), bytes(b), b.decode(), b.hex(),
+    ]  # fmt: skip
+
+
+FLAT: Final[dict[str, Callable[[bytes], BaseBuffer]]] = {
+    "one part": SliceBuffer,
+    "composite": lambda data: CompositeBuffer([data]),
+    "thirds": in_thirds,
+    "frozen thirds": lambda data: in_thirds(data).freeze(),
+    "in a bytearray": lambda data: SliceBuffer(bytearray(b"<" + data + b">"), 1, 1 + len(data)),
+}
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 90, 1023, 1024, 1025, 1030, 3000])
+@pytest.mark.parametrize("name", FLAT)
+def test_what_is_asked_of_few_bytes_and_of_more_is_what_bytes_answer(name: str, size: int) -> None:
+    make = FLAT[name]
+    data = (b"  " + b"line one\r\nlinetwo\r\rli" * 200)[: max(0, size - 3)] + b"\r\n "[: min(size, 3)]
+    b = make(data)
+    wanted = asked(data, bytes)
+    assert asked(b, bytes) == wanted
+    assert asked(b, in_halves if size > 2000 else SliceBuffer) == wanted
+    assert asked(b, bytearray) == wanted
+    assert b == make(data)
+
+
+def test_few_bytes_are_written_in_place_and_more_or_others_as_ever() -> None:
+    memory, other = bytearray(b"abcdefgh"), bytearray(b"ijklmnop")
+    b = CompositeBuffer([memory, b"fixed", memoryview(other)[2:6]])
+    whole = SliceBuffer(memory)
+    whole.write_at(1, b"BC")
+    b.write_at(3, b"DE")
+    b.write_at(7, b"")
+    b.write_at(13, b"KLM")
+    assert (bytes(memory), bytes(other)) == (b"aBCDEfgh", b"ijKLMnop")
+    for at, data in ((6, b"GHI"), (9, b"x"), (16, b"yz"), (3, b"x" * 99)):
+        with pytest.raises((TypeError, IndexError)):
+            b.write_at(at, data)
+    for readonly in (SliceBuffer(b"abc"), SliceBuffer(memoryview(memory).toreadonly())):
+        with pytest.raises(TypeError, match="not writable"):
+            readonly.write_at(0, b"x")
+    assert (bytes(memory), bytes(other)) == (b"aBCDEfgh", b"ijKLMnop")
+
+
+def test_a_few_bytes_of_a_file_are_not_looked_at_to_be_compared_with_themselves() -> None:
+    lazy = FakeFile(b"abcdef")
+    several = CompositeBuffer([b"x", lazy])
+    for left, right in ((SliceBuffer(lazy), SliceBuffer(lazy)), (several, several.freeze())):
+        assert left == right
+        assert not left < right
+    assert lazy.looks == 0
+    assert SliceBuffer(lazy) == SliceBuffer(b"abcdef")
+    assert lazy.looks

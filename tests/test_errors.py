@@ -210,3 +210,9 @@ def test_the_builtin_catches_it(guessed: type[Exception]) -> None:
     for error in [row[0] for row in EVERY_ERROR if row[1] is guessed]:
         with pytest.raises(guessed, match=r"\w+"):
             raise error
+
+
+def test_an_underrun_that_is_made_in_less_time_is_the_same() -> None:
+    for facts in ((8, 3), (8, 3, None, 12), (6, 5, b"\r\n")):
+        made, other = errors.underrun(*facts), Underrun(*facts)
+        assert (type(made), made.args, str(made), vars(made)) == (Underrun, other.args, str(other), vars(other))

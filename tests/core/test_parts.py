@@ -39,6 +39,7 @@ from bytebufs._core.parts import (
     is_reserved,
     is_writable,
     join,
+    lent,
     lent_view,
     make_entry,
     memory_view,
@@ -987,3 +988,14 @@ def test_writes_are_counted() -> None:
     before = written()
     note_write()
     assert written() == before + 1
+
+
+def test_few_bytes_are_lent_as_a_copy_and_more_as_a_view() -> None:
+    data = bytes(5000)
+    assert type(lent(Run(data, 1, 4097))) is bytes
+    view = lent(Run(data, 1, 4098))
+    assert type(view) is memoryview
+    assert view.obj is data
+    memory = entry_of(bytearray(b"abc"))
+    assert isinstance(memory, Run)
+    assert type(lent(memory)) is memoryview

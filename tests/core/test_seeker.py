@@ -433,3 +433,12 @@ def test_a_separator_that_began_is_forgotten_with_the_bytes_that_are_drained() -
     buffer.append(b"aabaac")
     assert seeker.seek(buffer._table(), 6, 12, FAR)
     assert (seeker.begin, seeker.end) == (6, 12)
+
+
+def test_it_says_whether_a_seeker_is_all_that_is_remembered() -> None:
+    looks = Looks()
+    seeker = looks.seeker_of(b"a", 0)
+    assert looks.has_only(seeker)
+    assert not looks.has_only(Seeker((b"a",), 0))
+    looks.seeker_of(b"b", 0)
+    assert not looks.has_only(seeker)

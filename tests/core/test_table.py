@@ -913,3 +913,11 @@ def test_draining_to_a_place_that_is_known_looks_nothing_up(known: int, step: in
         check(table, 2 * i, stop)
         assert all(not part for part in table.parts[: table.head])
     assert table.last_entry() is None
+
+
+def test_a_window_spans_a_table_that_begins_in_its_first_entry_and_ends_in_its_last() -> None:
+    table = Table([b"abc", b"de", b"fgh"], [13, 15, 18], 10)
+    assert [(a, b) for a in range(10, 18) for b in range(a + 1, 19) if table.spans(a, b)] == [
+        (a, b) for a in (10, 11, 12) for b in (16, 17, 18)
+    ]
+    assert not Table([b"abc"], [13], 10).spans(10, 13)
