@@ -31,7 +31,7 @@ from ._core.parts import (
     written,
     zeros,
 )
-from ._core.search import BLOCK, FEW
+from ._core.search import BLOCK
 from ._core.seeker import Looks
 from ._core.table import Table, let_go
 from .base_buffer import BaseBuffer, own_separator
@@ -171,19 +171,15 @@ class CompositeBuffer(BaseBuffer):
         BaseBuffer._check(self)
 
     def _few(self, start: int, stop: int) -> bytes | None:
-        if COMPILED and self._source is self._index:
+        if self._source is not self._index:
+            return None  # only a tracer comes between the stores of an exchange
+        if COMPILED:
             return BaseBuffer._few(self, start, stop)
-        # Interpreted, others may come between looking up and looking: a slice is looked at, which nobody changes.
-        locked = self._locked
-        try:
-            self._locked = True
-            is_shown = self._source is self._index and self._start <= start and stop <= self._stop
-            shown = cut(self._index, start, stop) if is_shown and stop - start <= FEW else None
-            self._locked = locked
-        except BaseException:
-            self._locked = locked
-            raise
-        return None if shown is None else shown._few(shown._start, shown._stop)
+        # Interpreted, others come between looking up and looking: a slice is looked at, which nobody changes.
+        front = self._start
+        whole = self.freeze()
+        shift = whole._start - front
+        return whole._few(start + shift, stop + shift) if front == self._start else None
 
     def _below(self, start: int, stop: int) -> tuple[bytes, int]:
         # Interpreted, others may come between looking up and looking.
@@ -1201,8 +1197,6 @@ class CompositeBuffer(BaseBuffer):
                     raise TypeError(
                         f"{shown(fn)} returned {shown(value)}: a parser returns its message, and never None"
                     )
-                if not lease.valid:
-                    lease.refuse()
                 end = reader._here()
                 if self._lent is not None:
                     self._revoke()
