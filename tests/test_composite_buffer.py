@@ -1591,3 +1591,25 @@ def test_a_second_init_changes_nothing_be_it_inside_a_parser() -> None:
     assert b.parse(parser, limit=10) == b"abc"
     b.__init__([b"other"])
     assert bytes(b) == b"def"
+
+
+@pytest.mark.parametrize("limit", [0, 3, 4, 5, 99])
+def test_a_separator_in_the_first_part_is_found_at_once(limit: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if not COMPILED:
+            patch.setattr("bytebufs.composite_buffer.COMPILED", True)  # as always there: no constant to set
+        for parts in ([b"xabcd;ef;g"], [b"xabc", b"d;ef;g"], [b"xabcd", b";ef;g"], [hidden(b"xabcd;ef;g")], [b"x"]):
+            for keepends in (False, True):
+                b = CompositeBuffer(parts)
+                b.skip(1)
+                taken: Any = None
+                if limit < 4 and len(parts[-1]) > 1:
+                    with pytest.raises(LimitExceeded):
+                        b.take_until(b";", limit=limit, keepends=keepends)
+                    assert b.skip_until(b";")
+                elif b:
+                    taken = b.take_until(b";", limit=limit, keepends=keepends)
+                    assert taken == (b"abcd;" if keepends else b"abcd")
+                assert b == (b"ef;g" if len(parts[-1]) > 1 else b"")
+                assert b.take_until(b";", limit=9) == (b"ef" if b"ef;g" in b"".join(parts) else None)
+                assert b.take_until(b";", limit=9) is None

@@ -2116,3 +2116,17 @@ def test_a_long_literal_is_compared_block_by_block() -> None:
             r.expect(literal)
         assert (caught.value.at, r.position) == (at, 0)
         assert f"is expected, not {bytes(other[: at + 1])!r}" in str(caught.value)
+
+
+def test_what_is_expected_is_held_against_what_is_at_hand() -> None:
+    r = SliceBuffer(b"abcdef").reader()
+    with pytest.raises(FrameError, match="'abd' is expected, not b'abc'"):
+        r.expect(b"abd")
+    r.expect(memoryview(b"abc"))
+    assert r.position == 3
+
+
+def test_a_reader_of_an_empty_composite_has_nothing_at_hand() -> None:
+    r = Reader(CompositeBuffer(), Lease(), "big", 9)
+    with pytest.raises(Underrun):
+        r.u8()
