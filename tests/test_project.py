@@ -64,6 +64,9 @@ NOT_PAYLOAD: Final[Mapping[str, Mapping[str, str]]] = {
     "framing": {
         "LengthPrefixed.encode": "the header of a frame",
     },
+    "sending.plan": {
+        "_joined": "what _whole_batch counts",
+    },
     "reader": {
         "Reader._fail_expected": "a literal, for the sentence of an error",
         "Reader._uint": "the bytes of one number",

@@ -56,6 +56,8 @@ _BLOCK: Final = 1 << 16
 """Bytes that are joined to one entry in longer ones: a block of this size still lies in the nearer caches."""
 _BLOCK_PARTS: Final = 1 << 10
 """Parts of one."""
+_FEW: Final = 16
+"""Parts that are asked one by one what they are in less time than an error takes that says so."""
 _BLOCKS: Final = 2 * _BLOCK
 """Bytes that are joined for a call. With what joining takes that is less than 256 KiB."""
 
@@ -315,17 +317,18 @@ def _whole_batch(buffer: BaseBuffer, start: int, stop: int, coalesce_below: int)
     n = len(parts)
     count = n - source.head
     size = stop - start
+    is_clipped = start != source.base or (n == len(source.ends) and source.ends[n - 1] != stop)
     if coalesce_below and count > 1:
         if is_audited():
             return []
         if _is_joined_whole(size, count, coalesce_below):
-            if not _are_memory(parts, source.head):
-                return []
-            count_copy("coalesce", size)
-            return [scratch(source, start, stop)]
+            whole = b"" if is_clipped else _joined(parts if count == n else parts[n - count :])
+            if not whole and _are_memory(parts, source.head):
+                whole = scratch(source, start, stop)
+            count_copy("coalesce", len(whole))
+            return [whole] if whole else []
         if size > _BLOCK or count > _BLOCK_PARTS:
             return []  # some neighbours may be small
-    is_clipped = start != source.base or (n == len(source.ends) and source.ends[n - 1] != stop)
     if is_clipped or size > CALL_MAX:
         return []
     if count > IOV_MAX:
@@ -336,6 +339,16 @@ def _whole_batch(buffer: BaseBuffer, start: int, stop: int, coalesce_below: int)
 
 def _is_joined_whole(nbytes: int, count: int, below: int) -> bool:
     return nbytes < below * count and nbytes <= _WHOLE and count <= _WHOLE_PARTS
+
+
+def _joined(entries: list[Entry]) -> bytes:
+    """Return entries joined, or nothing if they are not all whole bytes objects: many are not asked one by one."""
+    if len(entries) <= _FEW and not _are_bytes(entries):
+        return b""
+    try:
+        return b"".join(cast("list[bytes]", entries))
+    except TypeError:
+        return b""
 
 
 def _are_memory(entries: list[Entry], i: int) -> bool:

@@ -528,6 +528,12 @@ def test_one_batch_is_joined_where_nobody_counts() -> None:
     assert in_one_batch(CompositeBuffer([b"ab"]), 10) == [b"ab"]
     assert in_one_batch(CompositeBuffer([b"ab", bytearray(b"cd"), memoryview(b"xefx")[1:3]]), 10) == [b"abcdef"]
     assert in_one_batch(CompositeBuffer([b"ab", FakeFile(b"cd")]), 10) == []
+    many = [b"ab"] * 20
+    assert in_one_batch(CompositeBuffer([*many, bytearray(b"cd"), *many]), 10) == [b"ab" * 20 + b"cd" + b"ab" * 20]
+    assert in_one_batch(CompositeBuffer([*many, FakeFile(b"cd"), *many]), 10) == []
+    clipped = CompositeBuffer(many)
+    clipped.skip(1)
+    assert in_one_batch(clipped, 10) == [b"b" + b"ab" * 19]
     assert in_one_batch(CompositeBuffer([b"ab"] * WHOLE), 10) == []
     assert in_one_batch(CompositeBuffer([b"x" * 64] * 16_384), 65) == [b"x" * WHOLE]
     assert in_one_batch(CompositeBuffer([b"x" * 63] * 16_385), 65) == []
