@@ -24,7 +24,7 @@ COMPILED = [
     "sending/channels", "sending/flushing", "sending/outbox", "sending/plan",
 ]  # fmt: skip
 
-TRACEBACKS = (Path(__file__).parent / "_build" / "tracebacks.c").read_text(encoding="utf-8")
+TRACEBACKS = (Path(__file__).parent / "_build" / "tracebacks.h").read_text(encoding="utf-8")
 
 NATIVE = "_core/_native"
 """One file of C: what no Python can say. Without it the ctypes way of _core/foreign.py stays, compiled or not."""
@@ -75,7 +75,7 @@ def amend(source: str) -> str:
        people try; but we count on nobody running between two stores.
     2. An object that is kept for the next one is emptied before it is offered. mypyc offers it first: a finalizer of
        what it held, which makes another such object, would be given the very one that is being emptied.
-    3. What a traceback costs is bounded (_build/tracebacks.c): a message that is not whole yet is an error on its way.
+    3. What a traceback costs is bounded (_build/tracebacks.h): a message that is not whole yet is an error on its way.
     """
     source = source.replace("Py_MOD_GIL_NOT_USED", "Py_MOD_GIL_USED")
     offered = source.count("_free_instance = self;")

@@ -230,7 +230,7 @@ def test_an_editable_install_is_pure(source: Path, out: Path) -> None:
 def test_an_sdist_has_all_that_building_takes(sdist: Path) -> None:
     with tarfile.open(sdist) as packed:
         held = {name.partition("/")[2] for name in packed.getnames()}
-    assert {"setup.py", "_build/backend.py", "pyproject.toml", "LICENSE", "README.md"} <= held
+    assert {"setup.py", "_build/backend.py", "_build/tracebacks.h", "pyproject.toml", "LICENSE", "README.md"} <= held
     assert package_files(ROOT) <= held
     assert [name for name in held if name.endswith((".so", ".pyd", ".c"))] == [str(NATIVE)]
 
