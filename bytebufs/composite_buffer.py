@@ -1263,10 +1263,11 @@ class CompositeBuffer(BaseBuffer):
         """
         first = size_of(start)
         last = None if stop is None else size_of(stop)
-        self._refuse_if_locked()
-        low, high = self._exact_range(first, last)
-        if low < high and high > self._index.ends[self._index.locate(low)]:
-            self._exclusively(self._join, first, last)
+        if COMPILED and not self._locked:  # interpreted, others come between looking up and looking
+            low, high = self._exact_range(first, last)
+            if low == high or high <= self._index.ends[self._index.locate(low)]:
+                return
+        self._exclusively(self._join, first, last)
 
     def _join(self, first: int, last: int | None) -> object:
         low, high = self._exact_range(first, last)

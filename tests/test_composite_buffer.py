@@ -1613,3 +1613,19 @@ def test_a_separator_in_the_first_part_is_found_at_once(limit: int) -> None:
                 assert b == (b"ef;g" if len(parts[-1]) > 1 else b"")
                 assert b.take_until(b";", limit=9) == (b"ef" if b"ef;g" in b"".join(parts) else None)
                 assert b.take_until(b";", limit=9) is None
+
+
+def test_a_range_in_one_part_is_joined_already() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if not COMPILED:
+            patch.setattr("bytebufs.composite_buffer.COMPILED", True)  # as always there: no constant to set
+        b = CompositeBuffer([b"abc", b"de", b"fgh"])
+        slices = b.reader()
+        for start, stop in ((0, 0), (0, 3), (1, 2), (3, 5), (5, 8), (8, 8)):
+            b.consolidate(start, stop)
+        assert slices.take_bytes(8) == b"abcdefgh", "nothing has changed under its reader"
+        with pytest.raises(IndexError):
+            b.consolidate(0, 9)
+        b.consolidate(2, 4)
+        assert [bytes(view) for view in b.views()] == [b"ab", b"cd", b"e", b"fgh"]
+        assert b == b"abcdefgh"

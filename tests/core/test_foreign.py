@@ -390,7 +390,7 @@ print("ctypes" in sys.modules)
 # -- by C
 
 
-@pytest.mark.skipif(not memory.NATIVE, reason="about the file of C")
+@pytest.mark.skipif(not memory.NATIVE, reason="the interpreted build has no file of C: this asks what that does")
 class TestNative:
     way: Final = WAYS.get("native")
 

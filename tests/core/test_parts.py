@@ -55,7 +55,7 @@ from bytebufs._core.parts import (
 )
 from bytebufs.errors import CopyForbidden
 
-by_ctypes = pytest.mark.skipif(NATIVE, reason="what ctypes does is done by C")
+by_ctypes = pytest.mark.skipif(NATIVE, reason="the compiled build does this by its file of C, and not by ctypes")
 
 
 class OwnBytes(bytes):
