@@ -19,8 +19,8 @@ from backend import why_pure
 # Everything that runs once a byte, a part or a frame. errors.py stays interpreted: a native class cannot derive from a
 # builtin exception; _core/exporter.py must, to fill the buffer slot.
 COMPILED = [
-    "_core/audit", "_core/holding", "_core/numbers", "_core/packed", "_core/parts", "_core/search", "_core/seeker",
-    "_core/table", "base_buffer", "composite_buffer", "framing", "layout", "reader", "slice_buffer",
+    "_core/audit", "_core/holding", "_core/layout", "_core/numbers", "_core/packed", "_core/parts", "_core/search",
+    "_core/seeker", "_core/table", "base_buffer", "composite_buffer", "framing", "reader", "slice_buffer",
     "sending/channels", "sending/flushing", "sending/outbox", "sending/plan",
 ]  # fmt: skip
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, Union, c
 from ._core.audit import count_copy
 from ._core.exporter import Exporter
 from ._core.holding import held_nbytes
+from ._core.layout import counted, describe, hexdump, preview
 from ._core.numbers import COMPILED, uint
 from ._core.overlap import may_overlap, may_share_file
 from ._core.parts import (
@@ -42,7 +43,6 @@ from ._core.pickling import own, pickled
 from ._core.search import BLOCK, FEW, Needle, Window, compare, count, equal, find, occurrences, piece, rfind, scratch
 from ._core.table import Table, check, one_run
 from .errors import Fragmented, Underrun
-from .layout import counted, describe, hexdump, preview
 from .reader import MOST_BLOCKS, ByteOrder, Layout, Lease, Reader, decoded, layout_of
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from .slice_buffer import SliceBuffer
 
-__all__ = ["BaseBuffer", "BytesLike", "Part", "own_separator", "writable_view"]
+__all__ = ["BaseBuffer", "BytesLike", "Part"]
 
 BytesLike: TypeAlias = Union["Buffer", "BaseBuffer"]
 """Anything with a C-contiguous buffer, and every buffer of this library."""

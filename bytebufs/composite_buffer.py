@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .base_buffer import BytesLike, Part
     from .reader import ByteOrder
 
-__all__ = ["CompositeBuffer", "load_composite"]
+__all__ = ["CompositeBuffer"]
 
 _T = TypeVar("_T")
 

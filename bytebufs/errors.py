@@ -32,7 +32,6 @@ __all__ = [
     "TextError",
     "TruncatedFile",
     "Underrun",
-    "underrun",
 ]
 
 

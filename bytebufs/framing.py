@@ -19,6 +19,7 @@ from __future__ import annotations
 from operator import index
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
 
+from ._core.layout import counted
 from ._core.packed import packed_varint
 from ._core.parts import shown, size_of
 from ._core.search import FEW
@@ -26,7 +27,6 @@ from ._core.seeker import Seeker
 from .base_buffer import own_separator
 from .composite_buffer import CompositeBuffer
 from .errors import Busy, ClosedError, FrameError, LimitExceeded, Underrun
-from .layout import counted
 from .slice_buffer import SliceBuffer
 
 if TYPE_CHECKING:

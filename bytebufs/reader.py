@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, SupportsIndex, 
 from mypy_extensions import mypyc_attr
 
 from ._core.audit import count_copy
+from ._core.layout import preview
 from ._core.numbers import COMPILED, uint
 from ._core.parts import int_of, join, pour, size_of
 from ._core.search import BLOCK, scratch
 from ._core.seeker import Looks, Seeker
 from ._core.table import Table
 from .errors import ClosedError, FrameError, LimitExceeded, TextError, Underrun, underrun
-from .layout import preview
 
 if TYPE_CHECKING:
     from codecs import IncrementalDecoder
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .base_buffer import BaseBuffer, BytesLike
     from .slice_buffer import SliceBuffer
 
-__all__ = ["MOST_BLOCKS", "ByteOrder", "Layout", "Lease", "Reader", "Wait", "decoded", "layout_of"]
+__all__ = ["ByteOrder", "Reader"]
 
 ByteOrder: TypeAlias = Literal["big", "little"]
 _UnpackFrom: TypeAlias = "Callable[[bytes | memoryview, int], tuple[Any, ...]]"

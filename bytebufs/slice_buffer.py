@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .base_buffer import Part
 
-__all__ = ["SliceBuffer", "cut", "cut_entry", "load_slice", "show", "window_on"]
+__all__ = ["SliceBuffer"]
 
 _BARE: Final[Any] = object()
 """Tells the constructor to leave the fields to its caller: half the cost of a slice is checking arguments. Compiled,
@@ -88,7 +88,7 @@ class SliceBuffer(BaseBuffer):
         for entry in entries:
             # Neighbours that only their writability told apart merge.
             table.push(_sealed(entry))
-        return show(table.parts)
+        return _show(table.parts)
 
     def compact(self) -> SliceBuffer:
         """Return a slice that pins little more than it shows, or itself if nothing is wasted.
@@ -97,7 +97,7 @@ class SliceBuffer(BaseBuffer):
         or files. Complexity: O(parts) and what is rewritten. Copies: that ("compact").
         """
         entries, freed = compacted(self._entries())
-        return show(entries) if freed else self
+        return _show(entries) if freed else self
 
     def __copy__(self) -> SliceBuffer:
         """Return itself: its shape never changes."""
@@ -127,7 +127,7 @@ def cut_entry(entry: Entry, start: int, stop: int) -> SliceBuffer:
     return window_on(entry.owner, entry.start + start, entry.start + stop)
 
 
-def show(entries: list[Entry]) -> SliceBuffer:
+def _show(entries: list[Entry]) -> SliceBuffer:
     """Return a slice that shows entries, which it takes over."""
     size = 0
     ends = []
@@ -154,7 +154,7 @@ def load_slice(parts: object) -> SliceBuffer:
             whole = entry_of(part)
             if whole is not None:
                 table.push(whole)
-    return show(table.parts)
+    return _show(table.parts)
 
 
 def window_on(source: Owner | Table, start: int, stop: int) -> SliceBuffer:

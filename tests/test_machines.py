@@ -117,13 +117,15 @@ def cells(runs: Sequence[Run]) -> list[tuple[Storage, int]]:
 
 
 def held(runs: Sequence[Run], *, mapped: bool) -> int:
-    # By the real object: CPython has only one bytes object for each single byte.
-    storages = {
-        id(run.storage if run.storage.real is None else run.storage.real): run.storage
-        for run in runs
-        if run.storage.mapped == mapped
-    }
+    storages = {identity(run.storage): run.storage for run in runs if run.storage.mapped == mapped}
     return sum(len(storage.shadow) for storage in storages.values())
+
+
+def identity(storage: Storage) -> object:
+    """What tells a storage from others: the real object, of which CPython has only one for each single byte."""
+    if len(storage.shadow) == 1 and storage.reserved is None and isinstance(storage.real, bytes | None):
+        return bytes(storage.shadow)
+    return id(storage if storage.real is None else storage.real)
 
 
 def snapshot(runs: Sequence[Run]) -> Run:

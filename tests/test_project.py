@@ -364,11 +364,39 @@ def test_the_package_exports_what_all_says_and_nothing_else() -> None:
     assert [name for name in bytebufs.__all__ if not hasattr(bytebufs, name)] == []
 
 
+_FOR_USERS: Final = {
+    *bytebufs.__all__,
+    *bytebufs.files.__all__,
+    *bytebufs.sending.__all__,
+    "ByteOrder",
+    "How",
+    "OnError",
+}
+"""What the package and its folders export, and the types of arguments."""
+
+
 @pytest.mark.parametrize("name", [name for name in _public_modules() if not name.endswith("__init__")])
-def test_a_public_module_exports_exactly_its_own_public_names(name: str) -> None:
+def test_a_module_names_what_is_for_users_or_is_for_none_of_them(name: str) -> None:
     exported = _exported(name)
     assert exported is not None, f"{name} has no __all__"
-    assert set(exported) == {defined for defined in _defined(name) if not defined.startswith("_")}
+    assert set(exported) <= _defined(name) - {defined for defined in _defined(name) if defined.startswith("_")}
+    assert set(exported) <= _FOR_USERS or not _FOR_USERS & set(exported)
+
+
+@pytest.mark.parametrize("name", [name for name in _public_modules() if not name.endswith("__init__")])
+def test_what_another_module_needs_has_no_underscore_and_all_else_has_one(name: str) -> None:
+    leaf = name.rpartition(".")[2]
+    imported = {
+        alias.name
+        for other in _modules()
+        if other != name
+        for node in ast.walk(_parsed(_sources(PACKAGE)[other]))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == leaf
+        for alias in node.names
+    }
+    shared = {defined for defined in _defined(name) if not defined.startswith("_")}
+    assert shared - set(_exported(name) or ()) <= imported | {"load_composite", "load_slice"}, "pickles name these two"
+    assert {alias for alias in imported if alias.startswith("_")} == set()
 
 
 def _undocumented(names: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ import pytest
 
 from bytebufs import COMPILED, CompositeBuffer, CopyForbidden, SliceBuffer, copy_audit, no_copy
 from bytebufs._core.table import Table
-from bytebufs.slice_buffer import cut, load_slice, show
+from bytebufs.slice_buffer import _show, cut, load_slice
 
 from .layouts import FakeFile, address, addresses, anonymous_map, chunks, hidden, unaligned_file_map
 
@@ -177,9 +177,9 @@ def test_slices_are_cut_from_one_owner_a_table_or_a_list_of_entries() -> None:
     across = cut(table, 5, 7)
     assert isinstance(across._source, Table)
     assert (across == b"fg", across[1:2]._source) == (True, b"gh")
-    assert show([data])._source is data
-    assert show([]) == b""
-    assert show([b"ab", b"cd"]) == b"abcd"
+    assert _show([data])._source is data
+    assert _show([]) == b""
+    assert _show([b"ab", b"cd"]) == b"abcd"
 
 
 # -- it owns what it shows -----------------------------------------------------------------------------------

@@ -32,18 +32,7 @@ if TYPE_CHECKING:
 
     from .plan import Piece
 
-__all__ = [
-    "Ahead",
-    "Channel",
-    "Sender",
-    "Sink",
-    "SystemChannel",
-    "Writer",
-    "channel_to",
-    "event_wanted",
-    "is_plain_socket",
-    "lazy_owner",
-]
+__all__ = ["Sender", "Sink", "Writer"]
 
 # The answers of a call that is not there, cannot take this kind of descriptor, or takes fewer entries (16 on some
 # systems): a simpler one will do. sendfile(2) says to fall back on EINVAL and ENOSYS.

@@ -25,7 +25,7 @@ from .plan import CALL_MAX, CHANGED, Plan, assert_whole, in_one_batch
 if TYPE_CHECKING:
     from .plan import Piece
 
-__all__ = ["flush", "offer", "send_some", "tell_flushed"]
+__all__ = ["flush"]
 
 # poll where there is one: select takes no descriptor above 1 023. (subprocess chooses alike.)
 _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)

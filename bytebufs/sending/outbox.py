@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from ..base_buffer import Part
 
-__all__ = ["TURN", "Outbox"]
+__all__ = ["Outbox"]
 
-TURN: Final = 2 << 20
+_TURN: Final = 2 << 20
 """Bytes a turn. Pages of a file that are not in memory block whoever sends them, and all connections of his loop:
 2 MiB is what nginx sends at a time (sendfile_max_chunk), and what a disk gives in some milliseconds."""
 
@@ -301,17 +301,17 @@ class Outbox:
         Returns the plan by which they went, None if it took none.
         """
         size = self._queue._size()
-        batch = in_one_batch(self._queue, 0, size) if self._width == IOV_MAX and size <= TURN else []
+        batch = in_one_batch(self._queue, 0, size) if self._width == IOV_MAX and size <= _TURN else []
         taken = offer(batch, channel) if batch else 0
         self._went = taken
         if taken == size:
             return None
-        plan = Plan(self._queue, iov_max=channel.iov_max, call_max=TURN)
+        plan = Plan(self._queue, iov_max=channel.iov_max, call_max=_TURN)
         plan.width = min(self._width, channel.iov_max)
         try:
             if taken:
                 plan.resume(batch, taken)
-            send_some(plan, channel, TURN)
+            send_some(plan, channel, _TURN)
         finally:
             self._went = max(plan.position, taken)
             self._width = plan.width

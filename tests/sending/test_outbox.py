@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from bytebufs import COMPILED, CompositeBuffer, FileRegion, MappedFile, Outbox, Part, SliceBuffer, copy_audit, no_copy
 from bytebufs.errors import BrokenSink, Busy, ClosedError, CopyForbidden, TruncatedFile
-from bytebufs.sending.outbox import TURN
+from bytebufs.sending.outbox import _TURN
 
 from ..disturbed import at_each_step
 from ..sinks import (
@@ -278,27 +278,27 @@ def test_small_parts_go_in_one_call_and_a_slow_sink_costs_no_whole_batch(monkeyp
 @pytest.mark.parametrize("stable", [False, True])
 def test_a_turn_sends_2_mib_of_files(stable: bool) -> None:
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as sink:
-        source.truncate(5 * TURN)
+        source.truncate(5 * _TURN)
         outbox = Outbox()
         outbox.put(FileRegion(source, stable=stable))
-        assert [outbox.flush(sink) for _ in range(6)] == [TURN] * 5 + [0]
+        assert [outbox.flush(sink) for _ in range(6)] == [_TURN] * 5 + [0]
 
 
 def test_a_turn_sends_little_more_than_2_mib_of_memory() -> None:
     with tempfile.TemporaryFile() as sink:
         outbox = Outbox()
         outbox.put(CompositeBuffer([bytes(1000)] * 10_000))
-        outbox.put(bytes(3 * TURN))
-        outbox.put(bytearray(3 * TURN))
+        outbox.put(bytes(3 * _TURN))
+        outbox.put(bytearray(3 * _TURN))
         while outbox.pending:
-            assert 0 < outbox.flush(sink) < 2 * TURN
+            assert 0 < outbox.flush(sink) < 2 * _TURN
 
 
 def test_a_file_that_a_turn_cuts_holds_nothing_back() -> None:
     here, there = tcp_pair()
     with here, there, tempfile.TemporaryFile() as source:
-        source.truncate(2 * TURN)
-        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 * TURN)
+        source.truncate(2 * _TURN)
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 * _TURN)
         here.setblocking(False)
         outbox = Outbox()
         outbox.put(b"header")
@@ -309,7 +309,7 @@ def test_a_file_that_a_turn_cuts_holds_nothing_back() -> None:
         if hasattr(socket, "TCP_CORK"):
             assert here.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
         here.shutdown(socket.SHUT_WR)
-        assert len(peer.received()) == 2 * TURN + 13
+        assert len(peer.received()) == 2 * _TURN + 13
 
 
 # -- watermarks ------------------------------------------------------------------------------------------------
@@ -657,7 +657,7 @@ def test_an_interrupt_anywhere_sends_no_byte_twice(place: str, monkeypatch: pyte
         raise KeyboardInterrupt
 
     outbox = Outbox()
-    outbox.put(b"abc" if attribute in {"offer", "skip"} else bytes(TURN))
+    outbox.put(b"abc" if attribute in {"offer", "skip"} else bytes(_TURN))
     outbox.put(b"def")
     with tempfile.TemporaryFile() as sink:
         with monkeypatch.context() as patch:
@@ -686,7 +686,7 @@ def test_a_signal_handler_with_an_error_of_the_system_sends_no_byte_twice_either
         raise OSError(errno.EIO, "raised by a signal handler")
 
     outbox = Outbox()
-    outbox.put(b"abc" if attribute == "skip" else bytes(TURN))
+    outbox.put(b"abc" if attribute == "skip" else bytes(_TURN))
     outbox.put(b"def")
     with tempfile.TemporaryFile() as sink:
         with monkeypatch.context() as patch:
@@ -1116,7 +1116,7 @@ def test_a_peer_that_is_gone() -> None:
 @pytest.mark.parametrize("name", ["tcp socket, non-blocking", "tls, non-blocking", "object with write", "FileIO"])
 def test_a_file_that_shrinks_between_turns_breaks_it(name: str, stable: bool, file: Path) -> None:
     with file.open("ab") as more:
-        more.truncate(5 * TURN)
+        more.truncate(5 * _TURN)
     outbox = Outbox()
     outbox.put(b"header")
     outbox.put(FileRegion(file, stable=stable))
@@ -1129,7 +1129,7 @@ def test_a_file_that_shrinks_between_turns_breaks_it(name: str, stable: bool, fi
             while True:
                 sent += outbox.flush(sink)
         sent += caught.value.bytes_flushed  # type: ignore[attr-defined]
-        assert (caught.value.expected, caught.value.found) == (5 * TURN, 100)
+        assert (caught.value.expected, caught.value.found) == (5 * _TURN, 100)
         with pytest.raises(BrokenSink, match="ends at byte 100"):
             outbox.flush(sink)
         # A record that TLS could not send at once may have gone out after all.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ._core.owners import Map, Reserved
-from ._core.parts import Entry, LazyOwner, Memory, Owner
-from ._core.search import scratch
+from .owners import Map, Reserved
+from .parts import Entry, LazyOwner, Memory, Owner
+from .search import scratch
 
 if TYPE_CHECKING:
-    from ._core.table import Table
+    from .table import Table
 
 __all__ = ["MAX_LINES", "MAX_WIDTH", "PREVIEW", "counted", "describe", "hexdump", "preview"]
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from bytebufs import CompositeBuffer, SliceBuffer
 from bytebufs._core.audit import no_copy
+from bytebufs._core.layout import MAX_LINES, MAX_WIDTH, PREVIEW, describe, hexdump, preview
 from bytebufs._core.owners import Map
 from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of, zeros
 from bytebufs._core.table import Table
-from bytebufs.layout import MAX_LINES, MAX_WIDTH, PREVIEW, describe, hexdump, preview
 
 
 class Region(LazyOwner):
