@@ -498,7 +498,8 @@ class BaseBuffer(Exporter):
         if isinstance(source, bytes):
             found = source.find(needle, low, high)
             return found - self._start if found >= 0 else -1
-        few = self._few(low, high) if low < high else b""
+        # Compiled, a table is searched as it is: most is found in the very first part.
+        few = None if COMPILED and isinstance(source, Table) else self._few(low, high) if low < high else b""
         found = find(self._table(), low, high, needle) if few is None else few.find(needle)
         return found + low - self._start if found >= 0 else -1
 
@@ -517,7 +518,7 @@ class BaseBuffer(Exporter):
         low, high = self._range(start, end)
         if len(needle) == 0:
             return high - self._start if low <= high else -1
-        few = self._few(low, high) if low < high else b""
+        few = None if COMPILED and isinstance(self._source, Table) else self._few(low, high) if low < high else b""
         found = rfind(self._table(), low, high, needle) if few is None else few.rfind(needle)
         return found + low - self._start if found >= 0 else -1
 

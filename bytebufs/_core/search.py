@@ -209,10 +209,13 @@ def find(table: Table, start: int, stop: int, needle: Needle) -> int:
     at = start
     shift = -table.begin(i)
     offset = -1
+    is_few = stop - start <= FEW
     is_searched = end - start >= m
     if isinstance(entry, bytes):
         if is_searched:
             offset = entry.find(needle, start + shift, end + shift)
+    elif is_few:
+        is_searched = False
     elif is_searched:
         searcher = searcher_of(entry.owner, end - start)
         if searcher is None:
@@ -223,11 +226,15 @@ def find(table: Table, start: int, stop: int, needle: Needle) -> int:
     if offset >= 0:
         return offset - shift - start
     if is_searched:
+        if end == stop:
+            return -1
         at = end - m + 1
-        if m == 1 and isinstance(needle, bytes):
-            at, found = _skip_without(table, i + 1, at, stop, needle)
-            if found:
-                return at - start
+    if is_searched and m == 1 and isinstance(needle, bytes):
+        at, found = _skip_without(table, i + 1, at, stop, needle)
+        if found:
+            return at - start
+    if is_few:
+        return scratch(table, start, stop).find(needle)
     for match in occurrences(table, at, stop, needle):
         return match - start
     return -1
@@ -309,7 +316,11 @@ def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
         if found >= 0:
             return found - shift - start
         if is_searched:
+            if begin == start:
+                return -1
             end = begin + m - 1
+    if end - start <= FEW:
+        return scratch(table, start, end).rfind(needle)
     least = max(DIRECT, m)
     size = FIRST_BLOCK
     while end - start >= m:
