@@ -122,9 +122,9 @@ def held(runs: Sequence[Run], *, mapped: bool) -> int:
 
 
 def identity(storage: Storage) -> object:
-    """What tells a storage from others: the real object, of which CPython has only one for each single byte."""
-    if len(storage.shadow) == 1 and storage.reserved is None and isinstance(storage.real, bytes | None):
-        return bytes(storage.shadow)
+    """What tells a storage from others: its object, but by its place a byte that CPython has only one of each of."""
+    if len(storage.shadow) == 1 and isinstance(storage.real, bytes | None):
+        return storage.place
     return id(storage if storage.real is None else storage.real)
 
 
