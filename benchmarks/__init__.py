@@ -16,6 +16,8 @@ programs     six protocols, as programs speak them
 others       others' parsers, with our buffer in the place of theirs
 calls        what each call costs on a small message
 _report      a run as JSON, and as tables on the terminal
-_page        docs/performance.md from the results that are kept, and plots
+_summary     what comes of the results: docs/performance.md, and the numbers of README
+_page        docs/performance/ from the results that are kept: the grids, and how they were measured
+_figures     plots of them
 _plots       a hook of mkdocs that draws them
 """

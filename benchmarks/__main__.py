@@ -43,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         _keep(run, options.json)
     if options.plot:
-        from . import _page
+        from . import _figures
 
-        _page.plot([run], options.plot)
+        _figures.plot([run], options.plot)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

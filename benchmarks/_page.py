@@ -1,38 +1,35 @@
-"""Write docs/performance.md from the results that are kept: ``python -m benchmarks._page``. And draw its plots.
+"""Write the pages on performance from the results that are kept: ``python -m benchmarks._page``.
 
-The page is committed, for readers of the source; the plots are drawn when the documentation is built (``_plots``).
+docs/performance.md is the summary (``_summary``), docs/performance/ has a page for each of PAGES, and README a table.
+They are committed, for readers of the source; the plots are drawn when the documentation is built (``_plots``).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-import matplotlib as mpl
-from cycler import cycler
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from ._harness import OURS, Verdict
+from ._figures import drawn
+from ._harness import Verdict
 from ._report import MEASURES, Outcome, Run, amount, count_goals, mark
+from ._summary import NOTE, PAGES, TITLES, headlines, set_headlines, summary, table
 
-__all__ = ["PLOTS", "RESULTS", "ROOT", "headlines", "kept", "main", "plot", "set_headlines", "write"]
+__all__ = ["FOLDER", "RESULTS", "ROOT", "kept", "main", "write"]
 
 ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"
-PLOTS: Final = "performance"
-"""The folder of the plots, beside the page."""
+FOLDER: Final = "performance"
+"""The folder of the grids and the plots, beside the summary."""
 
-_INTRODUCTION: Final = """\
-# Performance
+_MEASURING: Final = f"""\
+# How it was measured
 
-<!-- Written by `python -m benchmarks._page` from benchmarks/results/. Do not edit. -->
+{NOTE}
 
-What the library costs, against what one would write instead. Before you believe any of it:
+Before you believe any of it:
 
 - These are small benchmarks: one thing done over and over, with warm caches. Your program does other things too, and
   only measuring that tells you what a buffer is worth to it.
@@ -48,7 +45,7 @@ Run it yourself; what was measured in the runs below, the median of every conten
 percent of it, is in `benchmarks/results/`.
 
 ```console
-$ make bench                                # both builds, all of it, and this page: up to 20 minutes
+$ make bench                                # both builds, all of it, and these pages: up to 20 minutes
 $ python -m benchmarks framing search       # some of it
 $ python -m benchmarks --quick              # toy sizes, to see that everything runs: the numbers mean nothing
 ```
@@ -77,11 +74,6 @@ Left out, and why:
 - construct, kaitai, protobuf and the like decode what lies in one piece: they come after a buffer, not in place of one.
 """
 
-_LINES: Final = cycler(linestyle=["-", "--", ":"]) * cycler(
-    color=["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#999999"]
-)
-"""Eighteen lines that can be told apart."""
-
 _EXPLAINED: Final = {
     "cut": """\
 Chunks are appended, frames are taken while there are enough bytes. Goals: the best buffer, the best loop.""",
@@ -101,10 +93,10 @@ The needle stands at the very end, or nowhere. The rival has bytes that were joi
     "compare": """\
 Two messages of the same content that share no memory. The rival has bytes that were joined before.""",
     "flush": """\
-All of a message, to a TCP connection within the machine (to a receiver *apart*, where there is one: see below, where
-files are served) or to a file in memory. Goals: the cost of `os.writev` in batches that were made before; where
-`coalesce_below=2048` joins small parts, that of `b"".join` and one write; and for an Outbox, into which the message is
-put and which sends it in turns of 2 MiB, that of `flush`. The ratios are of costs: less is better.""",
+All of a message, to a TCP connection within the machine (to a receiver *apart*, where there is one: what that is stands
+[where files are served](serving.md)) or to a file in memory. Goals: the cost of `os.writev` in batches that were made
+before; where `coalesce_below=2048` joins small parts, that of `b"".join` and one write; and for an Outbox, into which
+the message is put and which sends it in turns of 2 MiB, that of `flush`. The ratios are of costs: less is better.""",
     "serve": """\
 A header of 200 bytes and a file, to a TCP connection within the machine. The file is open and in memory; who maps, maps
 for each serving. The receiver has a processor of its own, as a client has. On a loopback the receiver's half of TCP is
@@ -165,8 +157,13 @@ Python raises, catches and frees.""",
 }
 
 
+_LEGEND: Final = """\
+✓ is a goal that was reached, **✗** one that was missed, with the goal behind it, and · no goal at all.
+[How it was measured](measuring.md) says more, and [the summary](../performance.md) what comes of it."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the page."""
+    """Write the pages."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks._page", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", metavar="DIR")
@@ -181,92 +178,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def kept(results: Path) -> list[Run]:
-    """Return the runs whose results are kept in a folder."""
-    return [Run.from_json(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
+    """Return the runs whose results are kept in a folder, those of the newest Python last."""
+    runs = [Run.from_json(path.read_text(encoding="utf-8")) for path in results.glob("*.json")]
+    return sorted(runs, key=lambda run: ([int(number) for number in run.python.split(".")[:2]], run.build))
 
 
 def write(runs: Sequence[Run], docs: Path) -> None:
-    """Write the page of some runs into a folder of documents."""
-    text = "\n".join([_INTRODUCTION, *_overview(runs), *(line for m in MEASURES for line in _section(m, runs))])
-    (docs / "performance.md").write_text(text, encoding="utf-8")
-
-
-_MARKS: Final = ("<!-- measured: `make bench` writes this -->\n", "<!-- end of measured -->\n")
-
-_HEADLINES: Final[Sequence[tuple[str, Mapping[str, str], str]]] = (
-    ("cut", {"chunk": "64 Ki", "frame": "4 Ki"}, "take a frame of 4 KiB out of chunks of 64 KiB"),
-    ("feed", {"chunk": "16 Ki", "frame": "256"}, "the next length-prefixed frame of 256 bytes, a u32 read in it"),
-    ("read", {"number": "u32", "memory": "bytes", "layout": "1 part"}, "read a u32"),
-    ("find", {"memory": "bytes", "part": "64 Ki", "needle": "CRLF"}, "find across parts of 64 KiB, a MiB"),
-    ("flush", {"sink": "file", "total": "1 Mi", "part": "4 Ki"}, "write a part of 4 KiB to a file"),
-    ("call", {"call": "c.parse"}, "parse a message of 72 bytes behind its length"),
-    ("call", {"call": "LengthPrefixed.encode"}, "put a length before 90 bytes"),
-    ("program", {"program": "MQTT", "task": "decode, a message a chunk"}, "decode an MQTT packet that comes alone"),
-    (
-        "program",
-        {"program": "PostgreSQL", "task": "answer, 16 KiB a chunk"},
-        "answer a PostgreSQL query, many at a time",
-    ),
-)
-
-
-_SAID: Final = {"twin": "by hand", "bytearray and struct": "by hand"}
-
-
-def headlines(runs: Sequence[Run]) -> str:
-    """Return the few numbers that a reader wants first: of the last compiled run, with the rivals' names."""
-    run = [run for run in runs if run.build == "compiled"][-1]
-    lines = [
-        f"What it costs, compiled, on Python {run.python} ({run.host['processor']}; medians of processor time):",
-        "",
-    ]
-    rows = []
-    for measure, at, text in _HEADLINES:
-        outcome = next((o for o in _outcomes(run, measure) if dict(o.at) == at), None)
-        if outcome is None:  # not of this run
-            continue
-        costs = {sample.name: sample.median for sample in outcome.costs if sample.group != OURS}
-        ours = amount(outcome.ours.median, outcome.unit)
-        rivals = dict.fromkeys(verdict.against for verdict in outcome.verdicts if verdict.against in costs)
-        theirs = ", ".join(f"{_SAID.get(name, name)} {amount(costs[name], outcome.unit)}" for name in rivals)
-        rows.append([text, ours, theirs])
-    lines.extend(_rows(["", "bytebufs", "the best others"], rows))
-    lines.append("`make bench` reproduces it; the [whole grid](docs/performance.md) has the lost places, too.")
-    return "\n".join(lines) + "\n"
-
-
-def set_headlines(readme: str, text: str) -> str:
-    """Return a README with the numbers between its marks replaced."""
-    begin, end = _MARKS
-    before, _, rest = readme.partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise ValueError(f"no place for what was measured: {begin!r} and {end!r} are wanted")
-    return before + begin + text + end + after
-
-
-# -- text ----------------------------------------------------------------------------------------------------
+    """Write the pages of some runs into a folder of documents, and remove those that were there."""
+    folder = docs / FOLDER
+    folder.mkdir(exist_ok=True)
+    for stale in folder.glob("*.md"):
+        stale.unlink()
+    (docs / f"{FOLDER}.md").write_text(summary(runs), encoding="utf-8")
+    (folder / "measuring.md").write_text("\n".join([_MEASURING, *_overview(runs)]), encoding="utf-8")
+    for name, measures in PAGES.items():
+        if any(run.of(measure) for run in runs for measure in measures):
+            (folder / f"{name}.md").write_text("\n".join(_grids(name, measures, runs)), encoding="utf-8")
 
 
 def _overview(runs: Sequence[Run]) -> Iterator[str]:
     yield "## The runs"
     yield ""
-    yield from _rows(["", *(run.name for run in runs)], [[name, *cells] for name, cells in _facts(runs).items()])
+    yield from table(["", *(run.name for run in runs)], [[name, *cells] for name, cells in _facts(runs).items()])
     yield "Goals reached, of those that were set:"
     yield ""
-    measures = [
+    scores = [
         [title, *(_score(run, measure) for run in runs)]
         for measure, title in MEASURES.items()
-        if any(_outcomes(run, measure) for run in runs)
+        if any(run.of(measure) for run in runs)
     ]
-    yield from _rows(["", *(run.name for run in runs)], measures)
-    yield f"![How far each place is from its goal]({PLOTS}/goals.svg)"
+    yield from table(["", *(run.name for run in runs)], scores)
+    yield _picture("How far each place is from its goal", "goals")
     yield ""
 
 
 def _facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     return {
-        "Date": [run.date for run in runs],
+        "Date": [run.date.partition("T")[0] for run in runs],
         "Python": [f"{run.python}, {run.host['compiler']}" for run in runs],
         "bytebufs": [f"{run.bytebufs}, {run.build}" for run in runs],
         "Rivals": [", ".join(f"{name} {number}" for name, number in run.rivals.items()) for run in runs],
@@ -278,64 +226,80 @@ def _facts(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 
 def _score(run: Run, measure: str) -> str:
-    reached, goals = count_goals(_outcomes(run, measure))
+    reached, goals = count_goals(run.of(measure))
     return f"{reached} of {goals}" if goals else "·"
 
 
-def _outcomes(run: Run, measure: str) -> list[Outcome]:
-    return [outcome for outcome in run.outcomes if outcome.measure == measure]
-
-
-def _section(measure: str, runs: Sequence[Run]) -> Iterator[str]:
-    """Yield a measure's table: a row for each place, a column for each run."""
-    by_place = [{tuple(o.at.values()): o for o in _outcomes(run, measure)} for run in runs]
-    places = dict.fromkeys(place for outcomes in by_place for place in outcomes)
-    if not places:
-        return
-    example = next(outcome for outcomes in by_place for outcome in outcomes.values())
-    yield f"## {MEASURES[measure]}"
+def _grids(name: str, measures: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
+    """Yield a page: a section for each measure, and at the end what is drawn of them."""
+    yield f"# {TITLES[name]}"
     yield ""
+    yield NOTE
+    yield ""
+    if len(measures) == 1:
+        yield from _section(measures[0], runs, "##")
+    else:
+        for measure in measures:
+            if any(run.of(measure) for run in runs):
+                yield f"## {MEASURES[measure]}"
+                yield ""
+                yield from _section(measure, runs, "###")
+    yield from _plots(measures, runs)
+
+
+def _section(measure: str, runs: Sequence[Run], level: str) -> Iterator[str]:
+    """Yield what a measure is about, and a table for each build."""
     yield _EXPLAINED[measure]
-    yield f"In each field: our median (minimum) for a {example.per}, then the ratio for each goal."
     yield ""
-    rows = [[*place, *(_field(outcomes.get(place)) for outcomes in by_place)] for place in places]
-    yield from _rows([*example.at, *(run.name for run in runs)], rows)
+    per = next(outcome.per for run in runs for outcome in run.of(measure))
+    article = "an" if per[0] in "aeiou" else "a"
+    yield f"In each field: our median (minimum) for {article} {per}, then the ratio for each goal. {_LEGEND}"
+    yield ""
+    for build in ("compiled", "pure"):
+        yield from _table(level, [run for run in runs if run.build == build and run.of(measure)], measure)
     if measure == "serve":
-        yield from _servings(runs)
+        yield from _servings(runs, level)
     if measure == "place":
-        yield f"The median of all places: {', '.join(_middle(run, measure) for run in runs)}."
+        yield f"The median of all places: {', '.join(_middle(run) for run in runs if run.of('place'))}."
         yield ""
-    for run in runs if measure in _DRAWN else ():
-        if _outcomes(run, measure):
-            yield f"![{MEASURES[measure]}, {run.name}]({PLOTS}/{measure}-{run.name}.svg)"
-            yield ""
 
 
-def _middle(run: Run, measure: str) -> str:
-    """Return the median of a measure's ratios in a run."""
-    ratios = [verdict.ratio for outcome in _outcomes(run, measure) for verdict in outcome.verdicts]
-    return f"{run.name} {median(ratios):.3g}" if ratios else f"{run.name} –"
+def _table(level: str, runs: Sequence[Run], measure: str) -> Iterator[str]:
+    """Yield a table of the runs of one build: a row for each place, a column for each run."""
+    if not runs:
+        return
+    yield f"{level} {runs[0].build.capitalize()}"
+    yield ""
+    by_place = [{tuple(o.at.values()): o for o in run.of(measure)} for run in runs]
+    places = dict.fromkeys(place for outcomes in by_place for place in outcomes)
+    rows = [[*place, *(_field(outcomes.get(place)) for outcomes in by_place)] for place in places]
+    axes = next(outcome.at for outcomes in by_place for outcome in outcomes.values())
+    yield from table([*axes, *(run.name for run in runs)], rows)
 
 
-def _servings(runs: Sequence[Run]) -> Iterator[str]:
+def _middle(run: Run) -> str:
+    """Return the median of the ratios of others' parsers in a run."""
+    return f"{run.name} {median(v.ratio for outcome in run.of('place') for v in outcome.verdicts):.3g}"
+
+
+def _servings(runs: Sequence[Run], level: str) -> Iterator[str]:
     """Yield a table for each run and receiver: all that is known of each way to serve a file."""
     measures = [measure for measure in MEASURES if measure.startswith("serve")]
+    yield f"{level} All ways to serve a file"
+    yield ""
+    yield "Processor time · time that passed · system calls · bytes copied."
+    yield ""
     for run in runs:
-        for receiver in dict.fromkeys(outcome.at["receiver"] for outcome in _outcomes(run, measures[0])):
-            by_measure = [[o for o in _outcomes(run, measure) if o.at["receiver"] == receiver] for measure in measures]
+        for receiver in dict.fromkeys(outcome.at["receiver"] for outcome in run.of(measures[0])):
+            by_measure = [[o for o in run.of(measure) if o.at["receiver"] == receiver] for measure in measures]
             names = dict.fromkeys(sample.name for outcome in by_measure[0] for sample in outcome.costs)
-            yield (
-                f"All of them, {run.name}, receiver: {receiver}. "
-                "Processor time · time that passed · system calls · bytes copied."
-            )
-            yield ""
             rows = [[name, *(_serving(name, place) for place in zip(*by_measure, strict=True))] for name in names]
-            yield from _rows(["", *(outcome.at["size"] for outcome in by_measure[0])], rows)
+            yield from table([f"{run.name}, {receiver}", *(outcome.at["size"] for outcome in by_measure[0])], rows)
 
 
 def _serving(name: str, place: Sequence[Outcome]) -> str:
     costs = [(s.median, outcome.unit) for outcome in place for s in outcome.costs if s.name == name]
-    return " · ".join(amount(cost, unit) for cost, unit in costs)
+    return _fields(amount(cost, unit) for cost, unit in costs)
 
 
 def _field(outcome: Outcome | None) -> str:
@@ -343,7 +307,12 @@ def _field(outcome: Outcome | None) -> str:
         return ""
     ours = outcome.ours
     middle, least = (amount(cost, outcome.unit) for cost in (ours.median, ours.minimum))
-    return " · ".join([f"{middle} ({least})", *map(_ratio, outcome.verdicts)])
+    return _fields([f"{middle} ({least})", *map(_ratio, outcome.verdicts)])
+
+
+def _fields(facts: Iterable[str]) -> str:
+    """Put facts into one field, so that a line of it ends between two of them, and never inside of one."""
+    return " · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts)
 
 
 def _ratio(verdict: Verdict) -> str:
@@ -358,109 +327,25 @@ def _number(verdict: Verdict, value: float) -> str:
     return amount(value, verdict.unit) if verdict.unit else f"{value:.3g}"
 
 
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    for cells in (head, ["---"] * len(head), *rows):
-        yield f"| {' | '.join(cells)} |"
-    yield ""
+def _plots(measures: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
+    pictures = [
+        _picture(f"{MEASURES[measure]}, {run.name}", f"{measure}-{run.name}")
+        for measure in measures
+        for run in drawn(measure, runs)
+    ]
+    if pictures:
+        yield "## Drawn"
+        yield ""
+        yield "Of the newest Python of each build. A picture alone, and larger, is behind each of them."
+        yield ""
+    for picture in pictures:
+        yield picture
+        yield ""
 
 
-# -- plots ---------------------------------------------------------------------------------------------------
-
-
-def plot(runs: Sequence[Run], folder: Path) -> None:
-    """Draw every plot into a folder as SVG, and remove those that were there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("*.svg"):
-        stale.unlink()
-    # The same results give the same file.
-    with mpl.rc_context({"svg.hashsalt": "bytebufs", "svg.fonttype": "none", "font.size": 8, "axes.grid": True}):
-        _save(_goals_figure(runs), folder / "goals.svg")
-        for run in runs:
-            for measure, draw in _DRAWN.items():
-                outcomes = _outcomes(run, measure)
-                if outcomes:
-                    _save(draw(run, outcomes), folder / f"{measure}-{run.name}.svg")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
-
-
-def _lines_figure(panel: Sequence[str], x: str, run: Run, outcomes: Sequence[Outcome]) -> Figure:
-    """Draw what each contender costs against ours along one axis of the grid; a panel for each place on the others."""
-    panels: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        panels.setdefault(", ".join(f"{key} {outcome.at[key]}" for key in panel), []).append(outcome)
-    figure, all_axes = _grid(len(panels))
-    for axes, (title, places) in zip(all_axes, panels.items(), strict=False):
-        axes.set_prop_cycle(_LINES)
-        for name in dict.fromkeys(sample.name for outcome in places for sample in outcome.costs):
-            points = [(o.at[x], s.median / o.ours.median) for o in places for s in o.costs if s.name == name]
-            labels, costs = [label for label, _ in points], [cost for _, cost in points]
-            axes.plot(labels, costs, label=name, linewidth=2.5 if name == places[0].ours.name else 1)
-        axes.set(title=title, xlabel=x, ylabel="times our cost", yscale="log")
-    return _titled(figure, all_axes[0], f"{MEASURES[outcomes[0].measure]}: {run.name}; above 1 costs more than ours")
-
-
-def _growth_figure(run: Run, outcomes: Sequence[Outcome]) -> Figure:
-    figure, (axes,) = _grid(1)
-    for outcome in outcomes:
-        ours = [sample for sample in outcome.costs if sample.group == OURS]
-        costs = [sample.median for sample in ours]
-        axes.plot([sample.name for sample in ours], costs, marker=".", label=outcome.at["operation"])
-    axes.set(ylabel="nanoseconds", yscale="log")
-    return _titled(figure, axes, f"{MEASURES['growth']}: {run.name}; flat is good")
-
-
-_DRAWN: Final[dict[str, Callable[[Run, Sequence[Outcome]], Figure]]] = {
-    "cut": partial(_lines_figure, ["chunk"], "frame"),
-    "feed": partial(_lines_figure, ["chunk"], "frame"),
-    "flush": partial(_lines_figure, ["sink", "total"], "part"),
-    "growth": _growth_figure,
-}
-"""The measures that have a plot for each run."""
-
-
-def _goals_figure(runs: Sequence[Run]) -> Figure:
-    """Draw for every place how far it is from its goal: to the right of 1 it was reached."""
-    figure, (axes,) = _grid(1)
-    measures = list(MEASURES)
-    for k, run in enumerate(runs):
-        points = [
-            (margin, measures.index(outcome.measure) + 0.7 * (k + 0.5) / len(runs) - 0.35)
-            for outcome in run.outcomes
-            for margin in map(_margin, outcome.verdicts)
-            if margin is not None
-        ]
-        margins, rows = [margin for margin, _ in points], [row for _, row in points]
-        axes.scatter(margins, rows, s=6, alpha=0.6, label=run.name)
-    axes.axvline(1, color="black", linewidth=1)
-    axes.set(
-        xscale="log", xlabel="how many times better than the goal", yticks=range(len(measures)), yticklabels=measures
-    )
-    axes.invert_yaxis()
-    return _titled(figure, axes, "Goals: reached to the right of the line")
-
-
-def _margin(verdict: Verdict) -> float | None:
-    if verdict.bound is None:
-        return None
-    least = 1e-9  # an amount may be 0
-    return verdict.ratio / verdict.bound if verdict.sense == "at least" else verdict.bound / max(verdict.ratio, least)
-
-
-def _grid(panels: int) -> tuple[Figure, list[Axes]]:
-    columns = min(panels, 2)
-    rows = -(-panels // columns)
-    figure = Figure(figsize=(8, 4 if panels == 1 else 2.6 * rows), layout="constrained")
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
-
-
-def _titled(figure: Figure, axes: Axes, title: str) -> Figure:
-    figure.suptitle(title)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
-    return figure
+def _picture(title: str, name: str) -> str:
+    """Return a plot that leads to itself: on a narrow screen it can be read there."""
+    return f"[![{title}]({name}.svg)]({name}.svg)"
 
 
 if __name__ == "__main__":

@@ -125,6 +125,10 @@ class Run:
         """The interpreter and the build: what tells results from each other, and names their file."""
         return f"{self.python.rpartition('.')[0]}-{self.build}"
 
+    def of(self, measure: str) -> list[Outcome]:
+        """Return what came out for a measure."""
+        return [outcome for outcome in self.outcomes if outcome.measure == measure]
+
     def to_json(self) -> str:
         """Return all of it as text, a line for each place.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -15,7 +16,7 @@ import pytest
 from rich.console import Console
 
 import bytebufs
-from benchmarks import _layouts, _netty, _page, _plots, _sinks, calls, others, programs
+from benchmarks import _figures, _layouts, _netty, _page, _plots, _sinks, _summary, calls, others, programs
 from benchmarks.__main__ import BENCHMARKS, main, run_benchmarks
 from benchmarks._harness import (
     OURS,
@@ -356,30 +357,61 @@ def test_tables_name_every_measure_and_count_the_goals() -> None:
 # -- the page
 
 
-def test_the_page_is_written_from_kept_results(tmp_path: Path) -> None:
+def _links(text: str) -> set[str]:
+    """Return where the links and pictures of a page lead to, within the documentation."""
+    return {found.partition("#")[0] for found in re.findall(r"\]\(([^)\s]+)\)", text)} - {""}
+
+
+def test_the_pages_are_written_from_kept_results(tmp_path: Path) -> None:
     results, docs = tmp_path / "results", tmp_path / "docs"
     results.mkdir()
     docs.mkdir()
     for build, run in (("compiled", quick_run("growth")), ("pure", quick_runs())):
         (results / f"{build}.json").write_text(Run(**{**vars(run), "build": build}).to_json(), encoding="utf-8")
+    folder = docs / "performance"
+    folder.mkdir()
+    for stale in ("stale.md", "stale.svg"):
+        (folder / stale).touch()
     _page.main(["--results", str(results), "--docs", str(docs)])
-    page = (docs / "performance.md").read_text(encoding="utf-8")
-    assert page.index("Before you believe") < page.index("## The runs")
-    assert "Left out, and why" in page
-    for key, title in MEASURES.items():
-        assert (f"## {title}\n" in page) == (key != "memory")
-    assert list(docs.iterdir()) == [docs / "performance.md"]
-    stale = docs / "performance" / "stale.svg"
-    stale.parent.mkdir()
-    stale.touch()
-    _page.plot(_page.kept(results), stale.parent)
-    assert not stale.exists()
-    drawn = {path.relative_to(docs).as_posix() for path in docs.rglob("*.svg")}
-    assert drawn == {part.partition(")")[0] for part in page.split("](")[1:]}
-    assert len(drawn) == 1 + 1 + 4  # one plot of all goals, and of each run what it has
+    _figures.plot(_page.kept(results), folder)
+    measuring = (folder / "measuring.md").read_text(encoding="utf-8")
+    assert measuring.index("Before you believe") < measuring.index("## The runs")
+    assert "Left out, and why" in measuring
+    grids = set(_summary.PAGES) - {"memory"}
+    assert {path.stem for path in folder.glob("*.md")} == {"measuring", *grids}
+    for name in grids:
+        text = (folder / f"{name}.md").read_text(encoding="utf-8")
+        assert text.startswith(f"# {_summary.TITLES[name]}\n")
+        assert {"Compiled", "Pure"} & set(re.findall(r"^##+ (.*)$", text, re.MULTILINE))
+        for key in _summary.PAGES[name] if len(_summary.PAGES[name]) > 1 else ():
+            assert f"\n## {MEASURES[key]}\n" in text
+    led_to = {(page.parent / link).resolve() for page in docs.rglob("*.md") for link in _links(page.read_text("utf-8"))}
+    assert led_to == {path.resolve() for path in docs.rglob("*.*")}
+    assert len(list(folder.glob("*.svg"))) == 1 + 1 + 4  # all goals, and of each build what it has
 
 
-def test_the_page_shows_what_was_lost_and_what_was_won(tmp_path: Path) -> None:
+def test_every_measure_has_a_place_on_one_page() -> None:
+    assert sorted(measure for measures in _summary.PAGES.values() for measure in measures) == sorted(MEASURES)
+    assert set(_summary.TITLES) == set(_summary.PAGES)
+
+
+def test_runs_of_any_python_have_a_column_the_newest_last(tmp_path: Path) -> None:
+    for number, build in (("3.9.1", "compiled"), ("3.14.0", "compiled"), ("3.13.0", "pure"), ("3.13.0", "compiled")):
+        run = Run(**{**vars(quick_run("growth")), "python": number, "build": build})
+        (tmp_path / f"{run.name}.json").write_text(run.to_json(), encoding="utf-8")
+    runs = _page.kept(tmp_path)
+    assert [run.name for run in runs] == ["3.9-compiled", "3.13-compiled", "3.13-pure", "3.14-compiled"]
+    _page.write(runs, tmp_path)
+    page = (tmp_path / "performance" / "growth.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| operation \| (.*) \|$", page, re.MULTILINE) == [
+        "3.9-compiled | 3.13-compiled | 3.14-compiled",
+        "3.13-pure",
+    ]
+    assert [run.name for run in _figures.drawn("growth", runs)] == ["3.14-compiled", "3.13-pure"]
+    assert "on Python 3.14.0" in (tmp_path / "performance.md").read_text(encoding="utf-8")
+
+
+def test_a_page_shows_what_was_lost_and_what_was_won(tmp_path: Path) -> None:
     outcome = quick_run("growth").outcomes[0]
     verdicts = [
         Verdict("speed", "at least", 2, "a rival", 1.5),
@@ -389,8 +421,100 @@ def test_the_page_shows_what_was_lost_and_what_was_won(tmp_path: Path) -> None:
     ]
     run = Run(**{**vars(quick_run("growth")), "outcomes": [Outcome(**{**vars(outcome), "verdicts": verdicts})]})
     _page.write([run], tmp_path)
-    page = (tmp_path / "performance.md").read_text(encoding="utf-8")
-    assert "· **1.5 ✗** (≥ 2) · 2.5 ✓ · 3 · · **2 KiB ✗** (≤ 1 KiB) |" in page
+    page = (tmp_path / "performance" / "growth.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"^\| append \| (.*) \|$", page, re.MULTILINE)
+    facts = row.split(" ")
+    assert facts[1:] == "· **1.5_✗**_(≥_2) · 2.5_✓ · 3_· · **2_KiB_✗**_(≤_1_KiB)".replace("_", "\xa0").split(" ")
+
+
+# -- the summary
+
+
+def _priced(measure: str, at: dict[str, str], costs: dict[str, float], unit: str = "ns") -> Outcome:
+    """Return what would come out if the first of these were ours, and the others by other means."""
+    ours = next(iter(costs))
+    kept = [Cost(name, OURS if name == ours else "rival", cost, 0) for name, cost in costs.items()]
+    return Outcome(measure, at, "thing", unit, kept, [])
+
+
+def _told(outcomes: Sequence[Outcome], *more: Run) -> str:
+    run = Run(**{**vars(quick_run("growth")), "build": "compiled", "outcomes": outcomes})
+    return _summary.summary([run, *more])
+
+
+READ: Final = {"number": "u32", "memory": "bytes", "layout": "1 part"}
+TYPED: Final = {"program": "MQTT", "task": "decode, a message a chunk"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "title", "row"),
+    [
+        (220, "What is fast", "| read a u32 | 100 ns | struct 220 ns | 2.2 |"),
+        (109, "What makes little difference", "| read a u32 | 100 ns | struct 109 ns | 1.09 |"),
+        (92, "What makes little difference", "| read a u32 | 100 ns | struct 92 ns | 0.92 |"),
+        (50, "What costs more", "| read a u32 | 100 ns | struct 50 ns | 2 |"),
+    ],
+)
+def test_the_summary_sorts_by_what_was_measured(theirs: float, title: str, row: str) -> None:
+    page = _told([_priced("read", READ, {"Reader": 100, "struct": theirs, "slow": 999})])
+    titles = {"What is fast", "What makes little difference", "What costs more"}
+    assert titles & set(re.findall(r"^## (.*)$", page, re.MULTILINE)) == {title}
+    assert row in page
+    counts = [
+        1 if title == other else 0 for other in ("What is fast", "What makes little difference", "What costs more")
+    ]
+    assert f"](performance/reading.md) | {' | '.join(map(str, counts))} |" in page
+
+
+def test_the_best_other_is_the_cheapest_that_is_written_in_python() -> None:
+    outcome = _priced("read", READ, {"Reader": 100, "loop": 300, "struct": 200})
+    netty = Cost("CompositeByteBuf", "netty", 1, 0)
+    with_netty = replace(outcome, costs=[*outcome.costs, netty])
+    best = _summary.best_other(with_netty)
+    assert best is not None
+    assert best.name == "struct"
+    assert _summary.gain(with_netty) == 2
+    assert _summary.gain(replace(outcome, costs=outcome.costs[:1])) is None
+    assert _summary.gain(replace(outcome, unit="bytes")) is None
+
+
+def test_the_summary_warns_of_what_costs_more_and_of_nothing_else() -> None:
+    served = {"receiver": "apart", "size": "4 Ki"}
+    file = {"call": "BufferFile.read"}
+    dear = [
+        _priced("program", TYPED, {"bytebufs": 300, "by hand": 200}),
+        _priced("call", file, {"one part": 300, "twin": 20}),
+        _priced("serve", served, {"FileRegion": 3000, "read 64 KiB, send": 2000}),
+    ]
+    pure = Run(
+        **{**vars(quick_run("growth")), "build": "pure", "outcomes": [_priced("call", file, {"one part": 1500})]}
+    )
+    page = _told(dear, pure)
+    assert "a message costs 1.50 times as much" in " ".join(page.split())
+    assert "costs 300 ns, of an `io.BytesIO` 20 ns" in " ".join(page.split())
+    assert "costs 3 µs as a `FileRegion`, and 2 µs" in " ".join(page.split())
+    assert "for 5 times the cost in the median" in " ".join(page.split())
+    assert "| MQTT | 300 ns · 1.50 |" in page
+    cheap = [
+        replace(o, costs=[replace(cost, median=cost.median if cost.group == OURS else 9e9) for cost in o.costs])
+        for o in dear
+    ]
+    page = _told(cheap)
+    for words in ("For small messages", "As a file, for speed", "For small files", "Where nothing can be compiled"):
+        assert words not in page
+    assert "## When not to use it" in page
+
+
+def test_the_summary_tells_what_does_not_grow() -> None:
+    peaks: dict[str, float] = {"CompositeBuffer": 1 << 30, "list, joined": 2 << 30}
+    whole = _priced("memory", {"task": "reassemble and flush", "payload": "1 Gi"}, peaks, "bytes")
+    page = _told([whole, _priced("read", READ, {"Reader": 1, "struct": 9})])
+    assert "send it takes 1 GiB at its peak. A list that is joined takes 2 GiB." in " ".join(page.split())
+
+
+def test_a_summary_without_a_compiled_run_is_of_the_last() -> None:
+    runs = [Run(**{**vars(quick_run("growth")), "build": "pure", "python": python}) for python in ("3.11.1", "3.12.1")]
+    assert "of the pure build on Python 3.12.1" in _summary.summary(runs)
 
 
 def test_the_plots_are_drawn_where_the_documentation_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -531,20 +655,30 @@ def test_what_is_published_is_what_was_measured(tmp_path: Path) -> None:
     assert {run.build for run in runs} == {"compiled", "pure"}
     assert not any(run.quick for run in runs)
     _page.write(runs, tmp_path)
-    published = KEPT.parent.parent / "docs" / "performance.md"
-    assert published.read_text(encoding="utf-8") == (tmp_path / "performance.md").read_text(encoding="utf-8")
+    docs = KEPT.parent.parent / "docs"
+    written = {path.relative_to(tmp_path): path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.md")}
+    published = [docs / "performance.md", *(docs / "performance").glob("*.md")]
+    assert {path.relative_to(docs): path.read_text(encoding="utf-8") for path in published} == written
     readme = (KEPT.parent.parent / "README.md").read_text(encoding="utf-8")
-    assert readme == _page.set_headlines(readme, _page.headlines(runs))
+    assert readme == _summary.set_headlines(readme, _summary.headlines(runs))
+
+
+@pytest.mark.checkout
+def test_every_place_that_is_told_of_was_measured() -> None:
+    run = [run for run in _page.kept(KEPT) if run.build == "compiled"][-1]
+    for place in _summary._PLACES:
+        (outcome,) = [outcome for outcome in run.of(place.measure) if dict(outcome.at) == place.at]
+        assert not place.ours or place.ours in [cost.name for cost in outcome.costs if cost.group == OURS]
 
 
 def test_the_headlines_are_of_what_was_measured() -> None:
     run = Run(**{**vars(quick_runs()), "build": "compiled"})
-    text = _page.headlines([run])
+    text = _summary.headlines([run])
     assert "| put a length before 90 bytes |" in text
     without = Run(**{**vars(run), "outcomes": [outcome for outcome in run.outcomes if outcome.measure != "call"]})
-    assert "put a length" not in _page.headlines([without])
+    assert "put a length" not in _summary.headlines([without])
 
 
 def test_numbers_without_a_place_are_refused() -> None:
     with pytest.raises(ValueError, match="no place for what was measured"):
-        _page.set_headlines("# bytebufs\n", "fast\n")
+        _summary.set_headlines("# bytebufs\n", "fast\n")
