@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ._harness import OURS, Verdict
 from ._report import MEASURES, Outcome, Run
 
-__all__ = ["drawn", "plot"]
+__all__ = ["drawn", "newest", "plot"]
 
 _LINES: Final = cycler(linestyle=["-", "--", ":"]) * cycler(
     color=["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#999999"]
@@ -37,8 +37,13 @@ def plot(runs: Sequence[Run], folder: Path) -> None:
 
 
 def drawn(measure: str, runs: Sequence[Run]) -> list[Run]:
-    """Return the runs that a measure is drawn of: the last one of each build, for those before look much alike."""
-    return list({run.build: run for run in runs if run.of(measure)}.values()) if measure in _DRAWN else []
+    """Return the runs that a measure is drawn of."""
+    return newest(runs, measure) if measure in _DRAWN else []
+
+
+def newest(runs: Sequence[Run], measure: str) -> list[Run]:
+    """Return the last run of each build that has a measure: those before look much alike."""
+    return list({run.build: run for run in runs if run.of(measure)}.values())
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -80,10 +85,14 @@ _DRAWN: Final[dict[str, Callable[[Run, Sequence[Outcome]], Figure]]] = {
 """The measures that have plots."""
 
 
+_FAR: Final = 100.0
+"""What is farther from its goal than this is drawn here: an amount may be 0, and nobody minds how far it is."""
+
+
 def _goals_figure(runs: Sequence[Run]) -> Figure:
     """Draw for every place how far it is from its goal: to the right of 1 it was reached."""
     figure, (axes,) = _grid(1)
-    measures = list(MEASURES)
+    measures = [m for m in MEASURES if any(_margin(v) for run in runs for o in run.of(m) for v in o.verdicts)]
     for k, run in enumerate(runs):
         points = [
             (margin, measures.index(outcome.measure) + 0.7 * (k + 0.5) / len(runs) - 0.35)
@@ -104,8 +113,9 @@ def _goals_figure(runs: Sequence[Run]) -> Figure:
 def _margin(verdict: Verdict) -> float | None:
     if verdict.bound is None:
         return None
-    least = 1e-9  # an amount may be 0
-    return verdict.ratio / verdict.bound if verdict.sense == "at least" else verdict.bound / max(verdict.ratio, least)
+    if verdict.sense == "at least":
+        return min(_FAR, verdict.ratio / verdict.bound)
+    return min(_FAR, verdict.bound / verdict.ratio) if verdict.ratio else _FAR
 
 
 def _grid(panels: int) -> tuple[Figure, list[Axes]]:

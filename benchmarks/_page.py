@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from ._figures import drawn
+from ._figures import drawn, newest
 from ._harness import Verdict
 from ._report import MEASURES, Outcome, Run, amount, count_goals, mark
-from ._summary import NOTE, PAGES, TITLES, headlines, set_headlines, summary, table
+from ._summary import NOTE, PAGES, TITLES, WAYS, headlines, set_headlines, summary, table, whole
 
 __all__ = ["FOLDER", "RESULTS", "ROOT", "kept", "main", "write"]
 
@@ -194,6 +194,8 @@ def write(runs: Sequence[Run], docs: Path) -> None:
     for name, measures in PAGES.items():
         if any(run.of(measure) for run in runs for measure in measures):
             (folder / f"{name}.md").write_text("\n".join(_grids(name, measures, runs)), encoding="utf-8")
+    if any(run.of("serve") for run in runs):
+        (folder / "ways.md").write_text("\n".join(_ways(runs)), encoding="utf-8")
 
 
 def _overview(runs: Sequence[Run]) -> Iterator[str]:
@@ -205,7 +207,7 @@ def _overview(runs: Sequence[Run]) -> Iterator[str]:
     scores = [
         [title, *(_score(run, measure) for run in runs)]
         for measure, title in MEASURES.items()
-        if any(run.of(measure) for run in runs)
+        if any(count_goals(run.of(measure))[1] for run in runs)
     ]
     yield from table(["", *(run.name for run in runs)], scores)
     yield _picture("How far each place is from its goal", "goals")
@@ -257,8 +259,6 @@ def _section(measure: str, runs: Sequence[Run], level: str) -> Iterator[str]:
     yield ""
     for build in ("compiled", "pure"):
         yield from _table(level, [run for run in runs if run.build == build and run.of(measure)], measure)
-    if measure == "serve":
-        yield from _servings(runs, level)
     if measure == "place":
         yield f"The median of all places: {', '.join(_middle(run) for run in runs if run.of('place'))}."
         yield ""
@@ -282,19 +282,26 @@ def _middle(run: Run) -> str:
     return f"{run.name} {median(v.ratio for outcome in run.of('place') for v in outcome.verdicts):.3g}"
 
 
-def _servings(runs: Sequence[Run], level: str) -> Iterator[str]:
-    """Yield a table for each run and receiver: all that is known of each way to serve a file."""
-    measures = [measure for measure in MEASURES if measure.startswith("serve")]
-    yield f"{level} All ways to serve a file"
+def _ways(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield a page with all that is known of each way to serve a file: a table for each run and receiver."""
+    yield f"# {WAYS}"
     yield ""
-    yield "Processor time · time that passed · system calls · bytes copied."
+    yield NOTE
     yield ""
-    for run in runs:
-        for receiver in dict.fromkeys(outcome.at["receiver"] for outcome in run.of(measures[0])):
+    yield "Processor time · time that passed · system calls · bytes copied, of the newest Python of each build."
+    yield "What the receivers are, and what was expected, stands [where files are served](serving.md)."
+    yield ""
+    measures = PAGES["serving"]
+    for run in newest(runs, "serve"):
+        for receiver in dict.fromkeys(outcome.at["receiver"] for outcome in run.of("serve")):
             by_measure = [[o for o in run.of(measure) if o.at["receiver"] == receiver] for measure in measures]
             names = dict.fromkeys(sample.name for outcome in by_measure[0] for sample in outcome.costs)
-            rows = [[name, *(_serving(name, place) for place in zip(*by_measure, strict=True))] for name in names]
-            yield from table([f"{run.name}, {receiver}", *(outcome.at["size"] for outcome in by_measure[0])], rows)
+            rows = [
+                [whole(name), *(_serving(name, place) for place in zip(*by_measure, strict=True))] for name in names
+            ]
+            yield f"## {run.name}, receiver: {receiver}"
+            yield ""
+            yield from table(["", *(outcome.at["size"] for outcome in by_measure[0])], rows)
 
 
 def _serving(name: str, place: Sequence[Outcome]) -> str:
@@ -312,7 +319,7 @@ def _field(outcome: Outcome | None) -> str:
 
 def _fields(facts: Iterable[str]) -> str:
     """Put facts into one field, so that a line of it ends between two of them, and never inside of one."""
-    return " · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts)
+    return f"{whole(' ·')} ".join(map(whole, facts))
 
 
 def _ratio(verdict: Verdict) -> str:

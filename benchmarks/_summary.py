@@ -7,13 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
-from textwrap import fill
+from textwrap import fill, wrap
 from typing import Final, NamedTuple
 
 from ._harness import OURS
 from ._report import MEASURES, Cost, Outcome, Run, amount
 
-__all__ = ["EVEN", "NOTE", "PAGES", "TITLES", "best_other", "gain", "headlines", "set_headlines", "summary", "table"]
+__all__ = [
+    "EVEN",
+    "NOTE",
+    "PAGES",
+    "TITLES",
+    "WAYS",
+    "best_other",
+    "gain",
+    "headlines",
+    "set_headlines",
+    "summary",
+    "table",
+    "whole",
+]
 
 NOTE: Final = "<!-- Written by `python -m benchmarks._page` from benchmarks/results/. Do not edit. -->"
 
@@ -21,7 +34,8 @@ PAGES: Final[Mapping[str, Sequence[str]]] = {
     "framing": ["cut", "feed"],
     "reading": ["read"],
     "growth": ["growth"],
-    "searching": ["find", "compare"],
+    "finding": ["find"],
+    "comparing": ["compare"],
     "sending": ["flush"],
     "serving": ["serve", "serve, wall", "serve, calls", "serve, copied"],
     "memory": ["memory"],
@@ -34,9 +48,10 @@ PAGES: Final[Mapping[str, Sequence[str]]] = {
 TITLES: Final[Mapping[str, str]] = {
     **{name: MEASURES[measures[0]] for name, measures in PAGES.items()},
     "framing": "Cut a stream into frames",
-    "searching": "Find and compare",
     "serving": "Serve a file",
 }
+
+WAYS: Final = "All ways to serve a file"
 
 EVEN: Final = 1.1
 """Who is faster by less than this is not called faster: two runs differ by some percent."""
@@ -180,13 +195,15 @@ stands in [how it was measured](performance/measuring.md).
             gains = [g for outcome in run.of(measure) if (g := gain(outcome)) is not None]
             if gains and measure in _COMPARED:
                 counts = [sum(kind == _kind(g) for g in gains) for kind in _KINDS]
-                rows.append(
-                    [f"[{MEASURES[measure]}](performance/{name}.md)", *map(str, counts), f"{median(gains):.2g}"]
-                )
+                page = f"[{_label(MEASURES[measure])}](performance/{name}.md)"
+                rows.append([page, _times(median(gains)), *map(str, counts)])
     if rows:
-        yield "In how many places of each grid we are faster than the best other, as fast within a tenth, and slower:"
+        yield (
+            "How many times as fast as the best other we are, in the median of all places of a grid; and in how many of\n"
+            "them we are faster, as fast within a tenth, or slower:"
+        )
         yield ""
-        yield from table(["", "faster", "even", "slower", "median: times as fast"], rows)
+        yield from table(["", "median", *_KINDS], rows)
 
 
 _COMPARED: Final = frozenset({"cut", "feed", "read", "find", "compare", "flush", "serve", "program", "place", "call"})
@@ -222,7 +239,7 @@ def _told(run: Run) -> Iterator[str]:
             yield ""
             some.sort(key=lambda one: one[0], reverse=kind != "slower")
             rows = [_row(place, outcome, 1 / gained if kind == "slower" else gained) for gained, place, outcome in some]
-            yield from table(["", "bytebufs", "the best other", unit], rows)
+            yield from table(["", unit, "bytebufs", "the best other"], rows)
         bounds = list(map(_item, _bounds(run))) if kind == "faster" else []
         if bounds:
             yield "\n".join(["And what does not grow:", "", *bounds, ""])
@@ -231,8 +248,8 @@ def _told(run: Run) -> Iterator[str]:
 def _row(place: _Place, outcome: Outcome, ratio: float) -> list[str]:
     ours, other = _ours(outcome, place.ours), best_other(outcome)
     assert other is not None  # for there is a ratio
-    theirs = f"{place.other or _said(other.name)} {amount(other.median, outcome.unit)}"
-    return [place.text, amount(ours.median, outcome.unit), theirs, _times(ratio)]
+    costs = [whole(amount(cost.median, outcome.unit)) for cost in (ours, other)]
+    return [_label(place.text), _times(ratio), costs[0], f"{whole(place.other or _said(other.name))} {costs[1]}"]
 
 
 def _bounds(run: Run) -> Iterator[str]:
@@ -342,7 +359,7 @@ def _programs(run: Run) -> Iterator[str]:
     yield "What a message costs by the library, and how many times that is what it costs by hand: below 1 is cheaper."
     yield ""
     rows = [
-        [program, *(_cost(outcomes.get((program, task))) for task in tasks)]
+        [whole(program), *(_cost(outcomes.get((program, task))) for task in tasks)]
         for program in dict.fromkeys(program for program, _ in outcomes)
     ]
     yield from table(["", *tasks], rows)
@@ -350,7 +367,7 @@ def _programs(run: Run) -> Iterator[str]:
 
 def _cost(outcome: Outcome | None) -> str:
     gained = None if outcome is None else gain(outcome)
-    return "" if outcome is None or gained is None else f"{amount(outcome.ours.median, 'ns')} · {1 / gained:.2f}"
+    return "" if outcome is None or gained is None else whole(f"{amount(outcome.ours.median, 'ns')} · {1 / gained:.2f}")
 
 
 def _times(ratio: float) -> str:
@@ -362,11 +379,22 @@ def _contents(runs: Sequence[Run]) -> Iterator[str]:
     yield ""
     for name, measures in PAGES.items():
         if any(run.of(measure) for run in runs for measure in measures):
-            yield f"- [{TITLES[name]}](performance/{name}.md)"
+            more = "; [all ways to do so](performance/ways.md)" if name == "serving" else ""
+            yield f"- [{TITLES[name]}](performance/{name}.md){more}"
     yield "- [How it was measured](performance/measuring.md): who takes part, on what, which goals were reached"
     yield ""
     yield "`make bench` measures all of it anew and writes these pages, in up to 20 minutes."
     yield ""
+
+
+def whole(text: str) -> str:
+    """Return text that no line ends in: what a narrow table shows is read as one."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _label(text: str) -> str:
+    """Return text whose lines are not shorter than need be, however narrow its column would be made."""
+    return " ".join(map(whole, wrap(text, 26, break_long_words=False, break_on_hyphens=False)))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
