@@ -199,8 +199,8 @@ stands in [how it was measured](performance/measuring.md).
                 rows.append([page, _times(median(gains)), *map(str, counts)])
     if rows:
         yield (
-            "How many times as fast as the best other we are, in the median of all places of a grid; and in how many of\n"
-            "them we are faster, as fast within a tenth, or slower:"
+            "How many times as fast as the best other we are, in the median of all places of a grid; and in how many\n"
+            "of them we are faster, as fast within a tenth, or slower:"
         )
         yield ""
         yield from table(["", "median", *_KINDS], rows)
