@@ -434,7 +434,7 @@ def headlines(runs: Sequence[Run]) -> str:
     """Return the few numbers that a reader wants first: of the newest compiled run, with the rivals' names."""
     run = _shown(runs)
     lines = [
-        f"What it costs, compiled, on Python {run.python} ({run.host['processor']}; medians of processor time):",
+        f"Medians of processor time, compiled, on Python {run.python} ({run.host['processor']}):",
         "",
     ]
     rows = []
