@@ -63,7 +63,7 @@ format: ## let ruff lay out the code and mend what it can
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: ## measure both builds against their rivals, keep the results, write docs/performance.md
+bench: ## measure both builds against their rivals, keep the results, write the pages on performance
 	@$(call prepare,bench)
 	set -e; at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; \
 	    $(PY) -m pip install -qq --disable-pip-version-check --no-deps --target "$$at" .; \

@@ -272,9 +272,14 @@ def _table(level: str, runs: Sequence[Run], measure: str) -> Iterator[str]:
     yield ""
     by_place = [{tuple(o.at.values()): o for o in run.of(measure)} for run in runs]
     places = dict.fromkeys(place for outcomes in by_place for place in outcomes)
-    rows = [[*place, *(_field(outcomes.get(place)) for outcomes in by_place)] for place in places]
+    rows = [[*map(_named, place), *(_field(outcomes.get(place)) for outcomes in by_place)] for place in places]
     axes = next(outcome.at for outcomes in by_place for outcome in outcomes.values())
     yield from table([*axes, *(run.name for run in runs)], rows)
+
+
+def _named(value: str) -> str:
+    """Return where a place lies on an axis; a call as code, which would be read as emphasis."""
+    return f"`{value}`" if "_" in value or "." in value or "(" in value else value
 
 
 def _middle(run: Run) -> str:

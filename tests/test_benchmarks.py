@@ -385,6 +385,9 @@ def test_the_pages_are_written_from_kept_results(tmp_path: Path) -> None:
         assert {"Compiled", "Pure"} & set(re.findall(r"^##+ (.*)$", text, re.MULTILINE))
         for key in _summary.PAGES[name] if len(_summary.PAGES[name]) > 1 else ():
             assert f"\n## {MEASURES[key]}\n" in text
+    calls_page = (folder / "calls.md").read_text(encoding="utf-8")
+    assert "\n| `b.__len__` | " in calls_page  # not b.len, in bold
+    assert "\n| a slice of 50 | " in calls_page
     led_to = {(page.parent / link).resolve() for page in docs.rglob("*.md") for link in _links(page.read_text("utf-8"))}
     assert led_to == {path.resolve() for path in docs.rglob("*.*")}
     assert len(list(folder.glob("*.svg"))) == 1 + 1 + 4  # all goals, and of each build what it has
