@@ -15,7 +15,7 @@ from typing import Final
 from ._figures import drawn, newest
 from ._harness import Verdict
 from ._report import MEASURES, Outcome, Run, amount, count_goals, mark
-from ._summary import NOTE, PAGES, TITLES, WAYS, headlines, set_headlines, summary, table, whole
+from ._summary import NOTE, PAGES, TITLES, WAYS, headlines, label, set_headlines, summary, table, whole
 
 __all__ = ["FOLDER", "RESULTS", "ROOT", "kept", "main", "write"]
 
@@ -39,7 +39,7 @@ Before you believe any of it:
 - A slice of this library refers to the bytes that came in; most rivals hand out a copy. That is what zero copy is for,
   and why large frames look so good. It also keeps what came in alive for as long as the slice: see `compact()`.
 - A goal is what was set before it was measured. One that was missed stands here as it is: ✗, with the goal behind it.
-  A dot means that no goal was set for that place.
+  A ratio without a mark has no goal.
 
 Run it yourself; what was measured in the runs below, the median of every contender and the minimum to a
 percent of it, is in `benchmarks/results/`.
@@ -108,7 +108,8 @@ header that was sent with `MSG_MORE`; and for show what an Outbox adds, which se
 
 What no goal says: by `sendfile` the receiver copies pages that no cache has seen lately, so that *in time* it may lose
 against reading or mapping. Over a network card that fetches the bytes itself that is not so. And up to 64 KiB nearly
-all of the cost is that of the calls: there a bare loop over `os.sendfile` misses the first goal, too (see below).""",
+all of the cost is that of the calls: there a bare loop over `os.sendfile` misses the first goal, too, as the page of
+[all ways](ways.md) shows.""",
     "serve, wall": """\
 The time that passed in the rounds above, waiting for the receiver included.""",
     "serve, calls": """\
@@ -158,7 +159,7 @@ Python raises, catches and frees.""",
 
 
 _LEGEND: Final = """\
-✓ is a goal that was reached, **✗** one that was missed, with the goal behind it, and · no goal at all.
+✓ is a goal that was reached, **✗** one that was missed, with the goal behind it; what has no mark had no goal.
 [How it was measured](measuring.md) says more, and [the summary](../performance.md) what comes of it."""
 
 
@@ -205,7 +206,7 @@ def _overview(runs: Sequence[Run]) -> Iterator[str]:
     yield "Goals reached, of those that were set:"
     yield ""
     scores = [
-        [title, *(_score(run, measure) for run in runs)]
+        [label(title), *(_score(run, measure) for run in runs)]
         for measure, title in MEASURES.items()
         if any(count_goals(run.of(measure))[1] for run in runs)
     ]
@@ -229,7 +230,7 @@ def _facts(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 def _score(run: Run, measure: str) -> str:
     reached, goals = count_goals(run.of(measure))
-    return f"{reached} of {goals}" if goals else "·"
+    return f"{reached} of {goals}" if goals else "–"
 
 
 def _grids(name: str, measures: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
@@ -279,7 +280,7 @@ def _table(level: str, runs: Sequence[Run], measure: str) -> Iterator[str]:
 
 def _named(value: str) -> str:
     """Return where a place lies on an axis; a call as code, which would be read as emphasis."""
-    return f"`{value}`" if "_" in value or "." in value or "(" in value else value
+    return f"`{value}`" if "_" in value or "." in value or "(" in value else label(value)
 
 
 def _middle(run: Run) -> str:
@@ -328,11 +329,13 @@ def _fields(facts: Iterable[str]) -> str:
 
 
 def _ratio(verdict: Verdict) -> str:
-    text = f"{_number(verdict, verdict.ratio)} {mark(verdict)}"
-    if verdict.reached is False and verdict.bound is not None:
-        sign = "≥" if verdict.sense == "at least" else "≤"
-        return f"**{text}** ({sign} {_number(verdict, verdict.bound)})"
-    return text
+    ratio = _number(verdict, verdict.ratio)
+    if verdict.bound is None:
+        return ratio
+    if verdict.reached:
+        return f"{ratio} {mark(verdict)}"
+    sign = "≥" if verdict.sense == "at least" else "≤"
+    return f"**{ratio} {mark(verdict)}** ({sign} {_number(verdict, verdict.bound)})"
 
 
 def _number(verdict: Verdict, value: float) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "best_other",
     "gain",
     "headlines",
+    "label",
     "set_headlines",
     "summary",
     "table",
@@ -195,7 +196,7 @@ stands in [how it was measured](performance/measuring.md).
             gains = [g for outcome in run.of(measure) if (g := gain(outcome)) is not None]
             if gains and measure in _COMPARED:
                 counts = [sum(kind == _kind(g) for g in gains) for kind in _KINDS]
-                page = f"[{_label(MEASURES[measure])}](performance/{name}.md)"
+                page = f"[{label(MEASURES[measure])}](performance/{name}.md)"
                 rows.append([page, _times(median(gains)), *map(str, counts)])
     if rows:
         yield (
@@ -249,7 +250,7 @@ def _row(place: _Place, outcome: Outcome, ratio: float) -> list[str]:
     ours, other = _ours(outcome, place.ours), best_other(outcome)
     assert other is not None  # for there is a ratio
     costs = [whole(amount(cost.median, outcome.unit)) for cost in (ours, other)]
-    return [_label(place.text), _times(ratio), costs[0], f"{whole(place.other or _said(other.name))} {costs[1]}"]
+    return [label(place.text), _times(ratio), costs[0], f"{whole(place.other or _said(other.name))} {costs[1]}"]
 
 
 def _bounds(run: Run) -> Iterator[str]:
@@ -392,7 +393,7 @@ def whole(text: str) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
     """Return text whose lines are not shorter than need be, however narrow its column would be made."""
     return " ".join(map(whole, wrap(text, 26, break_long_words=False, break_on_hyphens=False)))
 
