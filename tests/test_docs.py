@@ -79,15 +79,15 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
     run_page(page)
 
 
+def test_readme_has_code_that_runs() -> None:
+    assert any(block.is_session for block in blocks((ROOT / "README.md").read_text(encoding="utf-8")))
+
+
 @pytest.mark.checkout
 def test_every_page_is_in_the_navigation_once() -> None:
     nav = re.findall(r"^ *- [^#\n]*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
     assert sorted(nav) == sorted(pages)
-
-
-def test_readme_has_code_that_runs() -> None:
-    assert any(block.is_session for block in blocks((ROOT / "README.md").read_text(encoding="utf-8")))
 
 
 # -- the check itself
