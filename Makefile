@@ -6,6 +6,7 @@
 #   JOBS=0              pytest in one process; a number or `auto` for that many at a time
 #   BUILD=compiled      what is tested or shown: `compiled` or `pure` (that wheel, built and installed; tests run where
 #                       no source is in the way), or `checkout` (this folder, editable: what tests run on otherwise)
+#   BYTEBUFS_PROFILE=short   whole tables instead of a share of them: four times as long (CONTRIBUTING.md has all profiles)
 #   STEPS=50000         how many random steps `make sanitize` takes, and SEED=7, where they begin
 
 VENV ?= .venv
@@ -22,14 +23,15 @@ WHEELS = $(abspath $(VENV))/wheels
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: ## show the HTTP messages of a packet capture, put together without a copy
+demo: ## show the HTTP messages of a packet capture, put together without a copy: set up in some seconds
 	@$(call prepare,examples)
-	@$(call install,$(or $(BUILD),compiled),or-pure)
+	@$(call install,$(or $(BUILD),checkout),or-pure)
 	@set -eu; at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; ln -s "$(CURDIR)/examples" "$$at/examples"; \
 	    echo "$(PY) -m examples.http_reassembly $(CAPTURE) $(ARGS)"; \
 	    PYTHONPATH="$$at$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) -P -m examples.http_reassembly $(CAPTURE) $(ARGS)
 
-test: ## run the whole suite; of a wheel with BUILD=compiled or BUILD=pure
+test: ## run the whole suite, in about three minutes; of a wheel with BUILD=compiled or BUILD=pure
+	@echo "set-up, then the suite: about 3 minutes on two cores. A part of it: make test ARGS=tests/test_reader.py, or -k take"
 	@$(call prepare,test)
 	@$(call install,$(or $(BUILD),checkout),)
 	@$(call run_tests,$(or $(BUILD),checkout))

@@ -1,7 +1,8 @@
 """What all tests share: how hard hypothesis tries, and which tests need a program from outside.
 
-The environment chooses the profile: `BYTEBUFS_PROFILE=short` (the default: the same examples every time),
-`ci` (what the gate runs) or `long` (for as long as one likes to wait).
+The environment chooses the profile: `BYTEBUFS_PROFILE=quick` (the default: every test, and of those that go through
+tables a share), `short` (whole tables, and the same examples every time), `ci` (many examples) or `long` (for as long
+as one likes to wait).
 """
 
 from __future__ import annotations
@@ -15,16 +16,22 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-MACHINE_EXAMPLES: Final = {"short": 50, "ci": 2_000, "long": 200_000}
+MACHINE_EXAMPLES: Final = {"quick": 15, "short": 50, "ci": 2_000, "long": 200_000}
 """Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default)."""
+
+MOST_CASES: Final = 16
+"""So many of a test's parameters the profile `quick` takes, evenly spread."""
 
 # Deadlines are off everywhere: on a busy machine they report the machine. too_slow likewise.
 _COMMON: Final = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", _COMMON, max_examples=20, derandomize=True)
 settings.register_profile("short", _COMMON, max_examples=50, derandomize=True)
 settings.register_profile("ci", _COMMON, max_examples=150)
 settings.register_profile("long", _COMMON, max_examples=100_000)
 
-PROFILE: Final = os.environ.get("BYTEBUFS_PROFILE", "short")
+PROFILE: Final = os.environ.get("BYTEBUFS_PROFILE", "quick")
+IS_QUICK: Final = PROFILE == "quick"
+IS_SHORT: Final = PROFILE in {"quick", "short"}
 
 _SOURCE: Final = Path(__file__).parent.parent / "bytebufs"
 
@@ -45,8 +52,10 @@ def pytest_report_header(config: pytest.Config) -> str:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give every state machine its number of runs, whatever else its settings say; mark doctests of the source."""
+    if IS_QUICK:
+        _leave_some(config, items)
     for item in items:
         if _SOURCE in item.path.parents:
             item.add_marker(pytest.mark.checkout)
@@ -54,6 +63,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for machine in machines:
         if issubclass(machine, unittest.TestCase) and isinstance(getattr(machine, "settings", None), settings):
             machine.settings = settings(machine.settings, max_examples=MACHINE_EXAMPLES[PROFILE])
+
+
+def _leave_some(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect most of a long table of parameters."""
+    tables: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = {
+        item.nodeid
+        for table in tables.values()
+        for item in (table if len(table) <= MOST_CASES else _spread(table, MOST_CASES))
+    }
+    left_out = [item for item in items if item.nodeid not in kept]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item.nodeid in kept]
+
+
+def _spread(table: list[pytest.Item], number: int) -> list[pytest.Item]:
+    return [table[i * len(table) // number + i % (len(table) // number)] for i in range(number)]
 
 
 def missing_programs(item: pytest.Item) -> list[str]:

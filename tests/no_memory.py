@@ -36,7 +36,9 @@ ENOUGH: Final = 5
 SECONDS: Final = 30
 """How long a case may take: where it never ends, the alarm ends it."""
 
-THOROUGH: Final = os.environ.get("BYTEBUFS_PROFILE", "short") != "short"
+PROFILE: Final = os.environ.get("BYTEBUFS_PROFILE", "quick")
+THOROUGH: Final = PROFILE in {"ci", "long"}
+STEP: Final = 9 if PROFILE == "quick" else 3
 
 
 class NoMemory:
@@ -149,7 +151,7 @@ def composite_cases() -> Iterator[Case]:
     layouts = list(COMPOSITES)
     for turn, op in enumerate(CHANGES.values()):
         for number, layout in enumerate(layouts):
-            if op.name != "flush" and (THOROUGH or (turn + number) % 3 == 0):
+            if op.name != "flush" and (THOROUGH or (turn + number) % STEP == 0):
                 yield composite_case(op, layout)
     for layout in layouts:
         yield flush_case(layout)
@@ -159,7 +161,7 @@ def composite_cases() -> Iterator[Case]:
 def source_cases() -> Iterator[Case]:
     for kind, source in SOURCES.items():
         for which in range(len(source.calls())):
-            if THOROUGH or which % 3 < 2:
+            if THOROUGH or which % STEP < 2:
                 yield source_case(kind, which)
 
 

@@ -41,7 +41,7 @@ from .changes import (
     Sink,
     in_steps,
 )
-from .conftest import PROFILE
+from .conftest import IS_SHORT
 from .disturbed import (
     ACTIONS,
     MOST,
@@ -60,10 +60,10 @@ from .disturbed import (
 pytestmark = pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
 
 EVERY: Final = 1_000_000
-SOME: Final = 6 if PROFILE == "short" else EVERY
+SOME: Final = 6 if IS_SHORT else EVERY
 """How many bytecodes of a call are interrupted, evenly spread, where all of them would take long."""
 
-SECONDS: Final = 1.5 if PROFILE == "short" else 10
+SECONDS: Final = 1.5 if IS_SHORT else 10
 """How long real signals come."""
 
 

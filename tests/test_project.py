@@ -749,4 +749,4 @@ def test_settings():
 def test_an_unknown_profile_is_refused(tmp_path: Path) -> None:
     run = _run_pytest(tmp_path, "", BYTEBUFS_PROFILE="thorough")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "choose from short, ci, long" in run.stderr
+    assert "choose from quick, short, ci, long" in run.stderr
