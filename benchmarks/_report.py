@@ -159,7 +159,7 @@ class Run:
 
     @classmethod
     def from_json(cls, text: str) -> Run:
-        """Read what :meth:`to_json` wrote. Raises ValueError for another schema."""
+        """Read what ``to_json()`` wrote. Raises ValueError for another schema."""
         data = json.loads(text)
         schema = data.pop("schema")
         if schema != SCHEMA:

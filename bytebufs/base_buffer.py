@@ -2,7 +2,7 @@
 
 A buffer is three fields: a source and the window [start, stop) over it. The source is an owner if the window
 lies in one part (positions are the owner's offsets then), or a table (positions are the table's). Single parts
-have fast paths where they matter; everything else asks for :meth:`BaseBuffer._table` and is written once.
+have fast paths where they matter; everything else asks for ``BaseBuffer._table()`` and is written once.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class BaseBuffer(Exporter):
         return piece(source, start, stop)
 
     def _few_of_memory(self) -> bytes | None:
-        """As :meth:`_few` of all of it, but None where a file would have to be looked at: it may not be needed."""
+        """As ``_few()`` of all of it, but None where a file would have to be looked at: it may not be needed."""
         source = self._source
         if isinstance(source, Table):
             if self._stop - self._start > FEW:
@@ -509,7 +509,7 @@ class BaseBuffer(Exporter):
         start: SupportsIndex | None = None,
         end: SupportsIndex | None = None,
     ) -> int:
-        """Return the highest index in ``[start, end)`` where ``sub`` begins, or -1. Otherwise as :meth:`find`.
+        """Return the highest index in ``[start, end)`` where ``sub`` begins, or -1. Otherwise as ``find()``.
 
         Linear, too, which ``bytes.rfind`` is not. Where the last matches of a needle of more than 12 KiB overlap, up to
         five times the needle is copied ("needle").
@@ -528,7 +528,7 @@ class BaseBuffer(Exporter):
         start: SupportsIndex | None = None,
         end: SupportsIndex | None = None,
     ) -> int:
-        """Return what :meth:`find` returns, or raise ValueError where that is -1."""
+        """Return what ``find()`` returns, or raise ValueError where that is -1."""
         return _present(self.find(sub, start, end), sub)
 
     def rindex(
@@ -537,7 +537,7 @@ class BaseBuffer(Exporter):
         start: SupportsIndex | None = None,
         end: SupportsIndex | None = None,
     ) -> int:
-        """Return what :meth:`rfind` returns, or raise ValueError where that is -1."""
+        """Return what ``rfind()`` returns, or raise ValueError where that is -1."""
         return _present(self.rfind(sub, start, end), sub)
 
     def count(
@@ -546,7 +546,7 @@ class BaseBuffer(Exporter):
         start: SupportsIndex | None = None,
         end: SupportsIndex | None = None,
     ) -> int:
-        """Return how often ``sub`` occurs in ``[start, end)`` without overlaps. Otherwise as :meth:`find`."""
+        """Return how often ``sub`` occurs in ``[start, end)`` without overlaps. Otherwise as ``find()``."""
         needle = _needle(sub)
         low, high = self._range(start, end)
         if len(needle) == 0:
@@ -615,7 +615,7 @@ class BaseBuffer(Exporter):
     def partition(self, sep: BytesLike) -> tuple[SliceBuffer, SliceBuffer, SliceBuffer]:
         """Cut at the first ``sep``: the slices before, of, and after it; everything and two empty ones if none.
 
-        Complexity: linear. Copies: nothing but what :meth:`find` does for a long separator.
+        Complexity: linear. Copies: nothing but what ``find()`` does for a long separator.
         """
         needle = _separator(sep)
         whole = self._snapshot()
@@ -630,7 +630,7 @@ class BaseBuffer(Exporter):
     def rpartition(self, sep: BytesLike) -> tuple[SliceBuffer, SliceBuffer, SliceBuffer]:
         """Cut at the last ``sep``: the slices before, of, and after it; two empty ones and everything if none.
 
-        Complexity: linear. Copies: nothing but what :meth:`rfind` does for a long separator.
+        Complexity: linear. Copies: nothing but what ``rfind()`` does for a long separator.
         """
         needle = _separator(sep)
         whole = self._snapshot()
@@ -646,7 +646,7 @@ class BaseBuffer(Exporter):
         """Return the slices between the separators, at most ``maxsplit`` cuts from the left if that is not negative.
 
         Raises TypeError without a separator: splitting on white space is for text. Complexity: linear. Copies:
-        nothing but what :meth:`find` does for a long separator.
+        nothing but what ``find()`` does for a long separator.
         """
         if sep is None:
             raise TypeError("split() on white space is for text: write bytes(b).split(), or give a separator")
@@ -725,11 +725,11 @@ class BaseBuffer(Exporter):
         return self._lstripped(unwanted)._rstripped(unwanted)
 
     def lstrip(self, chars: BytesLike | None = None) -> SliceBuffer:
-        """Return the slice without leading bytes that are in ``chars``. Otherwise as :meth:`strip`."""
+        """Return the slice without leading bytes that are in ``chars``. Otherwise as ``strip()``."""
         return self._lstripped(_byte_set(chars))
 
     def rstrip(self, chars: BytesLike | None = None) -> SliceBuffer:
-        """Return the slice without trailing bytes that are in ``chars``. Otherwise as :meth:`strip`."""
+        """Return the slice without trailing bytes that are in ``chars``. Otherwise as ``strip()``."""
         return self._rstripped(_byte_set(chars))
 
     def _lstripped(self, unwanted: bytes) -> SliceBuffer:
@@ -874,7 +874,7 @@ class BaseBuffer(Exporter):
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether the bytes lie in one part at most, so that :meth:`view` has them."""
+        """Whether the bytes lie in one part at most, so that ``view()`` has them."""
         return self.part_count <= 1
 
     @property
@@ -921,7 +921,7 @@ class BaseBuffer(Exporter):
         return memory_view(self._entries()[0]) if parts else _EMPTY[:]
 
     def __buffer__(self, flags: int) -> memoryview:
-        """Export all of it to what takes bytes (PEP 688, 3.12 and newer), however it is cut: :meth:`contiguous`.
+        """Export all of it to what takes bytes (PEP 688, 3.12 and newer), however it is cut: ``contiguous()``.
 
         Read-only, also in one part. Raises BufferError for whoever wants to write, before anything is copied.
         """
@@ -1059,7 +1059,7 @@ class BaseBuffer(Exporter):
         return True
 
     def pack_into(self, fmt: str | bytes | Struct, at: SupportsIndex, *values: Any) -> None:
-        """Write values that ``struct`` encodes through to memory from byte ``at`` on. Errors as :meth:`write_at`."""
+        """Write values that ``struct`` encodes through to memory from byte ``at`` on. Errors as ``write_at()``."""
         self.write_at(at, layout_of(fmt).struct.pack(*values))
 
     # -- for people
@@ -1112,7 +1112,7 @@ class BaseBuffer(Exporter):
     def __radd__(self, other: Any) -> Any:
         """Leave ``bytes + b`` and ``bytearray += b`` to those, from Python 3.12 on. Refuse anything else.
 
-        They copy, as they do with a memoryview; of several parts first what :meth:`contiguous` does. Before 3.12 they
+        They copy, as they do with a memoryview; of several parts first what ``contiguous()`` does. Before 3.12 they
         take that.
         """
         if isinstance(other, (bytes, bytearray)):

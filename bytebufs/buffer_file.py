@@ -103,7 +103,7 @@ class BufferFile(io.BufferedIOBase):
         return self._read_to(self._stop(size))
 
     def read1(self, size: SupportsIndex | None = -1, /) -> bytes:
-        """Read as :meth:`read` does: nothing has to be waited for."""
+        """Read as ``read()`` does: nothing has to be waited for."""
         return self._read_to(self._stop(size))
 
     def readinto(self, buffer: Buffer, /) -> int:
@@ -116,7 +116,7 @@ class BufferFile(io.BufferedIOBase):
         return size
 
     def readinto1(self, buffer: Buffer, /) -> int:
-        """Read as :meth:`readinto` does."""
+        """Read as ``readinto()`` does."""
         return self.readinto(buffer)
 
     def readline(self, size: SupportsIndex | None = -1, /) -> bytes:

@@ -309,7 +309,7 @@ class CompositeBuffer(BaseBuffer):
         return self._drop_to(i, begin)
 
     def _leave_first(self, end: int) -> object:
-        """Move the front to where the first entry ends, and let go of that. As :meth:`_leave`."""
+        """Move the front to where the first entry ends, and let go of that. As ``_leave()``."""
         table = self._index
         i = table.head + 1
         if table.outweighed_by(i):
@@ -431,14 +431,14 @@ class CompositeBuffer(BaseBuffer):
     # -- bounded memory
 
     def _keep_within(self, limit: int) -> None:
-        """Let :meth:`_append_within` see to it that little more than twice so much memory is kept for that many bytes.
+        """Let ``_append_within()`` see to it that little more than twice so much memory is kept for that many bytes.
 
         That is a page more, and what the last two parts hold. Beside what is shown, it is never more than 1 MiB.
         """
         self._spare = self._alarm = min(limit, _MOST_SPARE) + _BLOCK - _OWN
 
     def _append_within(self, part: Part) -> None:
-        """Append a part, as :meth:`append`, once :meth:`_make_room` has been called."""
+        """Append a part, as ``append()``, once ``_make_room()`` has been called."""
         if type(part) is bytes:
             self.append(part)
         else:
@@ -485,7 +485,7 @@ class CompositeBuffer(BaseBuffer):
         return block.add(data)
 
     def __iadd__(self, part: Part) -> Self:  # type: ignore[misc]  # __add__ always raises
-        """Append a part, as :meth:`append`."""
+        """Append a part, as ``append()``."""
         self.append(part)
         return self
 
@@ -509,7 +509,7 @@ class CompositeBuffer(BaseBuffer):
         self._append(entries)
 
     def appendleft(self, part: Part) -> None:
-        """Add a part in front. Complexity and errors as :meth:`append`. Copies: nothing."""
+        """Add a part in front. Complexity and errors as ``append()``. Copies: nothing."""
         self._prepend(_entries_of(part))
 
     def _prepend(self, entries: list[Entry]) -> None:
@@ -542,7 +542,7 @@ class CompositeBuffer(BaseBuffer):
         return self._exchange(table.with_front(entries, self._start), start, self._stop)
 
     def insert(self, at: SupportsIndex, part: Part) -> None:
-        """Put a part in front of byte ``at``. Complexity and errors as :meth:`splice`. Copies: nothing."""
+        """Put a part in front of byte ``at``. Complexity and errors as ``splice()``. Copies: nothing."""
         self.splice(at, at, part)
 
     def splice(self, start: SupportsIndex, stop: SupportsIndex, part: Part = b"") -> None:
@@ -588,7 +588,7 @@ class CompositeBuffer(BaseBuffer):
         b'0\x07a/topic'
 
         It is as short as it can be, which a place that was reserved for it would not let it be. Errors as
-        :meth:`pack_varint` and :meth:`splice`. Complexity: O(parts). Copies: nothing.
+        ``pack_varint()`` and ``splice()``. Complexity: O(parts). Copies: nothing.
         """
         encoded = packed_varint(value)
         self.splice(at, at, encoded)
@@ -772,7 +772,7 @@ class CompositeBuffer(BaseBuffer):
         """Append ``n`` zero bytes and return a writable view of them, for a length that is known only later.
 
         It writes to its bytes wherever they now are, in slices and drained parts too: while it is alive, neither
-        :meth:`consolidate` nor :meth:`compact` moves them.
+        ``consolidate()`` nor ``compact()`` moves them.
         """
         size = size_of(n)
         owner = zeros(min(size, _UNHEARD_OF))
@@ -962,7 +962,7 @@ class CompositeBuffer(BaseBuffer):
         return self._detach(start, start, stop, stop, edits)
 
     def take_at_most(self, n: SupportsIndex) -> SliceBuffer:
-        """Return the first ``n`` bytes, or all if there are fewer, and drain them. Otherwise as :meth:`take`."""
+        """Return the first ``n`` bytes, or all if there are fewer, and drain them. Otherwise as ``take()``."""
         size = size_of(n)
         start = self._start
         stop = min(start + size, self._stop)
@@ -1027,12 +1027,12 @@ class CompositeBuffer(BaseBuffer):
         answer is None while a longer one may still come.
 
         Raises LimitExceeded when more than ``limit`` bytes stand before it, as soon as that is certain; then, as with
-        None, nothing moved: :meth:`skip_until` gets past them. The answer does not depend on how the input was cut. The
+        None, nothing moved: ``skip_until()`` gets past them. The answer does not depend on how the input was cut. The
         place where looking stopped is remembered, of the last four sets of separators, until something other than the
         front or the end changes, so that the total work is linear in the bytes that came in. What is written to bytes
         that were looked at is noticed if it goes through ``write_at`` or ``pack_into`` of any buffer; what goes through
         the memory's owner or a view of it is not. Copies: a separator that is not ``bytes`` ("needle"), and what
-        :meth:`find` does for a long one.
+        ``find()`` does for a long one.
         """
         return self._take_until(_separators(sep, seps), size_of(limit), keepends=keepends, drops=False)
 
@@ -1047,7 +1047,7 @@ class CompositeBuffer(BaseBuffer):
         (True, b'next\r\n')
 
         Until it has come, everything is drained but what may be its beginning: call it again when more has come.
-        Otherwise as :meth:`take_until`.
+        Otherwise as ``take_until()``.
         """
         return self._take_until(_separators(sep, seps), _UNHEARD_OF, keepends=False, drops=True) is not None
 
@@ -1108,7 +1108,7 @@ class CompositeBuffer(BaseBuffer):
         return looks.seeker_for(separators, self._start)
 
     def _drain(self, front: int, position: int, edits: int = -1) -> None:
-        """Drain everything in front of a position; ``front`` and ``edits`` as for :meth:`_detach`."""
+        """Drain everything in front of a position; ``front`` and ``edits`` as for ``_detach()``."""
         self._refuse_if_locked()
         gone: object = None
         try:
@@ -1259,7 +1259,7 @@ class CompositeBuffer(BaseBuffer):
 
         Raises IndexError for a position beyond the end, ValueError for a start after the stop. Copies: the range
         ("consolidate"), or nothing if it lies in one part. Slices cut before keep the old parts. What a view from
-        :meth:`reserve` still writes to stays a part of its own.
+        ``reserve()`` still writes to stays a part of its own.
         """
         first = size_of(start)
         last = None if stop is None else size_of(stop)
@@ -1306,7 +1306,7 @@ class CompositeBuffer(BaseBuffer):
 
 
 def load_composite(parts: object, coalesce_below: SupportsIndex) -> CompositeBuffer:
-    """Return a composite of a list of parts: what a pickle of one calls, by this name. As :func:`load_slice`."""
+    """Return a composite of a list of parts: what a pickle of one calls, by this name. As ``load_slice()``."""
     loaded = CompositeBuffer(coalesce_below=coalesce_below)
     whole = load_slice(parts)
     loaded._rebuild(whole._entries(), whole._size())  # not appended: they are not to be coalesced again

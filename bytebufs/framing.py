@@ -1,6 +1,6 @@
 """Framers: feed what comes in, get whole frames out, and encode payloads in the same format.
 
-One core, :class:`Framer`, takes parts in, gives frames out, and decides what an error does. A format only says where
+One core, ``Framer``, takes parts in, gives frames out, and decides what an error does. A format only says where
 its next frame ends, how it gets past a bad one, and what stands around a payload.
 
 Rules for every format:
@@ -55,7 +55,7 @@ class Framer:
     """What all framers do; not made directly.
 
     After a FrameError or LimitExceeded a framer is closed, unless ``on_error="skip"``: then the bad frame is thrown
-    away as its bytes come in, counted in ``skipped``, and the next one is looked for. :meth:`detach` closes it, too.
+    away as its bytes come in, counted in ``skipped``, and the next one is looked for. ``detach()`` closes it, too.
     Any other exception, MemoryError and interrupts too, leaves each step undone or done; a frame that was about to be
     returned may be lost.
 
@@ -199,7 +199,7 @@ class Framer:
         b'\x16\x03\x01'
 
         Frames that nobody took are among them. Every later call but this framer's properties is a ClosedError, that of
-        an iterator from :meth:`feed` too. Complexity: O(parts). Copies: nothing.
+        an iterator from ``feed()`` too. Complexity: O(parts). Copies: nothing.
         """
         self._refuse_if_busy()
         try:
@@ -234,7 +234,7 @@ class Framer:
         raise NotImplementedError
 
     def _refuse_if_closed(self) -> None:
-        """Raise if an error or :meth:`detach` has closed the framer."""
+        """Raise if an error or ``detach()`` has closed the framer."""
         if self._closed:
             reason = "detach()" if self._is_detached else "an error"
             raise ClosedError(f"the {type(self).__name__} framer, after {reason},")
@@ -402,7 +402,7 @@ class Lines(Delimited):
         super().__init__(b"\n", b"\r\n", limit=limit, keepends=keepends, on_error=on_error)
 
     def encode(self, payload: Part) -> CompositeBuffer:
-        """Return the payload with a line end behind it. As that of :class:`Delimited`."""
+        """Return the payload with a line end behind it. As that of ``Delimited``."""
         body = _body(payload)
         few = _few_of(body)
         if few is None or self._keepends or b"\n" in few or len(few) > self._limit:

@@ -266,7 +266,7 @@ class Reader:
 
     @property
     def at_end(self) -> bool:
-        """Whether nothing is left. RuntimeError as for :attr:`remaining`."""
+        """Whether nothing is left. RuntimeError as for ``remaining``."""
         return self._end_of_all() <= self._here()
 
     def _end_of_all(self) -> int:
@@ -878,7 +878,7 @@ class Reader:
         return taken
 
     def take_rest(self) -> SliceBuffer:
-        """Read all that is left as a slice. RuntimeError as for :attr:`remaining`. Copies: nothing."""
+        """Read all that is left as a slice. RuntimeError as for ``remaining``. Copies: nothing."""
         last = self._end_of_all()
         start = self._here()
         taken = self._buffer._window(start, last)
@@ -1077,7 +1077,7 @@ class Reader:
     def line(self, *, limit: SupportsIndex) -> SliceBuffer:
         """Read a line without its end, as a slice: it ends at LF, and one CR before that is part of the end.
 
-        ``limit`` counts the bytes of the line without its end. A lone CR is data. Errors as :meth:`until`.
+        ``limit`` counts the bytes of the line without its end. A lone CR is data. Errors as ``until()``.
         """
         most = size_of(limit)
         found = self._find_at_hand(b"\n", most)
@@ -1089,7 +1089,7 @@ class Reader:
         return self._cut_before(stop, found + 1)
 
     def cstring(self, *, limit: SupportsIndex) -> SliceBuffer:
-        """Read the bytes before a NUL as a slice, and pass that, too. Errors as :meth:`until`. Copies: nothing."""
+        """Read the bytes before a NUL as a slice, and pass that, too. Errors as ``until()``. Copies: nothing."""
         most = size_of(limit)
         found = self._find_at_hand(b"\0", most)
         return self._until(_NUL, most) if found < 0 else self._cut_before(found, found + 1)

@@ -35,7 +35,7 @@ class SliceBuffer(BaseBuffer):
     <SliceBuffer: 5 bytes in 1 part: b'world'>
 
     Draining, splicing or closing what it was cut from never changes or breaks it. Only writing to memory that is
-    shown (:meth:`write_at`, or the owner's own ways) shows. Several threads may read one slice at once.
+    shown (``write_at()``, or the owner's own ways) shows. Several threads may read one slice at once.
     """
 
     __slots__ = ()

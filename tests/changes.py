@@ -1,7 +1,7 @@
 """What changes a composite, a framer and an outbox, each beside what it does in a model made of plain bytes.
 
 For the tests that disturb a change half-way: by code of the caller's that runs inside it, by an exception at any
-bytecode, by memory that is not to be had, by other threads. An :class:`Op` is a real call and its model; a history of
+bytecode, by memory that is not to be had, by other threads. An ``Op`` is a real call and its model; a history of
 calls is right if the model explains it with the disturbed one before, behind, or between the others, and nothing else.
 """
 
@@ -32,7 +32,7 @@ from bytebufs import (
 )
 
 State: TypeAlias = Any
-"""What a model knows: the bytes of a composite or framer, :class:`Box` for an outbox. Compared by ==."""
+"""What a model knows: the bytes of a composite or framer, ``Box`` for an outbox. Compared by ==."""
 
 Maker: TypeAlias = Callable[[bytes], Part]
 """Makes the owner of some bytes, in a way that a test can notice when it goes."""

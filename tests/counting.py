@@ -53,7 +53,7 @@ class _Finder:
 
 
 class _Scratch(bytes):
-    """What was joined for a search, which counts as :class:`_Finder` does."""
+    """What was joined for a search, which counts as ``_Finder`` does."""
 
     work: Work
 

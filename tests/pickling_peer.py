@@ -19,7 +19,7 @@ def send(connection: Connection, subject: object) -> None:
 
 
 def receive(connection: Connection) -> Any:
-    """Return what :func:`send` was given."""
+    """Return what ``send()`` was given."""
     data = connection.recv_bytes()
     return pickle.loads(data, buffers=[connection.recv_bytes() for _ in range(connection.recv())])
 

@@ -31,7 +31,7 @@ HIDDEN: Final = frozenset(
 
 
 class CopyAudit:
-    """What was copied while a :func:`copy_audit` block was open. Read it during the block or after it."""
+    """What was copied while a ``copy_audit()`` block was open. Read it during the block or after it."""
 
     __slots__ = ("_open", "by_reason", "count", "nbytes")
 
@@ -123,7 +123,7 @@ class _Entered:
 def copy_audit() -> AbstractContextManager[CopyAudit]:
     """Count the payload copies made inside the ``with`` block.
 
-    Gives a :class:`CopyAudit`: ``nbytes`` and ``count`` in all, ``by_reason`` in bytes, ``hidden`` bytes.
+    Gives a ``CopyAudit``: ``nbytes`` and ``count`` in all, ``by_reason`` in bytes, ``hidden`` bytes.
     Blocks nest, and each counts. Tasks started inside count too, threads do not.
     """
     return _Entered(CopyAudit())

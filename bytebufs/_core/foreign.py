@@ -1,4 +1,4 @@
-"""What :mod:`.memory` promises, for whoever has no compiled ``_native``: by ctypes, which tells addresses.
+"""What ``memory`` promises, for whoever has no compiled ``_native``: by ctypes, which tells addresses.
 
 CPython only. Elsewhere no address is known, and 0 stands for it: what can be done without is done without. ctypes is
 loaded at the first need, since that takes longer than loading all of this library: when somebody hands in a view of a

@@ -1,4 +1,4 @@
-"""Who holds which bytes, as text for people: :func:`describe` and :func:`hexdump`, bounded whatever the size."""
+"""Who holds which bytes, as text for people: ``describe()`` and ``hexdump()``, bounded whatever the size."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where memory lies, and comparing and searching it there: what memoryview does not tell, and does only slowly.
 
-Compiled, a small file of C does it, else :mod:`.foreign`, by ctypes. Both have the same names and answers. A place,
-which :func:`place_of` tells once and for all, is what the others take for memory; a ``bytes`` object is its own.
+Compiled, a small file of C does it, else ``foreign``, by ctypes. Both have the same names and answers. A place,
+which ``place_of()`` tells once and for all, is what the others take for memory; a ``bytes`` object is its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Unsigned numbers out of bytes, at the speed of the build that runs.
 
 Compiled, four indexes and shifts cost 4 ns, a call of ``struct`` or ``int.from_bytes`` 60 to 130; interpreted it is
-the other way round. So whoever decodes a number once a frame or a field asks :data:`COMPILED` which way to go.
+the other way round. So whoever decodes a number once a frame or a field asks ``COMPILED`` which way to go.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class Memory:
         return _rfind(self.place(), needle, start, stop)
 
     def reserve(self) -> memoryview:
-        """Return a writable view of all of it, which :func:`zeros` made.
+        """Return a writable view of all of it, which ``zeros()`` made.
 
         While that view lives, or one made of it, the bytearray has a reference more than this Memory adds.
         """
@@ -131,7 +131,7 @@ class Memory:
 
     @property
     def is_reserved(self) -> bool:
-        """Whether somebody may still hold a view from :meth:`reserve`, and write through it.
+        """Whether somebody may still hold a view from ``reserve()``, and write through it.
 
         A second part that was made of such a view counts as one, too: better kept apart than torn off.
         """
@@ -143,7 +143,7 @@ class LazyOwner:
     """An owner whose bytes are produced when somebody looks at them, such as a range of a file.
 
     Its length is known from the start, so slicing, measuring and merging never look. It counts as mapped, not
-    as heap memory, and is read-only. Derive from it and define :meth:`_look`.
+    as heap memory, and is read-only. Derive from it and define ``_look()``.
 
     One whose bytes lie in a regular file names it, and is then sent from there without being looked at: ``_fd`` is
     the descriptor (-1 for none) and ``offset`` the place of the first byte in the file. If it is ``stable``, what is
@@ -219,7 +219,7 @@ class Block:
 
 
 def zeros(nbytes: int) -> Memory:
-    """Return zeros that :meth:`Memory.reserve` gives a view of; what else shows them is read-only."""
+    """Return zeros that ``Memory.reserve()`` gives a view of; what else shows them is read-only."""
     memory = Reserved(nbytes)
     return Memory(memory, memoryview(memory).toreadonly(), memory)
 
@@ -303,7 +303,7 @@ def lent_view(entry: Entry) -> memoryview:
 
 
 def lent(entry: Run) -> bytes | memoryview:
-    """Return the bytes of an entry for joining with others: as :func:`lent_view`, or, if they are few, a copy."""
+    """Return the bytes of an entry for joining with others: as ``lent_view()``, or, if they are few, a copy."""
     owner = entry.owner
     if isinstance(owner, bytes) and entry.stop - entry.start <= _FEW:
         return owner[entry.start : entry.stop]

@@ -3,7 +3,7 @@
 How a needle of m bytes is found in a window:
 
 1. ``at`` is the first position where a match may still begin. It only grows.
-2. An entry that can be searched where it lies (:func:`.parts.searcher_of`) and holds 4 KiB or more (or m, if that is
+2. An entry that can be searched where it lies (``parts.searcher_of()``) and holds 4 KiB or more (or m, if that is
    more) from ``at`` on is searched by its owner's ``find``. Then ``at`` moves to m - 1 bytes before its end: what is
    left can only match across the seam.
 3. Everything else is joined into a block, from ``at`` on: to the first entry of rule 2, of which the block takes
@@ -18,7 +18,7 @@ How a needle of m bytes is found in a window:
 A needle of one byte crosses no seam, so every entry is searched where it lies that can be.
 
 So the work is linear in the window, also for needles longer than the parts. Backwards it is the same, but that CPython
-has a linear search forwards alone: :func:`_last` finds the last match by that.
+has a linear search forwards alone: ``_last()`` finds the last match by that.
 
 Blocks are scratch that no result refers to: up to 64 KiB they are not counted as payload copies. A needle of more than
 32 KiB needs longer ones, for seams too. Those are counted as "needle" before they are made, and ``no_copy()`` forbids
@@ -102,7 +102,7 @@ def scratch(table: Table, start: int, stop: int) -> bytes:
 
 
 def piece(owner: Owner, start: int, stop: int) -> bytes:
-    """Return a range of an owner as bytes that only the caller looks at, as :func:`scratch`."""
+    """Return a range of an owner as bytes that only the caller looks at, as ``scratch()``."""
     if isinstance(owner, bytes):
         return owner[start:stop]
     return b"".join([owner_view(owner)[start:stop]])
@@ -288,7 +288,7 @@ def count(table: Table, start: int, stop: int, needle: Needle) -> int:
 
 
 def rfind(table: Table, start: int, stop: int, needle: Needle) -> int:
-    """Return where the last match begins, counted as by :func:`find`: :func:`occurrences` read backwards."""
+    """Return where the last match begins, counted as by ``find()``: ``occurrences()`` read backwards."""
     m = len(needle)
     if stop - start < m:
         return -1
@@ -403,7 +403,7 @@ def first_open(table: Table, start: int, stop: int, needle: bytes, fallbacks: li
     """Return the first position in a window without a match where one may begin once more bytes have come.
 
     That is where the end of the window is a proper prefix of the needle; ``stop`` if it is none. ``fallbacks`` are the
-    :func:`borders` of the needle, or of all of it but its last byte. Complexity: O(m).
+    ``borders()`` of the needle, or of all of it but its last byte. Complexity: O(m).
     """
     at = max(start, stop - len(needle) + 1)
     if stop - at == 1:  # as it mostly is: of separators, most have two bytes

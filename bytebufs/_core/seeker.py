@@ -52,7 +52,7 @@ _MOST_LOOKS: Final = 4
 class Seeker:
     """Looks for one of some separators in a table that only grows at its end and is drained at its front.
 
-    After :meth:`seek`, ``begin`` and ``end`` are the positions of what was found, or, if nothing was, the earliest
+    After ``seek()``, ``begin`` and ``end`` are the positions of what was found, or, if nothing was, the earliest
     ones that a separator could still have. Both are what limits are held against.
     """
 
@@ -225,7 +225,7 @@ class Looks:
     def seeker_for(self, separators: tuple[bytes, ...], position: int) -> Seeker:
         """Return the seeker that looked for the same, or a new one that begins at a position and is remembered.
 
-        Nothing may be looked for in front of where the last :meth:`Seeker.seek` began.
+        Nothing may be looked for in front of where the last ``Seeker.seek()`` began.
         """
         seeker = self.known(separators)
         if seeker is None:
@@ -234,7 +234,7 @@ class Looks:
         return seeker
 
     def seeker_of(self, separator: bytes, position: int) -> Seeker:
-        """As :meth:`seeker_for` of a single separator: what is asked for once a line."""
+        """As ``seeker_for()`` of a single separator: what is asked for once a line."""
         for seeker in self._seekers:
             if seeker.separators[0] == separator and len(seeker.separators) == 1:
                 return seeker

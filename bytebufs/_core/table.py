@@ -9,7 +9,7 @@ Positions are absolute and never renumbered: draining moves the head, prepending
 may become negative. A table knows no length: the buffer over it holds the window [start, stop) that it shows,
 which may clip the first entry, and in a slice the last one too.
 
-Rules, asserted by :func:`check`:
+Rules, asserted by ``check()``:
 
 1. ``parts[:head]`` are placeholders and hold no reference to anything drained. Draining cuts them off when they
    are more than half of the list, and more than a few.
@@ -24,8 +24,8 @@ handlers, threads), and no exception leaves one:
    on either side: what grows, grows the table first and then the window; what shrinks, shrinks the window first. The
    one store that moves the window is the change; all that can fail has been done before it.
 6. What is left in front of the window, because memory had run out or an exception came, is let go of by the next drain.
-   What is left behind it, or among the dead, goes before anything else is changed (:meth:`Table.trim`).
-7. Lists are lengthened in place, never shortened (but by :meth:`Table.trim`): whoever is in the middle of reading one
+   What is left behind it, or among the dead, goes before anything else is changed (``Table.trim()``).
+7. Lists are lengthened in place, never shortened (but by ``Table.trim()``): whoever is in the middle of reading one
    goes on in it. What cannot be done so is another table, which the buffer exchanges for this one.
 8. No reference that may be the last one is dropped in here. It is returned, and the caller lets it go when all is done:
    compiled code drops what a field or an item of a list held *before* it stores what comes instead.
@@ -150,7 +150,7 @@ class Table:
     def all_entries(self, start: int) -> list[Entry]:
         """Return every entry of a window that begins at ``start`` and goes to the end of the last one.
 
-        As :meth:`entries`, but nothing is looked up. The window must not be empty.
+        As ``entries()``, but nothing is looked up. The window must not be empty.
         """
         skip = start - self.base
         if skip == 0:
@@ -322,7 +322,7 @@ class Table:
         return end
 
     def with_front(self, entries: list[Entry], start: int) -> Table:
-        """Return another table that has entries in front of ``start``, as :meth:`put_front`, and room for more."""
+        """Return another table that has entries in front of ``start``, as ``put_front()``, and room for more."""
         base = start
         for entry in entries:
             base -= len(entry)

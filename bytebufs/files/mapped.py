@@ -129,7 +129,7 @@ class MappedFile:
         self._over_pages(offset, length, lambda mapped, start, nbytes: mapped.madvise(option, start, nbytes))
 
     def prefetch(self, offset: SupportsIndex = 0, length: SupportsIndex | None = None) -> None:
-        """Ask the system to read a range ahead: touching cold pages blocks. Does not wait. Errors as :meth:`advise`."""
+        """Ask the system to read a range ahead: touching cold pages blocks. Does not wait. Errors as ``advise()``."""
         self.advise("willneed", offset, length)
 
     def _over_pages(

@@ -1,6 +1,6 @@
 """Handing a message to a sink: a descriptor, a file, a socket, or anything with ``send`` or ``write``.
 
-:class:`Plan` knows which bytes come next, a :class:`Channel` how its sink takes them. These are the loops between them:
+``Plan`` knows which bytes come next, a ``Channel`` how its sink takes them. These are the loops between them:
 
 1. "Not now" is waited for on the sink's descriptor, any other error is raised as it came, with the number
    of bytes that went before it.

@@ -185,7 +185,7 @@ class Outbox:
     def flush(self, sink: Sink) -> int:
         """Send what ``sink`` takes without blocking, one turn of about 2 MiB, and return how many bytes that were.
 
-        The sinks are those of :func:`bytebufs.flush`, and all that is said there holds. Make them non-blocking: one
+        The sinks are those of ``bytebufs.flush()``, and all that is said there holds. Make them non-blocking: one
         that blocks does so here. While ``pending`` is not 0, wait until the sink can be written to and call again, be
         it that it is full or that the turn is over. Goes on at any byte.
 

@@ -72,7 +72,7 @@ Piece: TypeAlias = "bytes | memoryview"
 class Plan:
     """Which bytes of a buffer go next. ``position`` is how many went, ``left`` how many have not.
 
-    ``file`` is the range of a file that :meth:`gather` found behind what it returned, or None. Where it returned
+    ``file`` is the range of a file that ``gather()`` found behind what it returned, or None. Where it returned
     nothing, that range is what goes next. ``mapped`` says who knows of what it returned whether it is whole, and up to
     where he is to be asked.
     """

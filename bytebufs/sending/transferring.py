@@ -55,7 +55,7 @@ _Rung: TypeAlias = "tuple[How, Callable[[int], int]]"
 
 
 class Transferred(NamedTuple):
-    """What :func:`transfer` did: so many bytes, by that call."""
+    """What ``transfer()`` did: so many bytes, by that call."""
 
     nbytes: int
     how: How
@@ -68,7 +68,7 @@ def transfer(
 
     ``src`` is a path, a descriptor, a file opened in binary mode, or a FileRegion, in which the offset counts. A
     regular file is read there and keeps its position. A pipe, socket or terminal is read from where it stands, up to
-    its end if no count is given, and has no offset. ``dst`` is what :func:`flush` takes: written at its own position,
+    its end if no count is given, and has no offset. ``dst`` is what ``flush()`` takes: written at its own position,
     and waited for if it is in non-blocking mode; a socket's timeout is the total.
 
     The result says how many bytes went and by which call, the first of ``sendfile``, ``copy_file_range``, ``splice``
@@ -78,7 +78,7 @@ def transfer(
     Raises TruncatedFile if the source ends before ``count`` bytes: at once where its size tells, else when it is
     found out. ValueError for an offset into a pipe, IndexError for a range beyond a region, TypeError for what is no
     source or sink, FileNotFoundError and its like for what cannot be opened. An error that comes later has
-    ``bytes_flushed`` set as that of :func:`flush`: so many bytes went. If copying from a pipe fails, up to 64 KiB more
+    ``bytes_flushed`` set as that of ``flush()``: so many bytes went. If copying from a pipe fails, up to 64 KiB more
     were taken from it. Without a count a file of /sys ends where its bytes do, though it says that it is longer.
 
     Copies: nothing, but by ``copy`` everything ("fallback", or "stable" of a region). Sources: sendfile(2),
