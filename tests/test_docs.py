@@ -79,6 +79,13 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
     run_page(page)
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "howto").glob("*.md")), ids=lambda page: page.stem)
+def test_a_how_to_says_first_what_it_assumes(page: Path) -> None:
+    title, _, rest = page.read_text(encoding="utf-8").partition("\n\n")
+    assert title.startswith("# ")
+    assert rest.startswith("**This page assumes** ")
+
+
 def test_readme_has_code_that_runs() -> None:
     assert any(block.is_session for block in blocks((ROOT / "README.md").read_text(encoding="utf-8")))
 
