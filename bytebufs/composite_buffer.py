@@ -1142,7 +1142,7 @@ class CompositeBuffer(BaseBuffer):
     # -- parsing
 
     def parse(self, fn: Callable[[Reader], _T], *, limit: SupportsIndex, byteorder: ByteOrder = "big") -> _T | None:
-        """Call ``fn`` with a reader at the front: one message is taken wholly, or nothing is and None is returned.
+        r"""Call ``fn`` with a reader at the front: one message is taken wholly, or nothing is and None is returned.
 
         >>> b = CompositeBuffer([b"\x05he", b"llo\x03f"])
         >>> def message(r: Reader) -> bytes:
