@@ -77,8 +77,8 @@ def _rewrite(scope: Object, package: Module) -> None:
     if isinstance(scope, Function):
         for parameter in scope.parameters:
             constant = scope.module.members.get(str(parameter.default))
-            if isinstance(constant, Attribute) and constant.is_private:
-                parameter.default = constant.value  # its name says nothing to a reader
+            if constant is not None and constant.is_private:  # its name says nothing to a reader
+                parameter.default = constant.value if isinstance(constant, Attribute) else "..."
     for member in scope.members.values():
         if isinstance(member, Object):  # and no alias of one
             _rewrite(member, package)

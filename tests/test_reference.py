@@ -12,6 +12,7 @@ import griffe
 import pytest
 
 import bytebufs
+from bytebufs._core.audit import ASKED, HIDDEN
 from bytebufs.files.mapped import Access, Advice
 from bytebufs.framing import OnError
 from bytebufs.reader import ByteOrder
@@ -71,6 +72,14 @@ def test_the_words_that_a_signature_takes_are_named(name: str, alias: Any) -> No
     row = re.search(rf"^\| `{name}` \| (.*) \|$", page, re.MULTILINE)
     assert row is not None
     assert re.findall(r'`"(\w+)"`', row[1]) == list(get_args(alias))
+
+
+def test_the_reasons_of_copies_are_named() -> None:
+    page = (ROOT / "docs" / "reference" / "rest.md").read_text(encoding="utf-8")
+    for kind, reasons in ("asked", ASKED), ("hidden", HIDDEN):
+        row = re.search(rf"^\| {kind} \| (.*) \|$", page, re.MULTILINE)
+        assert row is not None
+        assert set(re.findall(r'"(\w+)"', row[1])) == reasons
 
 
 # -- docstrings
@@ -157,3 +166,4 @@ def test_the_docstrings_of_the_package_are_rewritten() -> None:
     assert "the `limit` in bytes" in said("LimitExceeded")  # no page has its fields
     assert [str(parameter.default) for parameter in package["CompositeBuffer.__init__"].parameters][1] == "()"
     assert str(package["Reader.varint"].parameters["max_bytes"].default) == "10"
+    assert str(package["Outbox.__init__"].parameters["on_pause"].default) == "..."  # a function of its own

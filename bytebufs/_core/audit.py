@@ -36,14 +36,17 @@ class CopyAudit:
     __slots__ = ("_open", "by_reason", "count", "nbytes")
 
     def __init__(self) -> None:
-        self.nbytes = 0
-        self.count = 0
+        self.nbytes: int = 0
+        """Bytes copied in all."""
+        self.count: int = 0
+        """How many copies that were."""
         self.by_reason: dict[str, int] = {}
+        """Bytes copied, by the reason for it."""
         self._open = True
 
     @property
     def hidden(self) -> int:
-        """Bytes copied without having been asked for: the sum over the reasons in ``HIDDEN``."""
+        """Bytes copied without having been asked for by name, because the layout or the platform needed it."""
         return sum(nbytes for reason, nbytes in self.by_reason.items() if reason in HIDDEN)
 
     def __repr__(self) -> str:

@@ -67,6 +67,7 @@ class MappedFile:
         if access not in _ACCESS:
             raise ValueError(f"access is one of {', '.join(map(repr, _ACCESS))}, not {access!r}")
         self.access: Access = access
+        """What may be done with its memory, as it was asked for."""
         self._offset = size_of(offset)
         wanted = None if length is None else size_of(length)
         fd, self._name = open_regular(file, writable=access == "write")

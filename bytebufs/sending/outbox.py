@@ -96,7 +96,8 @@ class Outbox:
             raise ValueError(f"the low watermark is above the high one: {self._low} > {self._high}")
         self._on_pause = on_pause
         self._on_resume = on_resume
-        self.paused = False
+        self.paused: bool = False
+        """Whether more than ``high`` bytes were pending, and no fewer than ``low`` have been since."""
         self._queue = self._new_queue()
         self._late: CompositeBuffer | None = None  # put in while the queue was being sent
         self._ahead: Ahead | None = None  # what was read of a file, and not taken

@@ -58,7 +58,9 @@ class Transferred(NamedTuple):
     """What ``transfer()`` did: so many bytes, by that call."""
 
     nbytes: int
+    """How many bytes went."""
     how: How
+    """The call that they went by: "sendfile", "copy_file_range", "splice" or "copy"."""
 
 
 def transfer(
