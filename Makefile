@@ -81,7 +81,7 @@ docs: ## build the documentation into site/
 clean: ## remove all that make and .ci/run have made
 	rm -rf .venv .venv-* .ci-cache build dist site htmlcov *.egg-info
 	rm -rf .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find bytebufs tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find bytebufs tests examples benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Print the newest interpreter that works, of those the suite is run on first. Each is tried, not trusted: a pyenv shim
 # may stand for a version that is switched off, and Debian's python3 has no ensurepip before python3-venv is there.
