@@ -18,6 +18,7 @@ from ._core.parts import (
     Block,
     Entry,
     Owner,
+    Run,
     clip,
     entry_of,
     has_buffer,
@@ -753,20 +754,24 @@ class CompositeBuffer(BaseBuffer):
         table = self._index
         stop = self._stop + size
         last = table.last_entry() if self._start < self._stop else None
-        if last is not None and last is self._packed and len(last) + size <= _HEADER:
-            both = self._packed + data
+        packed = self._packed
+        block = self._block
+        if packed is not None and last is packed:
+            if len(packed) + size > _HEADER:
+                return self._grow([self._copy_to_block(memoryview(data))], size)
+            both = packed + data
             self._packed = both
             table.lengthen(both, stop)
-        elif last is not None and (last is self._packed or self._is_in_block(last)):
-            return self._grow([self._copy_to_block(memoryview(data))], size)
+        elif block is not None and isinstance(last, Run) and last.owner is block.owner:
+            if not block.continues(last, size):
+                return self._grow([self._copy_to_block(memoryview(data))], size)
+            self._may_be_written = True
+            table.lengthen(block.lengthened(last, data), stop)
         else:
             self._packed = data
             table.parts.append(data)
         self._stop = stop
         return None
-
-    def _is_in_block(self, entry: Entry) -> bool:
-        return not isinstance(entry, bytes) and self._block is not None and entry.owner is self._block.owner
 
     def reserve(self, n: SupportsIndex) -> memoryview:
         """Append ``n`` zero bytes and return a writable view of them, for a length that is known only later.

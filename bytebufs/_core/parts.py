@@ -217,6 +217,18 @@ class Block:
         self._memory[start:stop] = data
         return Run(self.owner, start, stop)
 
+    def continues(self, last: Run, size: int) -> bool:
+        """Whether so many bytes more would lie directly behind a run of this block."""
+        return last.stop == self._used and size <= len(self._memory) - self._used
+
+    def lengthened(self, last: Run, data: bytes) -> Run:
+        """Copy bytes behind a run that goes on here, and return the run that shows both."""
+        start = self._used
+        stop = start + len(data)
+        self._used = stop
+        self._memory[start:stop] = data
+        return Run(self.owner, last.start, stop)
+
 
 def zeros(nbytes: int) -> Memory:
     """Return zeros that ``Memory.reserve()`` gives a view of; what else shows them is read-only."""
