@@ -41,7 +41,7 @@ from .changes import (
     Sink,
     in_steps,
 )
-from .conftest import IS_SHORT
+from .conftest import IS_QUICK, IS_SHORT
 from .disturbed import (
     ACTIONS,
     MOST,
@@ -60,7 +60,7 @@ from .disturbed import (
 pytestmark = pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
 
 EVERY: Final = 1_000_000
-SOME: Final = 6 if IS_SHORT else EVERY
+SOME: Final = 3 if IS_QUICK else 6 if IS_SHORT else EVERY
 """How many bytecodes of a call are interrupted, evenly spread, where all of them would take long."""
 
 SECONDS: Final = 1.5 if IS_SHORT else 10

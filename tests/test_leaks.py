@@ -55,12 +55,12 @@ from bytebufs._core.parts import LazyOwner, Memory
 from bytebufs.composite_buffer import load_composite
 from bytebufs.slice_buffer import load_slice
 
-from .conftest import IS_SHORT
+from .conftest import IS_QUICK, IS_SHORT
 from .memory import least
 
 OPERATIONS: Final = (100_000 if IS_SHORT else 1_000_000) if COMPILED else 10_000
 
-TRACED: Final = 20_000
+TRACED: Final = 5_000 if IS_QUICK else 20_000
 """Operations under tracemalloc, which slows them."""
 
 SLACK_BLOCKS: Final = 100
