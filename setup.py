@@ -15,6 +15,7 @@ from setuptools import Extension, setup
 
 sys.path.insert(0, str(Path(__file__).parent / "_build"))
 from backend import why_pure
+from docstrings import documented
 
 # Everything that runs once a byte, a part or a frame. errors.py stays interpreted: a native class cannot derive from a
 # builtin exception; _core/exporter.py must, to fill the buffer slot.
@@ -54,6 +55,9 @@ def compiled(folder: str) -> list[Any]:
     made = mypycify(["--config-file", os.devnull, *names], opt_level="3", target_dir=folder)
     for source in Path(folder).rglob("*.c"):
         source.write_text(amend(source.read_text(encoding="utf-8")), encoding="utf-8")
+    [whole] = Path(folder).glob("__native_*.c")  # the modules are one group; beside it each has only its door
+    modules = {name[:-3].replace("/", "."): Path(name).read_text(encoding="utf-8") for name in names}
+    whole.write_text(documented(whole.read_text(encoding="utf-8"), modules), encoding="utf-8")
     for extension in made:
         # A warning of a compiler that nobody tried is no reason to fail.
         extension.extra_compile_args = [arg for arg in extension.extra_compile_args if arg != "-Werror"] + CALLS_INLINE

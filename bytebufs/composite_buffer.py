@@ -91,7 +91,8 @@ class CompositeBuffer(BaseBuffer):
 
     A part is anything bytes-like, a buffer, or a range of a file; it is referred to, never copied, unless
     ``coalesce_below`` is given: then parts with fewer bytes are copied together into a block at the end (counted as
-    "coalesce"; a snapshot, if their memory is mutable), which guards against floods of tiny parts.
+    "coalesce"; a snapshot, if their memory is mutable), which guards against floods of tiny parts. Raises TypeError for
+    one bytes-like object in place of several parts.
 
     Belongs to one thread at a time. Every method that changes it does so wholly or not at all, whatever exception
     comes, MemoryError and interrupts too; what it lets go of goes as its last act, so that finalizers may use the
@@ -105,7 +106,6 @@ class CompositeBuffer(BaseBuffer):
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = _NO_PARTS, *, coalesce_below: SupportsIndex = 0) -> None:
-        """Begin with these parts. Raises TypeError for one bytes-like object in place of several parts."""
         if not COMPILED and hasattr(self, "_index"):
             return  # called a second time, which the compiled build ignores
         table = Table([], [], 0)

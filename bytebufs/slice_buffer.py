@@ -34,6 +34,10 @@ class SliceBuffer(BaseBuffer):
     >>> SliceBuffer(b"hello, world", 7)
     <SliceBuffer: 5 bytes in 1 part: b'world'>
 
+    Shows bytes ``start`` to ``stop`` of one thing; of a CompositeBuffer as it is now. Raises TypeError for what is not
+    bytes-like, ValueError for a negative bound or a start after the stop, IndexError for a bound beyond the end: bounds
+    do not clamp. Copies: nothing.
+
     Draining, splicing or closing what it was cut from never changes or breaks it. Only writing to memory that is
     shown (``write_at()``, or the owner's own ways) shows. Several threads may read one slice at once.
     """
@@ -41,11 +45,6 @@ class SliceBuffer(BaseBuffer):
     __slots__ = ()
 
     def __init__(self, obj: Part, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> None:
-        """Show bytes ``start`` to ``stop`` of one thing; of a CompositeBuffer as it is now.
-
-        Raises TypeError for what is not bytes-like, ValueError for a negative bound or a start after the stop,
-        IndexError for a bound beyond the end: bounds do not clamp. Copies: nothing.
-        """
         if obj is _BARE or (not COMPILED and hasattr(self, "_source")):
             return  # a slice that is made never changes: compiled, a second call does nothing either
         whole = _whole(obj)

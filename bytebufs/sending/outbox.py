@@ -67,6 +67,9 @@ class Outbox:
     be larger than ``high``. Up to that mark what waits keeps at most twice ``high``, a page of 4 KiB, and what the last
     two parts hold, however small the parts are. Belongs to one thread, and to one sink.
 
+    ``on_pause`` is called by ``put`` and ``on_resume`` by ``flush``, each as its last act; both may put parts in.
+    Raises ValueError if ``low`` is above ``high``, or one is negative.
+
     After whatever exception, MemoryError and interrupts too, what is ``pending`` is what has not gone, and goes with
     the next call. Where it is not known how much went, the outbox is broken, and says so at each use.
     """
@@ -81,21 +84,17 @@ class Outbox:
         high: SupportsIndex = 65536,
         low: SupportsIndex = 32768,
         *,
-        on_pause: Callable[[], object] = _nothing,
-        on_resume: Callable[[], object] = _nothing,
+        on_pause: Callable[[], object] | None = None,
+        on_resume: Callable[[], object] | None = None,
     ) -> None:
-        """Begin empty. ``on_pause`` is called by ``put`` and ``on_resume`` by ``flush``, each as its last act.
-
-        Both may put parts in. Raises ValueError if ``low`` is above ``high``, or one is negative.
-        """
         if not COMPILED and hasattr(self, "_queue"):
             return  # called a second time, which the compiled build ignores
         self._high = size_of(high)
         self._low = size_of(low)
         if self._low > self._high:
             raise ValueError(f"the low watermark is above the high one: {self._low} > {self._high}")
-        self._on_pause = on_pause
-        self._on_resume = on_resume
+        self._on_pause: Callable[[], object] = _nothing if on_pause is None else on_pause
+        self._on_resume: Callable[[], object] = _nothing if on_resume is None else on_resume
         self.paused: bool = False
         """Whether more than ``high`` bytes were pending, and no fewer than ``low`` have been since."""
         self._queue = self._new_queue()
