@@ -159,8 +159,8 @@ class Pinned:
     __slots__ = ("address", "view")
 
     def __init__(self, address: int, view: memoryview) -> None:
-        self.address = address
-        self.view = view
+        self.address: int = address
+        self.view: memoryview = view
 
 
 Place: TypeAlias = "bytes | bytearray | Pinned"

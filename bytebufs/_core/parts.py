@@ -101,10 +101,10 @@ class Memory:
     __slots__ = ("_place", "finder", "guard", "holder", "view")
 
     def __init__(self, holder: object, view: memoryview, finder: Finder | None, guard: Guard | None = None) -> None:
-        self.guard = guard
-        self.holder = holder
-        self.view = view
-        self.finder = finder
+        self.guard: Guard | None = guard
+        self.holder: object = holder
+        self.view: memoryview = view
+        self.finder: Finder | None = finder
         self._place: Place | None = None
 
     def place(self) -> Place:
@@ -181,9 +181,9 @@ class Run:
     __slots__ = ("owner", "start", "stop")
 
     def __init__(self, owner: Owner, start: int, stop: int) -> None:
-        self.owner = owner
-        self.start = start
-        self.stop = stop
+        self.owner: Owner = owner
+        self.start: int = start
+        self.stop: int = stop
 
     def __len__(self) -> int:
         # Never negative: compiled, that would be an error without an exception, which ends the process.

@@ -59,13 +59,13 @@ class Seeker:
     __slots__ = ("_ahead", "_at", "_borders", "_from", "_reached", "_seen", "begin", "end", "longest", "separators")
 
     def __init__(self, separators: tuple[bytes, ...], position: int) -> None:
-        self.separators = separators
+        self.separators: tuple[bytes, ...] = separators
         n = len(separators)
         longest = 0
         for sep in separators:
             if len(sep) > longest:
                 longest = len(sep)
-        self.longest = longest
+        self.longest: int = longest
         # Of each separator: a place before which it does not begin, how far all behind that is its beginning, and
         # behind the first byte of where it was found.
         self._from = [position] * n
@@ -74,8 +74,8 @@ class Seeker:
         self._borders: list[list[int] | None] | None = None
         self._reached = position
         self._ahead = AHEAD
-        self.begin = position
-        self.end = position
+        self.begin: int = position
+        self.end: int = position
 
     def seek(self, table: Table, start: int, stop: int, limit: int) -> bool:
         """Look for a separator that begins in the window, at most ``limit`` bytes after its start.

@@ -63,11 +63,11 @@ class Table:
     __slots__ = ("base", "ends", "head", "last", "parts")
 
     def __init__(self, parts: list[Entry], ends: list[int], base: int) -> None:
-        self.parts = parts
-        self.ends = ends
-        self.head = 0
-        self.base = base
-        self.last = 0
+        self.parts: list[Entry] = parts
+        self.ends: list[int] = ends
+        self.head: int = 0
+        self.base: int = base
+        self.last: int = 0
 
     # -- looking up
 

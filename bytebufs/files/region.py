@@ -55,6 +55,7 @@ class FileRegion(LazyOwner):
         """
         start = size_of(offset)
         wanted = None if count is None else size_of(count)
+        self.name: str
         self._fd, self.name = open_regular(file)  # from now on it is closed with the region, whatever interrupts this
         try:
             nbytes = size_in_file(self._fd, self.name, start, wanted)

@@ -82,9 +82,9 @@ class Ahead:
     __slots__ = ("data", "owner", "start")
 
     def __init__(self, owner: LazyOwner, start: int, data: memoryview) -> None:
-        self.owner = owner
-        self.start = start
-        self.data = data
+        self.owner: LazyOwner = owner
+        self.start: int = start
+        self.data: memoryview = data
 
 
 class Channel:
@@ -121,6 +121,9 @@ class Channel:
         taken = self.write([data], more=more or len(data) < len(file))
         self.ahead = Ahead(owner, file.start + taken, data[taken:]) if taken < len(data) else None
         return taken
+
+    def _forget_ahead(self) -> None:
+        self.ahead = None
 
     def is_exact_after(self, error: BaseException) -> bool:
         """Whether the plan still says how many bytes went, now that a call has raised ``error``."""
@@ -160,7 +163,7 @@ class SystemChannel(Channel):
                 if not taken:
                     raise _truncated(file)
                 self._sent_of = owner
-                self.ahead = None
+                self._forget_ahead()
                 return taken
         return super().send_file(file, most, more=more)
 

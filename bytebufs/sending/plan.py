@@ -91,11 +91,11 @@ class Plan:
         start = buffer._start
         stop = buffer._stop
         source = buffer._exact_source()
-        self.position = 0
-        self.left = stop - start
+        self.position: int = 0
+        self.left: int = stop - start
         self.file: Run | None = None
         self.mapped: dict[Guard, int] = {}
-        self.width = iov_max
+        self.width: int = iov_max
         self._iov_max = iov_max
         self._call_max = call_max
         self._buffer = buffer
