@@ -34,6 +34,15 @@ for _final in (BaseBuffer, CopyAudit, Framer, Reader):
     _final.__init_subclass__ = classmethod(_refuse_heirs)  # type: ignore[assignment]
 del _final
 
+
+# The parameters are those of the other build's.
+def _refuse(self: Reader, buffer: object = None, lease: object = None, byteorder: str = "", limit: object = None) -> None:  # noqa: ARG001, E501  # fmt: skip
+    raise TypeError("a Reader is made by a buffer: write SliceBuffer(data).reader()")
+
+
+if COMPILED:
+    Reader.__init__ = _refuse  # type: ignore[method-assign]  # compiled code makes readers without it
+
 __all__ = [
     "COMPILED",
     "BaseBuffer",

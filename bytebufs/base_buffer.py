@@ -92,6 +92,9 @@ class BaseBuffer(Exporter):
     _start: int
     _stop: int
 
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("a BaseBuffer is not made directly: write SliceBuffer(data) or CompositeBuffer(parts)")
+
     # -- what the two kinds of buffer differ in
 
     def _window(self, start: int, stop: int) -> SliceBuffer:

@@ -66,7 +66,12 @@ class Framer:
 
     __slots__ = ("_bad_stop", "_buffer", "_closed", "_due", "_is_busy", "_is_detached", "_on_error", "_skipped")
 
-    def __init__(self, on_error: OnError, limit: int) -> None:
+    def __init__(self, on_error: OnError = "raise", limit: int = 0) -> None:
+        if type(self) is Framer:
+            raise TypeError(
+                "a Framer is not made directly: write FixedLength(n), Delimited(sep, limit=n), Lines(n), "
+                "LengthPrefixed(size, limit=n) or VarintPrefixed(n)"
+            )
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
         self._buffer = CompositeBuffer()

@@ -104,9 +104,9 @@ class Lease:
     __slots__ = ("closed", "valid", "writes")
 
     def __init__(self) -> None:
-        self.valid = True
-        self.closed = False
-        self.writes = 0
+        self.valid: bool = True
+        self.closed: bool = False
+        self.writes: int = 0
 
     def revoke(self) -> None:
         """The buffer changed: its readers' next call is an error."""
@@ -137,17 +137,17 @@ class Wait:
     __slots__ = ("before", "byteorder", "error", "fn", "front", "limit", "position", "seeker", "varint_stop")
 
     def __init__(self, position: int, seeker: Seeker | None = None, limit: int = 0, *, varint_stop: int = 0) -> None:
-        self.position = position
-        self.seeker = seeker
-        self.limit = limit
-        self.varint_stop = varint_stop
+        self.position: int = position
+        self.seeker: Seeker | None = seeker
+        self.limit: int = limit
+        self.varint_stop: int = varint_stop
         # While the parser runs: what the read raised, and what another waits for that failed before it.
         self.error: Underrun | None = None
         self.before: Wait | None = None
         # Afterwards: which parser it is that waits, and where the front was.
         self.fn: object = None
         self.byteorder: ByteOrder = "big"
-        self.front = 0
+        self.front: int = 0
 
 
 @final
@@ -180,10 +180,13 @@ class Reader:
     _at: i64
     _end: i64
 
-    def __init__(self, buffer: BaseBuffer, lease: Lease, byteorder: ByteOrder, limit: int | None = None) -> None:
-        self._little = byteorder == "little"
-        if not self._little and byteorder != "big":
-            raise ValueError(f"the byte order is 'big' or 'little', not {byteorder!r}")
+    # For buffers alone. Who else calls it is told so: compiled by the package's __init__.py, which compiled code passes
+    # by, else because of the defaults that stand below the class. Defaults here would cost each reader 4 ns.
+    def __init__(self, buffer: BaseBuffer, lease: Lease | None, byteorder: ByteOrder, limit: int | None = None) -> None:
+        little = byteorder != "big"
+        if lease is None or (little and byteorder != "little"):
+            _refuse(lease, byteorder)
+        self._little = little
         self._buffer = buffer
         self._lease = lease
         self._known_table: Table | None = None
@@ -1174,6 +1177,16 @@ class Reader:
             raise LimitExceeded(limit)
 
 
+def _refuse(lease: object, byteorder: str) -> NoReturn:
+    """Raise what is due if a reader is made in a wrong way."""
+    if isinstance(lease, Lease):
+        raise ValueError(f"the byte order is 'big' or 'little', not {byteorder!r}")
+    raise TypeError("a Reader is made by a buffer: write SliceBuffer(data).reader()")
+
+
+if not COMPILED:
+    Reader.__init__.__defaults__ = (None, None, "", None)
+
 _ORDERS: Final = ("<", ">", "!", "=")
 _ORDERLESS: Final = frozenset("xcbB?sp0123456789 \t\n\r\v\f")
 """What is the same in every order, and never padded."""
@@ -1186,13 +1199,13 @@ class Layout:
     __slots__ = ("is_uint", "little", "pack", "size", "struct", "unpack_from")
 
     def __init__(self, struct: Struct) -> None:
-        self.struct = struct
-        self.size = struct.size
+        self.struct: Struct = struct
+        self.size: int = struct.size
         self.pack: Callable[..., bytes] = struct.pack
         self.unpack_from: _UnpackFrom = struct.unpack_from
         order, codes = struct.format[:1], struct.format[1:]
-        self.is_uint = order in _ORDERS and codes in ("B", "H", "I", "L", "Q")
-        self.little = order == "<" or (order == "=" and sys.byteorder == "little")
+        self.is_uint: bool = order in _ORDERS and codes in ("B", "H", "I", "L", "Q")
+        self.little: bool = order == "<" or (order == "=" and sys.byteorder == "little")
 
 
 _layouts: Final[dict[object, Layout]] = {}

@@ -1624,3 +1624,13 @@ def test_much_is_copied_out_of_one_part_and_of_several_wherever_it_goes() -> Non
             assert make(data).copy_into(dest) == 3000
         assert audit.by_reason == {"copy_into": 3000}
         assert dest[:3000] == data
+
+
+def test_what_all_buffers_share_is_no_buffer() -> None:
+    for wrong in (), (b"x",), ([b"x", b"y"], 3):
+        with pytest.raises(
+            TypeError, match=r"not made directly: write SliceBuffer\(data\) or CompositeBuffer\(parts\)$"
+        ):
+            BaseBuffer(*wrong)
+    with pytest.raises(TypeError, match="not made directly"):
+        BaseBuffer(parts=[b"x"])

@@ -35,7 +35,9 @@ class CopyAudit:
 
     __slots__ = ("_open", "by_reason", "count", "nbytes")
 
-    def __init__(self) -> None:
+    def __init__(self, opened_by: object = None) -> None:
+        if opened_by is not _open:
+            raise TypeError("a CopyAudit is made by a block: write 'with copy_audit() as audit:'")
         self.nbytes: int = 0
         """Bytes copied in all."""
         self.count: int = 0
@@ -50,6 +52,7 @@ class CopyAudit:
         return sum(nbytes for reason, nbytes in self.by_reason.items() if reason in HIDDEN)
 
     def __repr__(self) -> str:
+        """Say how much was copied, and how much of that was hidden."""
         return f"<CopyAudit: {self.nbytes} bytes in {self.count} copies, {self.hidden} of them hidden>"
 
     def _forbids(self, reason: str) -> bool:
@@ -67,7 +70,7 @@ class _NoCopy(CopyAudit):
     __slots__ = ("_strict",)
 
     def __init__(self, *, strict: bool) -> None:
-        super().__init__()
+        super().__init__(_open)
         self._strict = strict
 
     def _forbids(self, reason: str) -> bool:
@@ -129,7 +132,7 @@ def copy_audit() -> AbstractContextManager[CopyAudit]:
     Gives a ``CopyAudit``: ``nbytes`` and ``count`` in all, ``by_reason`` in bytes, ``hidden`` bytes.
     Blocks nest, and each counts. Tasks started inside count too, threads do not.
     """
-    return _Entered(CopyAudit())
+    return _Entered(CopyAudit(_open))
 
 
 def no_copy(*, strict: bool = False) -> AbstractContextManager[CopyAudit]:

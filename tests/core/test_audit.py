@@ -138,18 +138,24 @@ def test_a_lenient_block_inside_a_strict_one_loosens_nothing() -> None:
 
 
 def test_an_exception_passes_through_and_ends_the_block() -> None:
-    audit = CopyAudit()
+    audits: list[CopyAudit] = []
 
     def fail_inside() -> None:
-        nonlocal audit
         with no_copy() as audit:
+            audits.append(audit)
             count_copy("hex", 1)
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
         fail_inside()
     count_copy("compact", 1)
-    assert facts(audit) == (1, 1, {"hex": 1}, 0)
+    assert facts(audits[0]) == (1, 1, {"hex": 1}, 0)
+
+
+def test_an_audit_is_made_by_a_block() -> None:
+    for wrong in (), (b"data",):
+        with pytest.raises(TypeError, match=r"^a CopyAudit is made by a block: write 'with copy_audit\(\) as audit:'$"):
+            CopyAudit(*wrong)
 
 
 def test_the_audit_belongs_to_the_with_block_and_not_to_the_call() -> None:
