@@ -57,12 +57,13 @@ class Underrun(BytebufsError, EOFError):
     """More bytes are wanted than are there; they may still come. Nothing was consumed.
 
     ``requested`` and ``available`` count bytes from the place of the read. For a search, ``separator``
-    is what did not come (of several, the first), and ``requested`` the fewest bytes that could hold it. Where the bytes
-    end for good, as those of ``reader.sub(n)`` do, ``at`` is the place of the read in the message; else it is None.
+    is what did not come (of several, the first), and ``requested`` the fewest bytes that could hold it. ``at`` is the
+    place of a reader's read in the message, or of a framer's frame in all that it was fed; else, and where ``parse``
+    waits for more, it is None.
     """
 
     def __init__(self, requested: int, available: int, separator: bytes | None = None, at: int | None = None) -> None:
-        self.args = (requested, available, separator, at)
+        self.args: tuple[Any, ...] = (requested, available, separator, at)
 
     @property
     def requested(self) -> int:
@@ -84,7 +85,7 @@ class Underrun(BytebufsError, EOFError):
 
     @property
     def at(self) -> int | None:
-        """The place of the read in the message, where the bytes end for good; else None."""
+        """The place of the read in the message, of the frame in the stream, or None."""
         at: int | None = self.args[3]
         return at
 
@@ -113,14 +114,16 @@ class LimitExceeded(BytebufsError, ValueError):
 
     ``announced`` is how long it would be at least, counted as the limit is, where that was told beforehand: by the
     length in front of a frame, by how many bytes a parser reads at once. Else it is None. How much was seen is left out
-    on purpose: it would depend on how the input was cut.
+    on purpose: it would depend on how the input was cut. ``at`` is the place of the read in the message, or of the
+    frame in all that a framer was fed; None where there is none to tell.
     """
 
-    def __init__(self, limit: int, announced: int | None = None) -> None:
+    def __init__(self, limit: int, announced: int | None = None, at: int | None = None) -> None:
         told = "" if announced is None else f" by the {announced} that are announced"
-        super().__init__(f"the limit of {limit} bytes is exceeded{told}")
+        super().__init__(_placed(f"the limit of {limit} bytes is exceeded{told}", at))
         self.limit = limit
         self.announced = announced
+        self.at = at
 
 
 class FrameError(BytebufsError, ValueError):

@@ -179,6 +179,7 @@ class Framer:
             # Where bytes are left of more than one frame, or of one that only waits for a longer separator, what is
             # missing is not the end of the first.
             wanted = 0
+            at = self._buffer._start
             if left or self._bad_stop > self._buffer._start:
                 wanted = max(self._wanted(), left + 1)
             self._is_busy = False
@@ -190,7 +191,7 @@ class Framer:
             self._is_busy = False
             raise
         if wanted:
-            raise Underrun(wanted, left)
+            raise Underrun(wanted, left, None, at)
 
     def detach(self) -> CompositeBuffer:
         r"""Return the bytes behind the last frame that was taken, and close the framer, which holds nothing any more.
@@ -342,7 +343,7 @@ class Delimited(Framer):
         start = buffer._start
         found = self._seeker.seek(buffer._table(), start, buffer._stop, self._limit)
         if self._seeker.begin - start > self._limit:
-            raise LimitExceeded(self._limit)
+            raise LimitExceeded(self._limit, None, start)
         if not found:
             return None
         end = self._seeker.end
@@ -486,7 +487,7 @@ class LengthPrefixed(Framer):
         if total < self._header:
             raise FrameError(f"the frame is {total} bytes long, its header alone {self._header}", at)
         if total > self._limit:
-            raise LimitExceeded(self._limit, total)
+            raise LimitExceeded(self._limit, total, at)
         raise FrameError(f"{self._strip} bytes cannot be stripped from a frame of {total}", at)
 
     def _bad_end(self) -> int:
@@ -561,7 +562,7 @@ class VarintPrefixed(Framer):
             return None
         size, prefix = header
         if size > self._limit:
-            raise LimitExceeded(self._limit, size)
+            raise LimitExceeded(self._limit, size, self._buffer._start)
         start = self._buffer._start
         stop = start + prefix + size
         if self._buffer._stop < stop:

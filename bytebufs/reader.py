@@ -328,12 +328,13 @@ class Reader:
             raise self._underrun(start, size, varint_stop)
 
     def _place(self, position: int) -> int | None:
-        """Return where a read is in the message, for an underrun, if no more bytes can come."""
-        return position - self._base if self._bounded else None
+        """Return where a read is in the message, for an underrun: none that only makes parse() wait needs it."""
+        return None if self._limit is not None else position - self._base
 
     def _allow(self, start: int, size: int, *, is_told: bool) -> None:
         if self._limit is not None and size > self._base + self._limit - start:
-            raise LimitExceeded(self._limit, start + size - self._base if is_told else None)
+            at = start - self._base
+            raise LimitExceeded(self._limit, at + size if is_told else None, at)
 
     def _underrun(self, start: int, size: int, varint_stop: int = 0) -> Underrun:
         """Return the error of a read that wants more than there is, which parse() may be told of."""
@@ -366,7 +367,8 @@ class Reader:
         if self._limit is not None:
             most = self._base + self._limit
             if size > most - position:
-                raise LimitExceeded(self._limit, position + size - self._base)
+                at = position - self._base
+                raise LimitExceeded(self._limit, at + size, at)
             if size > last - position:
                 raise self._underrun(position, size)  # from here: each call that it leaves by costs 150 ns
             if most < last:
@@ -1172,9 +1174,9 @@ class Reader:
         if self._limit is not None:
             last = self._base + self._limit
             if seeker.end > last and start + limit + seeker.longest > last:
-                raise LimitExceeded(self._limit)
+                raise LimitExceeded(self._limit, None, start - self._base)
         if seeker.begin - start > limit:
-            raise LimitExceeded(limit)
+            raise LimitExceeded(limit, None, start - self._base)
 
 
 def _refuse(lease: object, byteorder: str) -> NoReturn:

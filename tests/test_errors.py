@@ -43,12 +43,23 @@ EVERY_ERROR = [
         r"b'\r\n' is not in the 5 bytes that are there",
         {"requested": 6, "available": 5, "separator": b"\r\n", "at": None},
     ),
-    (LimitExceeded(1000), ValueError, "the limit of 1000 bytes is exceeded", {"limit": 1000, "announced": None}),
     (
-        LimitExceeded(1000, 2**32 - 1),
+        LimitExceeded(1000),
         ValueError,
-        "the limit of 1000 bytes is exceeded by the 4294967295 that are announced",
-        {"limit": 1000, "announced": 2**32 - 1},
+        "the limit of 1000 bytes is exceeded",
+        {"limit": 1000, "announced": None, "at": None},
+    ),
+    (
+        LimitExceeded(1000, None, 52),
+        ValueError,
+        "the limit of 1000 bytes is exceeded (at byte 52)",
+        {"limit": 1000, "announced": None, "at": 52},
+    ),
+    (
+        LimitExceeded(1000, 2**32 - 1, 0),
+        ValueError,
+        "the limit of 1000 bytes is exceeded by the 4294967295 that are announced (at byte 0)",
+        {"limit": 1000, "announced": 2**32 - 1, "at": 0},
     ),
     (FrameError("no such type"), ValueError, "no such type", {"reason": "no such type", "at": None}),
     (FrameError("no such type", 0), ValueError, "no such type (at byte 0)", {"reason": "no such type", "at": 0}),
@@ -184,7 +195,7 @@ def test_a_deep_copy_shares_nothing_that_can_change() -> None:
 
 def test_the_limit_does_not_tell_how_much_was_seen() -> None:
     """That depends on how the input was cut, and a parser's answer must not."""
-    assert list(inspect.signature(LimitExceeded).parameters) == ["limit", "announced"]
+    assert list(inspect.signature(LimitExceeded).parameters) == ["limit", "announced", "at"]
 
 
 @each_way

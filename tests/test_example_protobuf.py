@@ -292,7 +292,7 @@ def test_no_cut_changes_anything(ending: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "error"),
-    [(13, None), (12, (LimitExceeded, "the limit of 12 bytes is exceeded by the 13 that are announced"))],
+    [(13, None), (12, (LimitExceeded, "the limit of 12 bytes is exceeded by the 13 that are announced (at byte 0)"))],
 )
 def test_the_limit_of_a_message_is_inclusive(limit: int, error: object) -> None:
     assert same_for_every_cut(stream_of(STAMP, STAMP), lambda pieces: run(pieces, limit)).error == error
@@ -375,7 +375,7 @@ def test_the_package_finds_the_same_fields_in_any_bytes(data: bytes) -> None:
 
 
 def test_a_declared_length_beyond_the_limit_is_refused_at_once() -> None:
-    sentence = f"the limit of 1000 bytes is exceeded by the {2**64 - 1} that are announced"
+    sentence = f"the limit of 1000 bytes is exceeded by the {2**64 - 1} that are announced (at byte 0)"
     assert run([b"\xff" * 9 + b"\x01"], 1000) == ([], (LimitExceeded, sentence), 0)
 
 
@@ -431,7 +431,7 @@ def test_the_command_line() -> None:
     broken = subprocess.run(command, check=False, capture_output=True, input=b"\x02\x08\x01\x05", cwd=ROOT)
     assert broken.returncode == 1
     assert broken.stdout == b"1: 1\n\n"
-    assert broken.stderr == b"protobuf_stream: 6 bytes were asked for, 1 are there\n"
+    assert broken.stderr == b"protobuf_stream: 6 bytes were asked for, 1 are there (at byte 3)\n"
 
 
 @pytest.mark.parametrize("name", ["protobuf_stream", "redis_resp", "websocket_frames"])

@@ -68,7 +68,7 @@ class Result:
 
 def facts(error: Exception) -> tuple[Any, ...]:
     if isinstance(error, LimitExceeded):
-        return LimitExceeded, error.limit, error.announced
+        return LimitExceeded, error.limit, error.announced, error.at
     assert isinstance(error, FrameError)
     return FrameError, error.at, error.reason
 
@@ -143,7 +143,7 @@ def delimited_model(stream: bytes, seps: Sequence[bytes], limit: int, *, keepend
         at, sep = next_separator(stream, start, seps)
         if at - start > limit and not overlong:
             if not skip:
-                result.error = (LimitExceeded, limit, None)
+                result.error = (LimitExceeded, limit, None, start)
                 return result
             result.skipped += 1
             overlong = True
@@ -197,7 +197,7 @@ class Prefix:
                 reason = f"the frame is {length} bytes long, its header alone {self.header}"
                 result.error = (FrameError, at, reason)
             elif length > self.limit:
-                result.error = (LimitExceeded, self.limit, length)
+                result.error = (LimitExceeded, self.limit, length, at)
             elif self.stripped > length:
                 reason = f"{self.stripped} bytes cannot be stripped from a frame of {length}"
                 result.error = (FrameError, at, reason)
@@ -228,7 +228,7 @@ def varint_model(stream: bytes, limit: int, *, skip: bool) -> Result:
             break
         if value > limit:
             if not skip:
-                result.error = (LimitExceeded, limit, value)
+                result.error = (LimitExceeded, limit, value, at)
                 return result
             result.skipped += 1
         elif value > len(stream) - end:
@@ -348,10 +348,10 @@ STREAMS: Final[Mapping[str, tuple[Callable[[], Framer], bytes, Result]]] = {
         lambda: Delimited(b"\r\n", limit=3), b"abc\r\n\r\nabc\r\nab\r", Result([b"abc", b"", b"abc"], left=3)
     ),  # defects.md N8
     "beyond the limit": (
-        lambda: Delimited(b"\r\n", limit=3), b"abc\r\nabcd\r\nab\r\n", Result([b"abc"], (LimitExceeded, 3, None))
+        lambda: Delimited(b"\r\n", limit=3), b"abc\r\nabcd\r\nab\r\n", Result([b"abc"], (LimitExceeded, 3, None, 5))
     ),
     "beyond the limit by what looks like the end": (
-        lambda: Delimited(b"\r\n", limit=3), b"abc\r\nabc\rd\r\n", Result([b"abc"], (LimitExceeded, 3, None))
+        lambda: Delimited(b"\r\n", limit=3), b"abc\r\nabc\rd\r\n", Result([b"abc"], (LimitExceeded, 3, None, 5))
     ),
     "skipped": (
         lambda: Delimited(b"\r\n", limit=3, on_error="skip"),
@@ -370,7 +370,7 @@ STREAMS: Final[Mapping[str, tuple[Callable[[], Framer], bytes, Result]]] = {
         lambda: Delimited(b"b", b"abc", limit=4), b"xabcyabdbabab", Result([b"x", b"ya", b"d", b"a"], left=2)
     ),
     "lines": (lambda: Lines(4), b"a\r\n\n\rb\r\r\nabcd\r\nx\r", Result([b"a", b"", b"\rb\r", b"abcd"], left=2)),
-    "a line too long": (lambda: Lines(4), b"abcd\nabcd\re\n", Result([b"abcd"], (LimitExceeded, 4, None))),
+    "a line too long": (lambda: Lines(4), b"abcd\nabcd\re\n", Result([b"abcd"], (LimitExceeded, 4, None, 5))),
     "long lines skipped": (
         lambda: Lines(4, on_error="skip"),
         LONG + b"\r\nok\n" + LONG + b"\n\nok",
@@ -380,7 +380,7 @@ STREAMS: Final[Mapping[str, tuple[Callable[[], Framer], bytes, Result]]] = {
         lambda: LengthPrefixed(2, limit=9), b"\0\3abc\0\0\0\1d\0\4efg", Result([b"abc", b"", b"d"], left=5)
     ),
     "prefixed at the limit": (
-        lambda: LengthPrefixed(1, limit=4, strip=0), b"\3abc\4abcd", Result([b"\3abc"], (LimitExceeded, 4, 5))
+        lambda: LengthPrefixed(1, limit=4, strip=0), b"\3abc\4abcd", Result([b"\3abc"], (LimitExceeded, 4, 5, 4))
     ),
     "prefixed, skipped": (
         lambda: LengthPrefixed(1, limit=5, on_error="skip"),
@@ -407,7 +407,7 @@ STREAMS: Final[Mapping[str, tuple[Callable[[], Framer], bytes, Result]]] = {
         b"\3abc\0\x81\1" + bytes(129) + b"\x02a",
         Result([b"abc", b"", bytes(129)], left=2),
     ),
-    "varint at the limit": (lambda: VarintPrefixed(3), b"\3abc\4", Result([b"abc"], (LimitExceeded, 3, 4))),
+    "varint at the limit": (lambda: VarintPrefixed(3), b"\3abc\4", Result([b"abc"], (LimitExceeded, 3, 4, 4))),
     "varint, skipped": (
         lambda: VarintPrefixed(3, on_error="skip"),
         b"\3abc\x81\1" + bytes(129) + b"\4abcd\1e\xff",
@@ -518,6 +518,41 @@ def test_the_end_says_the_same_before_anybody_asked_for_frames() -> None:
         with pytest.raises(Underrun) as error:
             framer.end()
         assert (error.value.requested, error.value.available) == (requested, len(stream))
+
+
+def test_errors_say_where_the_bad_frame_begins() -> None:
+    """In all that was fed, however much of it is gone."""
+    for framer, good, bad, sentence in (
+        (Lines(3), b"abc\n", b"abcd\n", "the limit of 3 bytes is exceeded (at byte 4000)"),
+        (
+            LengthPrefixed(2, limit=9),
+            b"\0\2ab",
+            b"\xff\xff",
+            "the limit of 9 bytes is exceeded by the 65537 that are announced (at byte 4000)",
+        ),
+        (
+            LengthPrefixed(2, limit=9, includes_header=True),
+            b"\0\4ab",
+            b"\0\1",
+            "the frame is 1 bytes long, its header alone 2 (at byte 4000)",
+        ),
+        (
+            VarintPrefixed(3),
+            b"\3abc",
+            b"\x80\1",
+            "the limit of 3 bytes is exceeded by the 128 that are announced (at byte 4000)",
+        ),
+        (VarintPrefixed(3), b"\3abc", b"\xff" * 11, "the varint has more than 64 bits (at byte 4000)"),
+    ):
+        for _ in range(1000):
+            assert len(list(framer.feed(good))) == 1
+        with pytest.raises((FrameError, LimitExceeded)) as error:
+            list(framer.feed(bad))
+        assert (str(error.value), getattr(error.value, "at", None)) == (sentence, 4000)
+    fixed = FixedLength(4)
+    assert len(list(fixed.feed(b"12341234123"))) == 2
+    with pytest.raises(Underrun, match=r"^4 bytes were asked for, 3 are there \(at byte 8\)$"):
+        fixed.end()
 
 
 def test_the_end_is_quiet_where_nothing_is_left() -> None:
@@ -631,15 +666,17 @@ def test_frames_outlive_their_framer_and_its_errors() -> None:
 
 
 def test_the_core_is_no_format() -> None:
-    framer = Framer("raise", 0)
-    frames = framer.feed(b"abc")
+    make: Any = Framer
+    for wrong in {}, {"limit": 9}, {"on_error": "raise", "limit": 9}:
+        with pytest.raises(
+            TypeError, match=r"^a Framer is not made directly: write FixedLength\(n\), .*, Lines\(n\), "
+        ):
+            make(**wrong)
+    assert (Framer._wanted(Lines(9)), Framer._bad_end(Lines(9))) == (1, -1)
     with pytest.raises(NotImplementedError):
-        next(frames)
+        Framer._next(Lines(9))
     with pytest.raises(NotImplementedError):
-        framer.encode(b"abc")
-    with pytest.raises(Underrun) as error:
-        framer.end()
-    assert (error.value.requested, error.value.available) == (4, 3)
+        Framer.encode(Lines(9), b"abc")
 
 
 @pytest.mark.skipif(COMPILED, reason="the methods of a compiled class cannot be replaced")
@@ -652,8 +689,9 @@ def test_a_format_that_does_not_say_where_bad_frames_end_closes_at_the_first(
             raise FrameError("it is bad")
         return framer._buffer.take(3)
 
-    monkeypatch.setattr(Framer, "_next", next_of_three)
-    framer = Framer(on_error, 10)
+    monkeypatch.setattr(VarintPrefixed, "_next", next_of_three)
+    monkeypatch.setattr(VarintPrefixed, "_bad_end", Framer._bad_end)
+    framer = VarintPrefixed(10, on_error=on_error)
     frames = framer.feed(b"onetwobadnotseen")
     assert [next(frames), next(frames)] == [b"one", b"two"]
     with pytest.raises(FrameError, match="it is bad"):
@@ -902,6 +940,7 @@ def test_the_examples_in_netty_s_documentation(options: dict[str, Any], stream: 
             LimitExceeded,
             len(stream) - 1,
             len(stream),
+            0,
         )
 
 

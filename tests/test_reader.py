@@ -88,12 +88,11 @@ def size_of_number(name: str) -> int:
 class Model:
     """A Reader over plain bytes, written down from its documentation."""
 
-    def __init__(self, data: bytes, byteorder: ByteOrder, base: int | None = None) -> None:
+    def __init__(self, data: bytes, byteorder: ByteOrder, base: int = 0) -> None:
         self.data = data
         self.byteorder = byteorder
         self.position = 0
-        self.base = base or 0  # where it begins in the message
-        self.is_child = base is not None
+        self.base = base  # where it begins in the message
 
     @property
     def remaining(self) -> int:
@@ -105,8 +104,7 @@ class Model:
 
     def underrun(self, requested: int, separator: bytes | None = None, position: int | None = None) -> Underrun:
         position = self.position if position is None else position
-        at = self.base + position if self.is_child else None
-        return Underrun(requested, len(self.data) - position, separator, at)
+        return Underrun(requested, len(self.data) - position, separator, self.base + position)
 
     def call(self, name: str, *args: Any, **options: Any) -> Any:
         if name in NUMBERS:
@@ -202,13 +200,13 @@ class Model:
             ahead = rest[begin:]
             if any(len(ahead) < len(sep) and sep.startswith(ahead) for sep in seps):
                 if begin > limit:
-                    raise LimitExceeded(limit)
+                    raise LimitExceeded(limit, None, self.place)
                 ends = [begin + len(sep) for sep in seps if ahead.startswith(sep)]  # while a longer one may still come
                 raise self.underrun(min(ends + [self._could_end(rest, begin, sep) for sep in seps]), seps[0])
             found = [sep for sep in seps if ahead.startswith(sep)]
             if found:
                 if begin > limit:
-                    raise LimitExceeded(limit)
+                    raise LimitExceeded(limit, None, self.place)
                 self.position += begin + len(max(found, key=len))
                 return rest[:begin]
         raise AssertionError("at the end of the bytes anything may come")
@@ -234,7 +232,7 @@ class Model:
         content = rest[:end] if end >= 0 else rest
         content = content[:-1] if content.endswith(b"\r") else content
         if len(content) > limit:
-            raise LimitExceeded(limit)
+            raise LimitExceeded(limit, None, self.place)
         if end < 0:
             raise self.underrun(len(rest) + 1, b"\n")
         self.position += end + 1
@@ -251,7 +249,7 @@ def outcome(call: Callable[..., Any], *args: Any, **options: Any) -> Outcome:
     except Underrun as error:
         return Underrun, error.requested, error.available, error.separator, error.at
     except LimitExceeded as error:
-        return LimitExceeded, error.limit, error.announced
+        return LimitExceeded, error.limit, error.announced, error.at
     except TextError as error:
         return TextError, error.at, error.start, error.end, error.reason, bytes(error.object)
     except FrameError as error:
@@ -2131,6 +2129,16 @@ def test_what_is_expected_is_held_against_what_is_at_hand() -> None:
 
 
 def test_a_reader_of_an_empty_composite_has_nothing_at_hand() -> None:
-    r = Reader(CompositeBuffer(), Lease(), "big", 9)
+    r = CompositeBuffer().reader()
     with pytest.raises(Underrun):
         r.u8()
+
+
+def test_a_reader_is_made_by_a_buffer() -> None:
+    make: Any = Reader
+    sentence = r"^a Reader is made by a buffer: write SliceBuffer\(data\)\.reader\(\)$"
+    for wrong in (), (b"x",), (SliceBuffer(b"x"),), (b"x", "little"), (b"x", None, "big", 9):
+        with pytest.raises(TypeError, match=sentence):
+            make(*wrong)
+    with pytest.raises(TypeError, match=sentence):
+        make(b"x", byteorder="little")
