@@ -54,11 +54,12 @@ cover: ## demand that each module is covered, branches too, by its own test file
 	@$(call install,checkout,)
 	$(PY) -m tests.cover_by_module $(ARGS)
 
-check: ## ruff, and mypy --strict over package, tests and examples
+check: ## ruff, mypy --strict over package, tests and examples, and pyright on whether every public type is known
 	@$(call prepare,check)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	PYTHONPATH=$(CURDIR) $(PY) -m pyright --verifytypes bytebufs --ignoreexternal
 
 format: ## let ruff lay out the code and mend what it can
 	@$(call prepare,check)
