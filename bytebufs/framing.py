@@ -48,6 +48,9 @@ _UNKNOWN: Final = 1 << 80
 _NOWHERE: Final = -1
 """Where a bad frame ends behind which nobody can go on."""
 
+_MOST_SHOWN: Final = 3
+"""Separators that a framer shows of itself."""
+
 _NO_FRAMES: Final[Iterator[SliceBuffer]] = iter(())
 
 
@@ -87,10 +90,16 @@ class Framer:
         self._due = 0
 
     def __repr__(self) -> str:
-        """Say how many bytes it holds, whether it is closed, and how many bad frames it has thrown away."""
+        """Say how it cuts, how many bytes it holds, whether it is closed, and how many bad frames it threw away."""
+        options = "" if self._on_error == "raise" else f", on_error={self._on_error!r}"
         state = "closed, " if self._closed else ""
         skipped = f", {self._skipped} skipped" if self._skipped else ""
-        return f"<{type(self).__name__}: {state}{counted(self.pending, 'byte')} pending{skipped}>"
+        what = f"{type(self).__name__}({self._rule()}{options})"
+        return f"<{what}: {state}{counted(self.pending, 'byte')} pending{skipped}>"
+
+    def _rule(self) -> str:
+        """Return the arguments that say how it cuts."""
+        raise NotImplementedError
 
     @property
     def skipped(self) -> int:
@@ -292,6 +301,9 @@ class FixedLength(Framer):
         self._size = _positive(n, "the length of a frame")
         super().__init__("raise", self._size)
 
+    def _rule(self) -> str:
+        return str(self._size)
+
     def _next(self) -> SliceBuffer | None:
         buffer = self._buffer
         stop = buffer._start + self._size
@@ -333,10 +345,16 @@ class Delimited(Framer):
         if not seps:
             raise ValueError("at least one separator is wanted")
         self._separators = tuple([own_separator(sep) for sep in seps])
-        self._limit = size_of(limit)
+        self._limit = _limit_of(limit)
         super().__init__(on_error, self._limit)
         self._keepends = keepends
         self._seeker = Seeker(self._separators, 0)
+
+    def _rule(self) -> str:
+        seps = [shown(sep) for sep in self._separators[:_MOST_SHOWN]]
+        if len(self._separators) > _MOST_SHOWN:
+            seps.append("...")
+        return f"{', '.join(seps)}, limit={self._limit}{', keepends=True' if self._keepends else ''}"
 
     def _next(self) -> SliceBuffer | None:
         buffer = self._buffer
@@ -407,6 +425,9 @@ class Lines(Delimited):
     def __init__(self, limit: SupportsIndex, *, keepends: bool = False, on_error: OnError = "raise") -> None:
         super().__init__(b"\n", b"\r\n", limit=limit, keepends=keepends, on_error=on_error)
 
+    def _rule(self) -> str:
+        return f"{self._limit}{', keepends=True' if self._keepends else ''}"
+
     def encode(self, payload: Part) -> CompositeBuffer:
         """Return the payload with a line end behind it. As that of ``Delimited``."""
         body = _body(payload)
@@ -451,7 +472,7 @@ class LengthPrefixed(Framer):
     ) -> None:
         self._limit = _positive(limit, "the limit")
         super().__init__(on_error, self._limit)
-        self._size = index(size)
+        self._size = _limit_of(size, "the size of a length")
         if self._size not in (1, 2, 3, 4, 8):
             raise ValueError(f"the length has 1, 2, 3, 4 or 8 bytes, not {self._size}")
         if byteorder not in ("big", "little"):
@@ -462,6 +483,18 @@ class LengthPrefixed(Framer):
         self._header = self._offset + self._size
         self._extra = index(adjust) + (0 if includes_header else self._header)
         self._strip = self._header if strip is None else size_of(strip)
+
+    def _rule(self) -> str:
+        options = [f"{self._size}"]
+        if self._little:
+            options.append("byteorder='little'")
+        if self._offset:
+            options.append(f"offset={self._offset}")
+        if self._extra != self._header:
+            options.append(f"adjust={self._extra - self._header}")  # as which includes_header amounts to
+        if self._strip != self._header:
+            options.append(f"strip={self._strip}")
+        return ", ".join([*options, f"limit={self._limit}"])
 
     def _total(self) -> int:
         """Return how long the frame at the front is, as its header has it."""
@@ -540,8 +573,11 @@ class VarintPrefixed(Framer):
     __slots__ = ("_limit",)
 
     def __init__(self, limit: SupportsIndex, *, on_error: OnError = "raise") -> None:
-        self._limit = size_of(limit)
+        self._limit = _limit_of(limit)
         super().__init__(on_error, self._limit + _MAX_VARINT_BYTES)
+
+    def _rule(self) -> str:
+        return str(self._limit)
 
     def _header(self) -> tuple[int, int] | None:
         """Return the payload's length and the number of bytes that say so, or None if they have not all come."""
@@ -617,8 +653,15 @@ def _framed(front: bytes | SliceBuffer, back: bytes | SliceBuffer) -> CompositeB
     return frame
 
 
+def _limit_of(value: SupportsIndex, what: str = "the limit") -> int:
+    """Return a size, or say where bytes go, which somebody may have given to a constructor."""
+    if not isinstance(value, int) and not hasattr(value, "__index__"):
+        raise TypeError(f"{what} in bytes is wanted, not {shown(value)}: a framer takes bytes by its feed(part)")
+    return size_of(value)
+
+
 def _positive(value: SupportsIndex, what: str) -> int:
-    size = size_of(value)
+    size = _limit_of(value, what)
     if size == 0:
         raise ValueError(f"{what} is at least 1 byte")
     return size

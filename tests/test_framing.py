@@ -703,12 +703,52 @@ def test_a_format_that_does_not_say_where_bad_frames_end_closes_at_the_first(
 
 def test_a_framer_shows_what_it_holds() -> None:
     framer = Lines(3, on_error="skip")
-    assert repr(framer) == "<Lines: 0 bytes pending>"
+    assert repr(framer) == "<Lines(3, on_error='skip'): 0 bytes pending>"
     list(framer.feed(b"one\nmuch too long\nx"))
-    assert repr(framer) == "<Lines: 1 byte pending, 1 skipped>"
+    assert repr(framer) == "<Lines(3, on_error='skip'): 1 byte pending, 1 skipped>"
     framer.detach()
-    assert repr(framer) == "<Lines: closed, 0 bytes pending, 1 skipped>"
-    assert repr(LengthPrefixed(2, limit=9)) == "<LengthPrefixed: 0 bytes pending>"
+    assert repr(framer) == "<Lines(3, on_error='skip'): closed, 0 bytes pending, 1 skipped>"
+
+
+@pytest.mark.parametrize(
+    ("framer", "rule"),
+    [
+        (FixedLength(8), "FixedLength(8)"),
+        (Lines(80, keepends=True), "Lines(80, keepends=True)"),
+        (Delimited(b";", limit=9), "Delimited(b';', limit=9)"),
+        (Delimited(b"\r\n", b"\n", limit=9, keepends=True), r"Delimited(b'\r\n', b'\n', limit=9, keepends=True)"),
+        (Delimited(*b"\0 \1 \2 \3".split(), limit=9), r"Delimited(b'\x00', b'\x01', b'\x02', ..., limit=9)"),
+        (LengthPrefixed(2, limit=9), "LengthPrefixed(2, limit=9)"),
+        (
+            LengthPrefixed(4, byteorder="little", offset=3, includes_header=True, strip=0, limit=9),
+            "LengthPrefixed(4, byteorder='little', offset=3, adjust=-7, strip=0, limit=9)",
+        ),
+        (VarintPrefixed(9), "VarintPrefixed(9)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_framer_shows_how_it_cuts(framer: Framer, rule: str) -> None:
+    assert repr(framer) == f"<{rule}: 0 bytes pending>"
+    with pytest.raises(NotImplementedError):
+        Framer._rule(framer)
+
+
+def test_a_framer_shows_little_of_a_long_separator() -> None:
+    assert len(repr(Delimited(*[b"x" * 10_000] * 10_000, limit=9))) < 200
+
+
+@pytest.mark.parametrize("wrong", [b"data", "80", 1.5, None, [9]], ids=repr)
+def test_what_is_no_size_is_told_where_bytes_go(wrong: Any) -> None:
+    for make in (
+        FixedLength,
+        Lines,
+        VarintPrefixed,
+        lambda n: LengthPrefixed(n, limit=9),
+        lambda n: LengthPrefixed(2, limit=n),
+        lambda n: Delimited(b";", limit=n),
+    ):
+        with pytest.raises(TypeError, match=r" in bytes is wanted, not .*: a framer takes bytes by its feed\(part\)$"):
+            make(wrong)
 
 
 # -- going on as another protocol ----------------------------------------------------------------------------

@@ -52,8 +52,11 @@ class CopyAudit:
         return sum(nbytes for reason, nbytes in self.by_reason.items() if reason in HIDDEN)
 
     def __repr__(self) -> str:
-        """Say how much was copied, and how much of that was hidden."""
-        return f"<CopyAudit: {self.nbytes} bytes in {self.count} copies, {self.hidden} of them hidden>"
+        """Say how much was copied, how much of that was hidden, and why."""
+        copies = "1 copy" if self.count == 1 else f"{self.count} copies"
+        reasons = [f"{reason} {nbytes}" for reason, nbytes in self.by_reason.items()]
+        why = f": {', '.join(reasons)}" if reasons else ""
+        return f"<CopyAudit: {self.nbytes} bytes in {copies}, {self.hidden} of them hidden{why}>"
 
     def _forbids(self, reason: str) -> bool:
         return False
@@ -102,6 +105,10 @@ class _Entered:
     def __init__(self, block: CopyAudit) -> None:
         self._block = block
         self._is_entered = False
+
+    def __repr__(self) -> str:
+        name = "no_copy()" if isinstance(self._block, _NoCopy) else "copy_audit()"
+        return f"<{name}: write 'with {name} as audit:'>"
 
     def __enter__(self) -> CopyAudit:
         if self._is_entered:

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from .._core.parts import shown
+from ..base_buffer import BaseBuffer
 from ..errors import TruncatedFile
 
 if TYPE_CHECKING:
@@ -141,12 +142,23 @@ def descriptor_of(file: object) -> int:
         raise TypeError(f"{name_of(file)} is open as text: open it in mode 'rb', or give its .buffer")
     if not is_plain_file(file):
         raise TypeError(
-            f"a path, a descriptor or a file open in binary mode is wanted, not {type(file).__name__}: {shown(file)}; "
-            "what such an object reads need not be what its descriptor holds, so if you mean that, give its fileno()"
+            f"a path, a descriptor or a file open in binary mode is wanted, not {type(file).__name__}: {shown(file)}"
+            f"{_advice(file)}"
         )
     plain = cast("BinaryFile", file)
     plain.flush()  # what its buffer holds is not in the file yet
     return plain.fileno()
+
+
+def _advice(file: object) -> str:
+    """Return what to write in place of something that is no file."""
+    if isinstance(file, io.BytesIO):
+        return "; a part with what it holds is its getbuffer()"
+    if isinstance(file, (BaseBuffer, bytearray, memoryview)):
+        return "; what is bytes-like is a part as it is"
+    if not hasattr(file, "fileno"):
+        return ""
+    return "; what such an object reads need not be what its descriptor holds, so if you mean that, give its fileno()"
 
 
 def kind_of(mode: int) -> str:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self, SupportsIndex, final
 
 from .._core.numbers import COMPILED
-from .._core.parts import size_of
+from .._core.parts import shown, size_of
 from .._core.table import let_go
 from ..base_buffer import BaseBuffer
 from ..composite_buffer import CompositeBuffer
@@ -89,6 +89,11 @@ class Outbox:
     ) -> None:
         if not COMPILED and hasattr(self, "_queue"):
             return  # called a second time, which the compiled build ignores
+        for mark in (high, low):
+            if not isinstance(mark, int) and not hasattr(mark, "__index__"):
+                raise TypeError(
+                    f"a watermark in bytes is wanted, not {shown(mark)}: write Outbox(), then put(part) and flush(sink)"
+                )
         self._high = size_of(high)
         self._low = size_of(low)
         if self._low > self._high:

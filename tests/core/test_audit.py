@@ -34,7 +34,19 @@ def test_an_audit_counts_bytes_and_copies_by_reason() -> None:
         count_copy("tobytes", 1)
         assert facts(audit) == (14, 3, {"tobytes": 11, "needle": 3}, 3)
     assert facts(audit) == (14, 3, {"tobytes": 11, "needle": 3}, 3)
-    assert repr(audit) == "<CopyAudit: 14 bytes in 3 copies, 3 of them hidden>"
+    assert repr(audit) == "<CopyAudit: 14 bytes in 3 copies, 3 of them hidden: tobytes 11, needle 3>"
+
+
+def test_an_audit_shows_what_was_copied() -> None:
+    with no_copy() as audit:
+        assert repr(audit) == "<CopyAudit: 0 bytes in 0 copies, 0 of them hidden>"
+        count_copy("hex", 5)
+    assert repr(audit) == "<CopyAudit: 5 bytes in 1 copy, 0 of them hidden: hex 5>"
+
+
+def test_a_block_shows_how_it_is_entered() -> None:
+    assert repr(copy_audit()) == "<copy_audit(): write 'with copy_audit() as audit:'>"
+    assert repr(no_copy(strict=True)) == "<no_copy(): write 'with no_copy() as audit:'>"
 
 
 def test_a_copy_of_nothing_is_none() -> None:

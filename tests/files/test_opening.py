@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from bytebufs import FileRegion, TruncatedFile
+from bytebufs import FileRegion, SliceBuffer, TruncatedFile
 from bytebufs.files.opening import descriptor_of, name_of, open_regular, read_at, retried, size_in_file
 
 
@@ -195,6 +195,21 @@ def test_what_reads_in_a_way_of_its_own_is_refused(tmp_path: Path) -> None:
         descriptor_of(file)
     assert "not GzipFile" in str(caught.value)
     assert "if you mean that, give its fileno()" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        (io.BytesIO(b"x"), r"; a part with what it holds is its getbuffer\(\)"),
+        (SliceBuffer(b"x"), "; what is bytes-like is a part as it is"),
+        (bytearray(b"x"), "; what is bytes-like is a part as it is"),
+        (1.5, "not float: 1.5"),
+    ],
+    ids=["BytesIO", "SliceBuffer", "bytearray", "float"],
+)
+def test_what_is_no_file_is_told_what_to_write(wrong: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=f"^a path, a descriptor or a file open in binary mode is wanted, .*{advice}$"):
+        descriptor_of(wrong)
 
 
 class Reversed(io.FileIO):

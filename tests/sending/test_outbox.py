@@ -338,6 +338,15 @@ def test_files_count(file: Path) -> None:
     assert outbox.pending == len(CONTENT)
 
 
+@pytest.mark.parametrize("wrong", [b"data", io.BytesIO(), 1.5, None], ids=lambda value: type(value).__name__)
+def test_what_is_no_watermark_is_told_where_bytes_and_sinks_go(wrong: Any) -> None:
+    for make in (Outbox, lambda low: Outbox(9, low)):
+        with pytest.raises(
+            TypeError, match=r"^a watermark .* not .*: write Outbox\(\), then put\(part\) and flush\(sink\)$"
+        ):
+            make(wrong)
+
+
 def test_zero_is_a_watermark() -> None:
     outbox = Outbox(0, 0)
     outbox.put(b"x")
