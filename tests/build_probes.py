@@ -2,9 +2,9 @@
 
     PYTHONPATH=FOLDER python -P tests/build_probes.py FOLDER
 
-Prints one JSON object: `compiled`, and `outcomes` by the name of the probe. An outcome is what a user can see of a
-call: `["returned", what, how the buffer is then]` or `["raised", type, message, how the buffer is then]`, without
-anything that differs from run to run.
+Prints one JSON object: `compiled`, `documentation` by name, and `outcomes` by the name of the probe. An outcome is what
+a user can see of a call: `["returned", what, how the buffer is then]` or `["raised", type, message, how the buffer is
+then]`, without anything that differs from run to run.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import json
 import operator
 import os
 import pickle
+import pydoc
 import random
 import re
 import socket
@@ -35,6 +36,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 import bytebufs
+import bytebufs.files
+import bytebufs.sending
 from bytebufs import (
     BaseBuffer,
     CompositeBuffer,
@@ -639,17 +642,14 @@ def classes() -> Iterator[Probe]:
         yield f"subclass {name}", partial(_derived_from, cls), _nothing
         yield f"{name}.__new__", partial(cls.__new__, cls), _nothing
         yield f"{name}() without arguments", partial(_kind_of_made, cls), _nothing
-        yield f"{name} has a docstring", partial(_has, cls, "__doc__"), _nothing
         yield f"{name}.__module__", partial(getattr, cls, "__module__"), _nothing
         yield f"{name} gives a __dict__", partial(operator.contains, dir(cls), "__dict__"), _nothing
         for member in sorted(dir(cls)):
             if member.startswith("_"):
                 continue
             found = getattr(cls, member)
-            yield f"{name}.{member} has a docstring", partial(_has, found, "__doc__"), _nothing
             yield f"{name}.{member} is annotated", partial(_has, found, "__annotations__"), _nothing
             if callable(found):
-                yield f"{name}.{member} parameters", partial(_parameters, found), _nothing
                 yield f"{name}.{member} of another", partial(found, b"another"), _nothing
                 yield f"{name}.{member} is a function", partial(inspect.isfunction, found), _nothing
             elif cls in right:
@@ -672,12 +672,6 @@ def _kind_of_made(cls: Callable[[], Any]) -> str:
 
 def _has(subject: Any, attribute: str) -> bool:
     return bool(getattr(subject, attribute))
-
-
-def _parameters(function: Callable[..., Any]) -> list[tuple[str, str]]:
-    """Return names and defaults; `self` may be positional-only."""
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    return [(f"{parameter.kind.name} {parameter.name}", repr(parameter.default)) for parameter in parameters]
 
 
 # -- what is done with buffers -------------------------------------------------------------------------------
@@ -973,6 +967,62 @@ def deeds() -> Iterator[Probe]:
         yield name, deed, _nothing
 
 
+# -- what help() says ----------------------------------------------------------------------------------------
+
+
+def documentation() -> dict[str, list[Any]]:
+    """Return docstring, parameters and the page of help() by name, for all that a user may meet.
+
+    Of special methods whatever there is: which of them are our own, only the pure build can tell.
+    """
+    told: dict[str, list[Any]] = {}
+    faces = [bytebufs, bytebufs.files, bytebufs.sending]
+    public = {name: getattr(face, name) for face in faces for name in face.__all__}
+    makers = {name: value for name, value in public.items() if inspect.isroutine(value) or inspect.isclass(value)}
+    modules = {value.__module__ for value in makers.values()} | {face.__name__ for face in faces}
+    for name in sorted(modules):
+        told[f"module {name}"] = [sys.modules[name].__doc__, None, None]
+    for name, value in makers.items():
+        told[name] = _told_of(value)
+        if inspect.isclass(value):
+            for member in dir(value):
+                if not member.startswith("_") or member.endswith("__"):
+                    told[f"{name}.{member}"] = _told_of(inspect.getattr_static(value, member))
+    return told
+
+
+def _told_of(value: Any) -> list[Any]:
+    """Return the docstring, and of what is called the parameters and what help() shows below the line with those."""
+    if isinstance(value, classmethod | staticmethod):
+        value = value.__func__
+    page = pydoc.plain(pydoc.render_doc(value)).splitlines()[3:] if inspect.isroutine(value) else None
+    return [value.__doc__, _parameters(value) if callable(value) else None, page]
+
+
+def _parameters(function: Callable[..., Any]) -> list[str] | str:
+    """Return kinds, names and defaults. Only `self` may be of another kind."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return [
+        "self" if parameter.name == "self" else f"{parameter.kind.name} {parameter.name}: {parameter.default!r}"
+        for parameter in parameters
+    ]
+
+
+def special() -> list[str]:
+    """Return the special methods that are written in Python and documented: pure, those of our own."""
+    found = [
+        (f"{name}.{member}", inspect.getattr_static(value, member))
+        for name in bytebufs.__all__
+        if inspect.isclass(value := getattr(bytebufs, name))
+        for member in dir(value)
+        if member.startswith("__")
+    ]
+    return [name for name, value in found if inspect.isfunction(value) and value.__doc__]
+
+
 def main() -> None:
     folder = sys.argv[1]
     if not bytebufs.__file__.startswith(folder):
@@ -983,7 +1033,8 @@ def main() -> None:
             if name in outcomes:
                 raise SystemExit(f"two probes are called {name}")
             outcomes[name] = outcome(call, look)
-    json.dump({"compiled": bytebufs.COMPILED, "outcomes": outcomes}, sys.stdout)
+    told = {"documentation": documentation(), "special": special()}
+    json.dump({"compiled": bytebufs.COMPILED, "outcomes": outcomes, **told}, sys.stdout)
 
 
 if __name__ == "__main__":
