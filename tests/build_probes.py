@@ -971,7 +971,7 @@ def deeds() -> Iterator[Probe]:
 
 
 def documentation() -> dict[str, list[Any]]:
-    """Return docstring, parameters and the page of help() by name, for all that a user may meet.
+    """Return docstring, parameters and what help() says by name, for all that a user may meet.
 
     Of special methods whatever there is: which of them are our own, only the pure build can tell.
     """
@@ -992,11 +992,18 @@ def documentation() -> dict[str, list[Any]]:
 
 
 def _told_of(value: Any) -> list[Any]:
-    """Return the docstring, and of what is called the parameters and what help() shows below the line with those."""
+    """Return the docstring, and of what is called the parameters and as many lines at the end of what help() shows."""
     if isinstance(value, classmethod | staticmethod):
         value = value.__func__
-    page = pydoc.plain(pydoc.render_doc(value)).splitlines()[3:] if inspect.isroutine(value) else None
-    return [value.__doc__, _parameters(value) if callable(value) else None, page]
+    if not callable(value):
+        return [value.__doc__, None, None]
+    lines = _lines(value.__doc__ or "")
+    page = _lines(pydoc.plain(pydoc.render_doc(value)))[-len(lines) :] if lines and inspect.isroutine(value) else None
+    return [value.__doc__, _parameters(value), page]
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _parameters(function: Callable[..., Any]) -> list[str] | str:

@@ -209,17 +209,17 @@ def test_both_builds_are_documented_alike(answers: Mapping[str, Mapping[str, Any
 @pytest.mark.parametrize("build", ["compiled", "pure"])
 def test_all_that_is_public_is_documented(answers: Mapping[str, Mapping[str, Any]], build: str) -> None:
     told = answers[build]["documentation"]
-    fields = {"FileRegion.name", "FileRegion.nbytes", "FileRegion.offset", "FileRegion.stable"}
-    assert [name for name, (text, *_) in told.items() if ".__" not in name and not text and name not in fields] == []
-    wanted = ["part"], "Add a part at the end. Complexity: amortised O(1); a buffer in n parts O(n). Copies: nothing."
+    silent = [name for name, (text, parameters, _) in told.items() if parameters is not None and not text]
+    assert [name for name in silent if ".__" not in name] == []
+    bare = [name for name, (text, _, page) in told.items() if page and page[0] != text.strip().splitlines()[0].strip()]
+    assert bare == []
     text, parameters, page = told["CompositeBuffer.append"]
-    assert (parameters, text.splitlines()[0]) == (
-        ["self", "POSITIONAL_OR_KEYWORD part: <class 'inspect._empty'>"],
-        wanted[1],
-    )
-    assert page[0].strip() == wanted[1]
+    assert text.startswith("Add a part at the end. Complexity: ")
+    assert parameters == ["self", "POSITIONAL_OR_KEYWORD part: <class 'inspect._empty'>"]
+    assert page[0] == text.splitlines()[0]
 
 
+@pytest.mark.parametrize("build", ["compiled", "pure"])
 @pytest.mark.parametrize("name", ["SliceBuffer", "CompositeBuffer", "Reader", "Lines", "BaseBuffer", "Framer"])
 def test_nobody_derives_from_a_final_class(answers: Mapping[str, Mapping[str, Any]], build: str, name: str) -> None:
     outcome = answers[build]["outcomes"][f"subclass {name}"]
