@@ -19,6 +19,19 @@ def rejected(line: Callable[[CompositeBuffer], Any]) -> Callable[[CompositeBuffe
     return line
 
 
+# -- who makes a reader
+
+
+@rejected
+def a_reader_is_not_made_of_bytes(b: CompositeBuffer) -> None:
+    Reader(b"x")  # type: ignore[arg-type, call-arg]
+
+
+@rejected
+def a_reader_is_made_by_a_buffer(b: CompositeBuffer) -> None:
+    Reader(b, byteorder="little")  # type: ignore[call-arg]
+
+
 # -- what is a part
 
 
