@@ -36,12 +36,14 @@ del _final
 
 
 # The parameters are those of the other build's.
-def _refuse(self: Reader, buffer: object = None, lease: object = None, byteorder: str = "", limit: object = None) -> None:  # noqa: ARG001, E501  # fmt: skip
+def _refuse(cls: object, buffer: object = None, lease: object = None, byteorder: str = "", limit: object = None) -> Reader:  # noqa: ARG001, E501  # fmt: skip
     raise TypeError("a Reader is made by a buffer: write SliceBuffer(data).reader()")
 
 
 if COMPILED:
-    Reader.__init__ = _refuse  # type: ignore[method-assign]  # compiled code makes readers without it
+    Reader.__new__ = staticmethod(_refuse)  # type: ignore[method-assign, assignment]  # compiled code goes past it
+else:
+    Reader.__init__.__defaults__ = (None, None, "", None)  # so that it is called, and refuses
 
 __all__ = [
     "COMPILED",
