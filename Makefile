@@ -54,11 +54,13 @@ cover: ## demand that each module is covered, branches too, by its own test file
 	@$(call install,checkout,)
 	$(PY) -m tests.cover_by_module $(ARGS)
 
-check: ## ruff, mypy --strict over package, tests and examples, and pyright on whether every public type is known
+check: ## ruff, mypy --strict as the oldest Python and the newest see it, and pyright on whether every public type is known
 	@$(call prepare,check)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m mypy --python-version 3.14
+	$(PY) -m mypy --python-version 3.15
 	PYTHONPATH=$(CURDIR) $(PY) -m pyright --verifytypes bytebufs --ignoreexternal
 
 format: ## let ruff lay out the code and mend what it can
@@ -87,7 +89,7 @@ clean: ## remove all that make and .ci/run have made
 # Print the newest interpreter that works, of those the suite is run on first. Each is tried, not trusted: a pyenv shim
 # may stand for a version that is switched off, and Debian's python3 has no ensurepip before python3-venv is there.
 define find_python
-for version in 3.13 3.12 3.11 3; do \
+for version in 3.15 3.14 3.13 3.12 3.11 3; do \
     for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python3; do \
         if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
             command -v "$$python"; exit 0; \

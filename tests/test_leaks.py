@@ -399,14 +399,14 @@ def _exports() -> Step:
         one.__buffer__(0)
         b"".join(parts.views())
         if sys.version_info >= (3, 12):
-            memoryview(one)  # type: ignore[arg-type]  # typeshed has no buffer of interpreted classes yet
-            memoryview(parts)  # type: ignore[arg-type]
-            np.frombuffer(parts, np.uint8)  # type: ignore[arg-type]
-            hashlib.sha256(parts)  # type: ignore[arg-type]
+            memoryview(one)
+            memoryview(parts)
+            np.frombuffer(parts, np.uint8)
+            hashlib.sha256(parts)
             with contextlib.suppress(CopyForbidden), no_copy():
-                memoryview(parts)  # type: ignore[arg-type]
+                memoryview(parts)
             with contextlib.suppress(TypeError):
-                struct.pack_into("B", parts, 0, 1)  # type: ignore[arg-type]
+                struct.pack_into("B", parts, 0, 1)
 
     return step
 

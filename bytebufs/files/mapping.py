@@ -36,14 +36,14 @@ class _ShiftedMap(Map):
 
     shift: int
 
-    def find(self, sub: Any, start: int = 0, end: int | None = None) -> int:
+    def find(self, sub: Any, start: int | None = 0, end: int | None = None) -> int:
         stop = len(self) if end is None else end + self.shift
-        found = super().find(sub, start + self.shift, stop)
+        found = super().find(sub, (start or 0) + self.shift, stop)
         return found - self.shift if found >= 0 else -1
 
-    def rfind(self, sub: Any, start: int = 0, end: int | None = None) -> int:
+    def rfind(self, sub: Any, start: int | None = 0, end: int | None = None) -> int:
         stop = len(self) if end is None else end + self.shift
-        found = super().rfind(sub, start + self.shift, stop)
+        found = super().rfind(sub, (start or 0) + self.shift, stop)
         return found - self.shift if found >= 0 else -1
 
 
