@@ -1,8 +1,9 @@
 """The PEP 517 backend: setuptools', with mypyc asked for only where it will be used.
 
-The package is compiled when a C compiler works here and nobody said otherwise; else, and when compiling fails, it is
-installed as it is, which one line of the build's output tells. ``BYTEBUFS_PURE=1`` asks for that. Editable installs are
-always pure: a compiled module beside its source would shadow it.
+The package is compiled when a C compiler works here and nobody said otherwise; else it is installed as it is, which one
+line of the build's output tells. ``BYTEBUFS_PURE=1`` asks for that. Where a compiler works and compiling fails, the build
+does, too: a line that pip hides would leave people with the slow build, who believe that they have the fast one.
+Editable installs are always pure: a compiled module beside its source would shadow it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,11 @@ __all__ = [
 _MYPYC = "mypy~=2.4.0"
 """The compiler's output and the language it accepts change with its minor versions."""
 
+_INSTEAD = (
+    "What was wrong stands above: please report it. With BYTEBUFS_PURE=1 in the environment the pure build is installed, "
+    "which does the same and is slower."
+)
+
 get_requires_for_build_sdist = build_meta.get_requires_for_build_sdist
 get_requires_for_build_editable = build_meta.get_requires_for_build_editable
 prepare_metadata_for_build_wheel = build_meta.prepare_metadata_for_build_wheel
@@ -51,8 +58,6 @@ def why_pure() -> str | None:
         return _decided
     if os.environ.get("BYTEBUFS_PURE", "0") not in ("", "0"):
         return "BYTEBUFS_PURE is set"
-    if sys.implementation.name != "cpython":
-        return f"{sys.implementation.name} has no mypyc"
     # The same compiler and flags that setuptools will take.
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     flags = shlex.split(os.environ.get("CFLAGS", ""))
@@ -69,7 +74,9 @@ def why_pure() -> str | None:
 
 
 def get_requires_for_build_wheel(config_settings: Mapping[str, Any] | None = None) -> list[str]:
-    """Return what setuptools wants, and the compiler if it will be used."""
+    """Return what setuptools wants, and the compiler if it will be used. The first that pip asks for a wheel."""
+    if sys.implementation.name != "cpython":
+        raise SystemExit(f"bytebufs: this is {sys.implementation.name}, and the package works on CPython alone")
     wanted = build_meta.get_requires_for_build_wheel(config_settings)
     return wanted if why_pure() else [*wanted, _MYPYC]
 
@@ -77,13 +84,15 @@ def get_requires_for_build_wheel(config_settings: Mapping[str, Any] | None = Non
 def build_wheel(
     wheel_directory: str, config_settings: Mapping[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
-    """Build a wheel, compiled where that is possible, and pure where it turns out not to be."""
-    if why_pure() is None:
-        try:
-            return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # pure Python is better than no package
-            _stay_pure(f"compiling failed: {type(error).__name__}: {error}")
-    return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    """Build a wheel, compiled where a C compiler works, else pure. SystemExit if that compiler, or mypyc, fails."""
+    try:
+        return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    except (Exception, SystemExit) as error:
+        if why_pure():
+            raise
+        if not isinstance(error, SystemExit):  # which those raise who have said what is wrong
+            traceback.print_exception(error)
+        raise SystemExit(f"bytebufs: compiling failed ({type(error).__name__}: {error}). {_INSTEAD}") from None
 
 
 def build_editable(

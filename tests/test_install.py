@@ -1,4 +1,4 @@
-"""What is built where: compiled with a C compiler, pure without, and never a failure for want of one.
+"""What is built where: compiled with a C compiler, pure without, never a failure for want of one, nor a silent one.
 
 The build backend is run as pip runs it, in processes of their own and in a copy made from the sdist, but with this
 environment's setuptools and mypy. One module stands for all that are compiled: the whole package takes a minute,
@@ -53,8 +53,23 @@ class Run:
 
 def call(folder: Path, hook: str, *arguments: str, environ: Mapping[str, str] | None = None) -> Run:
     """Call a hook in a folder as pip does: in a process of its own."""
+    run = _process(folder, hook, *arguments, environ=environ)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return Run(run.stdout.splitlines()[-1], run.stdout + run.stderr)
+
+
+def fails(folder: Path, hook: str, *arguments: str, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Call a hook that does not do it, and return the lines it says, of which pip shows all."""
+    run = _process(folder, hook, *arguments, environ=environ)
+    assert run.returncode == 1, run.stdout + run.stderr
+    return [*run.stdout.splitlines(), *run.stderr.splitlines()]
+
+
+def _process(
+    folder: Path, hook: str, *arguments: str, environ: Mapping[str, str] | None
+) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if key not in {"BYTEBUFS_PURE", "CC", "CFLAGS"}}
-    run = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", CALL, hook, *arguments],
         check=False,
         capture_output=True,
@@ -64,8 +79,6 @@ def call(folder: Path, hook: str, *arguments: str, environ: Mapping[str, str] | 
         cwd=folder,
         env={**clean, **(environ or {})},
     )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return Run(run.stdout.splitlines()[-1], run.stdout + run.stderr)
 
 
 def members(wheel: Path) -> set[str]:
@@ -167,30 +180,52 @@ def test_a_compiler_that_fails_is_none(source: Path, sdist: Path, out: Path, env
     assert_builds_pure(source, sdist, out, environ, "cannot compile against Python.h")
 
 
+def test_pypy_is_refused_before_anything_is_built(source: Path, tmp_path: Path) -> None:
+    """Its name is all that is asked for, so a Python of that name stands for it."""
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.implementation.name = 'pypy'\n")
+    said = fails(source, "get_requires_for_build_wheel", environ={"PYTHONPATH": str(tmp_path)})
+    assert said == ["bytebufs: this is pypy, and the package works on CPython alone"]
+
+
+# -- with one that works, and a build that fails
+
+
+def assert_refused(source: Path, out: Path, environ: Mapping[str, str], why: str, shown: str) -> None:
+    """Demand no wheel, nothing left behind, what was wrong, and last a sentence that says what to do."""
+    said = fails(source, "build_wheel", str(out), environ=environ)
+    assert said[-1].startswith(f"bytebufs: compiling failed ({why}")
+    assert "With BYTEBUFS_PURE=1 in the environment the pure build is installed" in said[-1]
+    assert [line for line in said[:-1] if shown in line]
+    assert list(out.iterdir()) == []
+    assert shared_objects(source) == []
+
+
 @pytest.mark.needs("cc")
-def test_a_compiler_that_fails_only_at_work_is_none(source: Path, sdist: Path, out: Path, tmp_path: Path) -> None:
+def test_a_compiler_that_fails_only_at_work_fails_the_build(source: Path, out: Path, tmp_path: Path) -> None:
     compiler = tmp_path / "cc"
     compiler.write_text('#!/bin/sh\ncase "$*" in *probe.c*) exec cc "$@";; esac\necho "no space left" >&2\nexit 1\n')
     compiler.chmod(0o755)
     environ = {"CC": str(compiler)}
     assert wants_mypy(call(source, "get_requires_for_build_wheel", environ=environ))
-    assert_builds_pure(source, sdist, out, environ, "compiling failed: ")
+    assert_refused(source, out, environ, "SystemExit: error: ", "no space left")
 
 
 @pytest.mark.needs("cc")
-def test_without_mypyc_it_is_pure(source: Path, sdist: Path, out: Path, tmp_path: Path) -> None:
+def test_without_mypyc_the_build_fails(source: Path, out: Path, tmp_path: Path) -> None:
     """Where requirements are not installed for the build (`--no-build-isolation`)."""
     (tmp_path / "mypyc.py").write_text('raise ImportError("no mypyc here")\n')
-    assert_builds_pure(source, sdist, out, {"PYTHONPATH": str(tmp_path)}, "no mypyc here")
+    environ = {"PYTHONPATH": str(tmp_path)}
+    assert_refused(source, out, environ, "ImportError: no mypyc here).", "ImportError: no mypyc here")
 
 
 @pytest.mark.needs("cc")
-def test_what_mypyc_refuses_is_pure(source: Path, sdist: Path, out: Path) -> None:
+def test_what_mypyc_refuses_fails_the_build(source: Path, sdist: Path, out: Path) -> None:
     package = source / "bytebufs"
     for module in package.rglob("*.py"):
         if f'"{module.relative_to(package).with_suffix("")}"' in (source / "setup.py").read_text(encoding="utf-8"):
             module.write_text(module.read_text(encoding="utf-8") + "\n_wrong: int = 'text'\n", encoding="utf-8")
-    assert_builds_pure(source, sdist, out, {}, "compiling failed: SystemExit")
+    assert_refused(source, out, {}, "SystemExit: 1).", "Incompatible types in assignment")
+    assert_builds_pure(source, sdist, out, {"BYTEBUFS_PURE": "1"}, "BYTEBUFS_PURE is set")
 
 
 # -- with one
