@@ -1,5 +1,13 @@
 """bytebufs: composite and slice buffers that show bytes others own as one message, without copying them."""
 
+import sys
+
+if sys.implementation.name != "cpython":
+    raise ImportError(
+        f"bytebufs works on CPython alone: {sys.implementation.name} does not tell who else holds an object, "
+        "nor where its memory lies"
+    )
+
 from ._core.audit import CopyAudit, copy_audit, no_copy
 from ._core.numbers import COMPILED
 from .base_buffer import BaseBuffer, BytesLike, Part
@@ -26,7 +34,8 @@ from .slice_buffer import SliceBuffer
 
 
 def _refuse_heirs(cls: type) -> None:
-    raise TypeError(f"{cls.__mro__[1].__name__} is final: hold one, do not derive from it")
+    if not cls.__module__.startswith(f"{__name__}."):  # ours may come later, where imports are lazy
+        raise TypeError(f"{cls.__mro__[1].__name__} is final: hold one, do not derive from it")
 
 
 # Nobody can derive from these in the compiled build, so nobody may in the other. `@final` tells only type checkers.
