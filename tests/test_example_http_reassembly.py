@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import pairwise
@@ -183,32 +183,42 @@ def name_of(one: Json) -> tuple[object, ...]:
     return one["stream"], one["kind"], one["method"], one["target"]
 
 
+def output_of(command: Sequence[str]) -> str:
+    run = subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    return run.stdout
+
+
 @pytest.mark.needs("tshark")
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_objects_that_tshark_exports_agree(name: str, tmp_path: Path) -> None:
-    """All but those of one stream: tshark takes what follows a response to a pipelined HEAD for its body."""
+    """All but those of streams that it misreads.
+
+    It takes what follows a response to a pipelined HEAD for its body, and from 4.6 on it loses responses where segments
+    overlap: it sees fewer of them then.
+    """
     found = messages_of(name, tmp_path)
+    command = ["tshark", "-nQ", "-r", str(CAPTURES / name), "-o", "tcp.reassemble_out_of_order:TRUE"]
+    seen = Counter(map(int, output_of([*command, "-Y", "http.response", "-T", "fields", "-e", "tcp.stream"]).split()))
+    responses = Counter(one["stream"] for one in found if one["kind"] == "response")
     (misread,) = {one["stream"] for one in found if one.get("method") == "HEAD" and "/pipelined/" in one["target"]}
+    lossy = {stream for stream in responses if seen[stream] != responses[stream]}
+    assert seen.keys() <= responses.keys()
+    assert len(responses.keys() - lossy) >= len(responses) // 2
+    assert name == "mangled.pcapng" or lossy <= {misread}
+    misreads = {misread} | lossy
     ours: Counter[str] = Counter()
     theirs: Counter[str] = Counter()
     for number, one in enumerate(found, 1):
-        if one["body_length"] and one["stream"] != misread:
+        if one["body_length"] and one["stream"] not in misreads:
             body = (tmp_path / "bodies" / f"{number:06}.body").read_bytes()
             coded = ["Content-Encoding", "gzip"] in one["headers"]
             ours[hashlib.sha256(gzip.decompress(body) if coded else body).hexdigest()] += 1
-    command = ["tshark", "-nQ", "-r", str(CAPTURES / name), "-o", "tcp.reassemble_out_of_order:TRUE"]
-    subprocess.run(
-        [*command, "--export-objects", f"http,{tmp_path}/objects"],
-        check=True,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=120,
-    )
+    output_of([*command, "--export-objects", f"http,{tmp_path}/objects"])
     for path in (tmp_path / "objects").iterdir():
         theirs[hashlib.sha256(path.read_bytes()).hexdigest()] += 1
     del theirs[NOTHING]  # it writes a file for some of the bodies that are empty
     assert ours - theirs == Counter()
-    assert set(theirs - ours) <= {one["body_sha256"] for one in found if one["stream"] == misread}
+    assert set(theirs - ours) <= {one["body_sha256"] for one in found if one["stream"] in misreads}
 
 
 @cache

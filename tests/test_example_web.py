@@ -409,7 +409,7 @@ def test_a_folder_that_was_moved_is_still_the_one_that_is_served(folder: Path, s
         ("a.html", "text/html; charset=utf-8"),
         ("a.TXT", "text/plain; charset=utf-8"),
         ("a.png", "image/png"),
-        ("a.tar.gz", "application/octet-stream"),
+        ("a.tar.unheard-of", "application/octet-stream"),
         ("README", "application/octet-stream"),
     ],
 )

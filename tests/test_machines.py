@@ -122,9 +122,12 @@ def held(runs: Sequence[Run], *, mapped: bool) -> int:
 
 
 def identity(storage: Storage) -> object:
-    """What tells a storage from others: its object, but by its place a byte that CPython has only one of each of."""
-    if len(storage.shadow) == 1 and isinstance(storage.real, bytes | None):
-        return storage.place
+    """What tells a storage from others: the real object, or, of a single byte, where it lies.
+
+    CPython mostly has only one ``bytes`` object for each, but not always: ``int.to_bytes`` makes a new one before 3.15.
+    """
+    if len(storage.shadow) == 1 and storage.reserved is None and isinstance(storage.real, bytes | None):
+        return "byte", storage.place
     return id(storage if storage.real is None else storage.real)
 
 

@@ -273,7 +273,8 @@ def test_the_system_calls_are_one_sendmsg_and_sendfile(file: Path, tmp_path: Pat
     assert [name for name in names if name not in beside] == ["sendmsg", "sendfile"]
     assert names.count("sendmsg") == 1
     assert re.search(r"MSG_NOSIGNAL\|MSG_MORE|MSG_MORE\|MSG_NOSIGNAL", dict(between)["sendmsg"])
-    assert re.search(r"\[5\](?: => \[200000\])?, 199995\) = 199995", dict(between)["sendfile"])
+    # How the position is shown, and where it went, differs from strace to strace.
+    assert re.search(r"\[5(\]? => \[?200000)?\], 199995\) = 199995", dict(between)["sendfile"])
 
 
 @LINUX
