@@ -24,6 +24,7 @@ MOST_CRASHES: Final = 5
 NEW_IN_3_12: Final = {"release buffer", "buffer"}
 
 _BETWEEN_BYTECODES: Final = COMPILED and sys.version_info >= (3, 12)
+_SELDOM_COLLECTED: Final = COMPILED and sys.version_info >= (3, 14)
 
 COME: Final = {
     "finalizer": {"skip few", "skip many", "splice the middle", "truncate", "clear", "consolidate", "compact", "close"},
@@ -32,7 +33,10 @@ COME: Final = {
     "release buffer": {"skip many", "splice the middle", "clear", "consolidate", "take_until", "close"},
     # From 3.12 on the collector runs between bytecodes alone.
     "cycle": {"append a buffer", "reserve", *([] if _BETWEEN_BYTECODES else ["take many", "consolidate", "next"])},
-    "collector callback": {"append a buffer", "take many", "splice the middle", "reserve", "consolidate", "next"},
+    "collector callback": {
+        "append a buffer", "reserve",
+        *([] if _SELDOM_COLLECTED else ["take many", "splice the middle", "consolidate", "next"]),
+    },
     "signal handler": {"append", "take few", "skip many", "insert", "reserve", "parse", "feed", "next", "put", "flush"},
     "index": {
         "insert", "splice the middle", "pack", "pack_varint", "pack_uint", "reserve", "take few", "take_at_most",
