@@ -392,13 +392,13 @@ def test_a_double_keeps_every_bit(digits: str, cut: int) -> None:
 @pytest.mark.parametrize("cut", range(5))
 @pytest.mark.parametrize("digits", SINGLES)
 def test_a_single_is_the_double_that_struct_makes_of_it(digits: str, cut: int) -> None:
+    """In either order by itself: of a signalling NaN the processor may make a quiet one, in its own order alone."""
     raw = bytes.fromhex(digits)
-    (wanted,) = struct.unpack(">f", raw)
-    for name, stored in (("f32_be", raw), ("f32_le", raw[::-1])):
-        assert bits(read(in_halves(stored, cut).reader(), name)) == bits(wanted)
     for byteorder in ORDERS:
-        value = in_halves(raw if byteorder == "big" else raw[::-1], cut).reader(byteorder).f32()
-        assert bits(value) == bits(wanted)
+        stored = raw if byteorder == "big" else raw[::-1]
+        (wanted,) = struct.unpack(f"{MARKS[byteorder]}f", stored)
+        assert bits(read(in_halves(stored, cut).reader(), f"f32_{byteorder[0]}e")) == bits(wanted)
+        assert bits(in_halves(stored, cut).reader(byteorder).f32()) == bits(wanted)
 
 
 def test_the_byte_order_is_big_unless_said_otherwise_and_nothing_else() -> None:
