@@ -31,7 +31,7 @@ def _python(*arguments: str) -> str:
 
 
 PEP_810: Final = sys.version_info >= (3, 15)
-WAYS: Final = ["plain", *(["lazy_imports=all", "lazy_imports=normal", "lazy_imports=none"] if PEP_810 else [])]
+WAYS: Final = ["plain", *(["lazy_imports=all"] if PEP_810 else [])]
 
 
 def _options(way: str) -> list[str]:
@@ -54,9 +54,7 @@ def test_a_module_that_is_imported_lazily_works(name: str) -> None:
 @pytest.mark.parametrize("base", ["BaseBuffer", "SliceBuffer", "Framer", "Lines", "Reader", "CopyAudit"])
 def test_nobody_derives_from_what_is_final(base: str, way: str) -> None:
     said = _python(*_options(way), "-c", f"import bytebufs\nclass Heir(bytebufs.{base}): pass")
-    assert said.startswith("TypeError: ")
-    if base != "CopyAudit" or not bytebufs.COMPILED:
-        assert said == f"TypeError: {base} is final: hold one, do not derive from it"
+    assert said == f"TypeError: {base} is final: hold one, do not derive from it"
 
 
 def test_pypy_is_refused_in_words() -> None:
