@@ -740,7 +740,7 @@ def test_what_a_codec_finds_wrong_without_saying_where_is_wrong_as_a_whole() -> 
         raise UnicodeError("it is wrong somehow")
 
     def look_up(name: str) -> codecs.CodecInfo | None:
-        return codecs.CodecInfo(codecs.ascii_encode, vague, name=name) if name == "bytebufs_vague" else None
+        return codecs.CodecInfo(codecs.ascii_encode, vague, name=name) if name == "bytebufsvague" else None
 
     codecs.register(look_up)
     try:
@@ -748,7 +748,7 @@ def test_what_a_codec_finds_wrong_without_saying_where_is_wrong_as_a_whole() -> 
             r = in_halves(b".abcd", cut).reader()
             r.skip(1)
             with pytest.raises(TextError, match="it is wrong somehow") as error:
-                r.text(4, "bytebufs-vague")
+                r.text(4, "bytebufsvague")
             assert (error.value.object, error.value.start, error.value.end) == (b"abcd", 0, 4)
             assert (error.value.at, r.position) == (1, 1)
     finally:
