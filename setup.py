@@ -55,7 +55,7 @@ def compiled(folder: str) -> list[Any]:
     made = mypycify(["--config-file", os.devnull, *names], opt_level="3", target_dir=folder)
     for source in Path(folder).rglob("*.c"):
         source.write_text(amend(source.read_text(encoding="utf-8")), encoding="utf-8")
-    [whole] = Path(folder).glob("__native_*.c")  # the modules are one group; beside it each has only its door
+    [whole] = Path(folder).rglob("__native*.c")  # of all modules: beside it each has only its door
     modules = {name[:-3].replace("/", "."): Path(name).read_text(encoding="utf-8") for name in names}
     whole.write_text(documented(whole.read_text(encoding="utf-8"), modules), encoding="utf-8")
     for extension in made:

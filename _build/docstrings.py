@@ -43,7 +43,7 @@ class _Class:
 
     @property
     def full_name(self) -> str:
-        return f"{self.prefix}___{self.node.name}"
+        return f"{self.prefix}___{self.node.name}" if self.prefix else self.node.name
 
     def functions(self) -> dict[str, ast.FunctionDef]:
         return _functions(self.node)
@@ -114,8 +114,8 @@ def documented(source: str, modules: Mapping[str, str]) -> str:
 
 
 def _module(c: _C, name: str, tree: ast.Module) -> str:
-    """Document a module and its functions; return what its names begin with in the C."""
-    heads = re.findall(rf'struct PyModuleDef (\w+)module = {{\s*PyModuleDef_HEAD_INIT,\s*"{re.escape(name)}",', c.source)
+    """Document a module and its functions; return what its names begin with in the C: nothing if it is the only one."""
+    heads = re.findall(rf'struct PyModuleDef (\w*)module = {{\s*PyModuleDef_HEAD_INIT,\s*"{re.escape(name)}",', c.source)
     if len(heads) != 1:
         raise RuntimeError(f"{_NO_PLACE}{name}: it is defined {len(heads)} times")
     prefix: str = heads[0]
