@@ -44,8 +44,8 @@ for _final in (BaseBuffer, CopyAudit, Framer, Reader):
 del _final
 
 
-# The parameters are those of the other build's.
 def _refuse(cls: object, buffer: object = None, lease: object = None, byteorder: str = "", limit: object = None) -> Reader:  # noqa: ARG001, E501  # fmt: skip
+    """Refuse: a reader is made by a buffer. (The parameters are those of the interpreted build.)"""
     raise TypeError("a Reader is made by a buffer: write SliceBuffer(data).reader()")
 
 

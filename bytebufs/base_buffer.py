@@ -474,7 +474,7 @@ class BaseBuffer(Exporter):
 
     def __hash__(self) -> int:
         """Refuse: the memory below may change."""
-        raise TypeError(f"a {type(self).__name__} has no hash, its memory may change: write hash(bytes(b))")
+        raise TypeError(f"a {type(self).__name__} has no hash, its memory may change: use bytes(b)")
 
     # -- searching
 

@@ -29,8 +29,8 @@ class BufferFile(io.BufferedIOBase):
     [['a', 'b'], ['c', 'd']]
 
     For what takes nothing but files: ``zipfile``, ``tarfile``, ``json.load``, ``pickle.load``. It answers as an
-    ``io.BytesIO`` of the same bytes would, and copies no more than what is read. Nothing is let go of before it is
-    closed. Belongs to one thread.
+    ``io.BufferedReader`` over the same bytes would, and copies no more than what is read. Nothing is let go of before
+    it is closed. Belongs to one thread.
     """
 
     if TYPE_CHECKING:

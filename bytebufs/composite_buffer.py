@@ -17,6 +17,7 @@ from ._core.packed import packed_float, packed_int, packed_uint, packed_varint
 from ._core.parts import (
     Block,
     Entry,
+    LazyOwner,
     Owner,
     Run,
     clip,
@@ -157,9 +158,11 @@ class CompositeBuffer(BaseBuffer):
             else:
                 # Its last entry is never clipped: unlike in a slice, where it ends need not be looked up.
                 entries = self._index.all_entries(self._start)
-            self._locked = locked
+            if not locked:  # or, interpreted, another thread has it, or has given it back meanwhile
+                self._locked = False
         except BaseException:
-            self._locked = locked
+            if not locked:
+                self._locked = False
             raise
         return entries, size
 
@@ -220,9 +223,8 @@ class CompositeBuffer(BaseBuffer):
         if self._locked:
             if self._parsing:
                 raise RuntimeError("the buffer is being parsed: the parser may read it, but not change or parse it")
-            if not self._frayed:
+            if not self._mend():
                 raise Busy("the buffer")
-            self._mend()
 
     def _forget_if_written(self) -> None:
         """Look anew where some buffer of ours has written to memory since, and it may be the memory of these parts."""
@@ -274,11 +276,14 @@ class CompositeBuffer(BaseBuffer):
             self._frayed = True
             self._mend()
 
-    def _mend(self) -> None:
+    def _mend(self) -> bool:
         """Let go of what was added and not shown. If there is no memory even for that, the next change does it.
 
-        That may run finalizers: while it is not done, who wants to change something is told Busy.
+        That may run finalizers: while it is not done, who wants to change something is told Busy. False where nothing
+        is to be mended, or somebody else is at it, or, interpreted, another thread was quicker.
         """
+        if not self._frayed:
+            return False
         try:
             self._frayed = False
             self._index.trim(self._stop)
@@ -286,6 +291,7 @@ class CompositeBuffer(BaseBuffer):
         except BaseException:
             self._frayed = self._locked
             raise
+        return True
 
     def _leave(self, position: int) -> object:
         """Move the front to a position, and let go at once of what lies before it. Returns that. The caller has locked.
@@ -496,7 +502,11 @@ class CompositeBuffer(BaseBuffer):
         Raises TypeError for one bytes-like object in place of several parts.
         """
         one: object = parts
-        if type(one) is not tuple and type(one) is not list and (isinstance(one, (str, BaseBuffer)) or has_buffer(one)):
+        if type(one) is tuple or type(one) is list:
+            pass
+        elif isinstance(one, (str, BaseBuffer, LazyOwner)) or has_buffer(one):
+            if isinstance(one, str):
+                entry_of(one)  # type: ignore[arg-type]  # which says what to do with text
             raise TypeError(
                 f"several parts are wanted, {shown(parts)} is one: write append(part) or CompositeBuffer([part])"
             )
@@ -926,9 +936,11 @@ class CompositeBuffer(BaseBuffer):
         try:
             self._locked = True
             part = cut(self._index, self._start, self._end_of_first())
-            self._locked = locked
+            if not locked:  # or, interpreted, another thread has it, or has given it back meanwhile
+                self._locked = False
         except BaseException:
-            self._locked = locked
+            if not locked:
+                self._locked = False
             raise
         return part
 
@@ -1183,16 +1195,18 @@ class CompositeBuffer(BaseBuffer):
                 wait = None  # comparing the parsers, or looking, ran somebody who changed or parsed this
             elif not is_due:
                 return None
-        self._refuse_if_locked()
         gone: object = None
         stale: object = None
         lease = Lease()
         reader = Reader(self, lease, byteorder, most)
         reader._hint = wait
+        self._refuse_if_locked()
+        is_ours = False
         try:
             try:
                 self._locked = True
                 self._parsing = True
+                is_ours = True
                 if reader._front != self._start:
                     raise Busy("the buffer")
                 stale = self._awaited  # whose parser may have a finalizer
@@ -1200,7 +1214,12 @@ class CompositeBuffer(BaseBuffer):
                 value = fn(reader)
                 if value is None or (not _is_plain(value) and _is_postponed(value)):
                     raise TypeError(
-                        f"{shown(fn)} returned {shown(value)}: a parser returns its message, and never None"
+                        f"{shown(fn)} returned {shown(value)}: "
+                        + (
+                            "a parser returns its message, and never None"
+                            if value is None
+                            else "a parser is a plain function, no generator and not async"
+                        )
                     )
                 end = reader._here()
                 if self._lent is not None:
@@ -1218,11 +1237,13 @@ class CompositeBuffer(BaseBuffer):
             finally:
                 self._locked = False
                 self._parsing = False
+                is_ours = False
                 lease.close()
                 reader._failed = None  # its traceback has the parser's frame, and that has the reader
         finally:
-            self._locked = False  # again: an interrupt may have come just before that
-            self._parsing = False
+            if is_ours:  # an interrupt came just before that
+                self._locked = False
+                self._parsing = False
         let_go(gone)
         let_go(awaited)
         let_go(stale)
@@ -1253,9 +1274,11 @@ class CompositeBuffer(BaseBuffer):
         try:
             self._locked = True
             whole = cut(self._index, self._start, self._stop)
-            self._locked = locked
+            if not locked:  # or, interpreted, another thread has it, or has given it back meanwhile
+                self._locked = False
         except BaseException:
-            self._locked = locked
+            if not locked:
+                self._locked = False
             raise
         return whole
 

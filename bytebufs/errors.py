@@ -120,7 +120,7 @@ class LimitExceeded(BytebufsError, ValueError):
 
     def __init__(self, limit: int, announced: int | None = None, at: int | None = None) -> None:
         told = "" if announced is None else f" by the {announced} that are announced"
-        super().__init__(_placed(f"the limit of {limit} bytes is exceeded{told}", at))
+        super().__init__(_placed(f"the limit of {limit} {'byte' if limit == 1 else 'bytes'} is exceeded{told}", at))
         self.limit = limit
         self.announced = announced
         self.at = at

@@ -214,9 +214,12 @@ class Reader:
         """Have the first part of a composite at hand, where most messages lie, if it is a bytes object."""
         buffer = self._buffer
         if isinstance(source, Table) and buffer._start < buffer._stop:
-            entry = source.parts[source.head]
+            try:
+                entry = source.parts[source.head]
+            except IndexError:
+                return False  # interpreted, others may come between looking up and looking
             at = buffer._start - source.base
-            if isinstance(entry, bytes) and at < len(entry):
+            if isinstance(entry, bytes) and 0 <= at < len(entry):
                 self._data = entry
                 self._begin = self._at = at
                 self._end = min(len(entry), at + min(limit, buffer._stop - buffer._start))

@@ -337,7 +337,7 @@ def test_what_two_buffers_share_is_not_looked_at_when_they_are_compared() -> Non
 
 @every_make
 def test_a_buffer_has_no_hash(make: Callable[[bytes], BaseBuffer]) -> None:
-    with pytest.raises(TypeError, match=re.escape("write hash(bytes(b))")):
+    with pytest.raises(TypeError, match=re.escape("its memory may change: use bytes(b)")):
         hash(make(b"abc"))
 
 
@@ -1251,7 +1251,7 @@ def test_classic_mistakes_are_type_errors_that_name_the_right_call(make: Callabl
         (lambda: b.__delitem__(slice(None, 1)), "skip(n)"),
         (lambda: b.__delitem__(0), "splice(start, stop)"),
         (b.split, "bytes(b).split()"),
-        (lambda: hash(b), "hash(bytes(b))"),
+        (lambda: hash(b), "use bytes(b)"),
         (lambda: CompositeBuffer(b), "append(part)"),
         (lambda: CompositeBuffer().extend(b), "CompositeBuffer([part])"),
     ]

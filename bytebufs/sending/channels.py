@@ -331,7 +331,7 @@ def channel_to(sink: Sink) -> Channel:
     if isinstance(sink, _SOCKET):
         if _TYPE_OF(sink) != _STREAM:
             raise TypeError(
-                f"flush wants a stream socket, not {sink!r}: send it a message with sock.sendmsg(buffer.views())"
+                f"a sink is a stream socket, and {sink!r} is none: send it a message with sock.sendmsg(buffer.views())"
             )
         if kind is _SOCKET or is_plain_socket(sink):
             return _SocketChannel(sink)
@@ -344,11 +344,11 @@ def _other_channel_to(sink: Sink) -> Channel:
     if isinstance(sink, io.FileIO | io.BufferedWriter | io.BufferedRandom) and _is_plain_file(sink):
         return _FileChannel(sink)
     if isinstance(sink, io.TextIOBase):
-        raise TypeError(f"flush sends bytes, and {sink!r} takes text: open it in binary mode, or give its .buffer")
+        raise TypeError(f"what is sent is bytes, and {sink!r} takes text: open it in binary mode, or give its .buffer")
     call = getattr(sink, "send", None) or getattr(sink, "write", None)
     if call is None:
         raise TypeError(
-            "flush wants a descriptor, a binary file, a stream socket or an object with send or write, "
+            "a sink is a descriptor, a file opened in binary mode, a stream socket or an object with send or write, "
             f"not {type(sink).__name__}"
         )
     return _ObjectChannel(sink, call)

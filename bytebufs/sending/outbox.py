@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self, SupportsIndex, final
+from typing import TYPE_CHECKING, Final, NoReturn, Self, SupportsIndex, final
 
 from .._core.numbers import COMPILED
 from .._core.parts import shown, size_of
@@ -112,6 +112,10 @@ class Outbox:
         self._is_closed = False
         self._is_cut = False  # the fields are about to disagree: an exception in between leaves it set, and breaks us
         self._broken = ""  # why nothing may be sent any more
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse: two outboxes would share what waits."""
+        raise TypeError("an Outbox is not copied or pickled: make another one")
 
     def _new_queue(self) -> CompositeBuffer:
         queue = CompositeBuffer()

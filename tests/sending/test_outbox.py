@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import io
 import os
+import pickle
 import random
 import selectors
 import socket
@@ -1225,3 +1227,9 @@ def test_what_is_closed_just_as_a_flush_begins_is_let_go_of(monkeypatch: pytest.
     with pytest.raises(ClosedError):
         outbox.flush(sink)
     assert (outbox._queue._size(), sink.getvalue()) == (0, b"")
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
+def test_an_outbox_is_not_copied(again: Callable[[Outbox], object]) -> None:
+    with pytest.raises(TypeError, match="an Outbox is not copied or pickled"):
+        again(Outbox())
