@@ -90,9 +90,9 @@ def _path_of(name: str, scope: Object, package: Module) -> str | None:
     around = scope if scope.is_class else scope.parent
     if owner == package.name:
         return f"{owner}.{member}"
-    if owner:
-        found = _member_of(package.members.get(owner), member, package)
-    elif isinstance(around, Class):
+    if owner in (package.exports or ()):  # else a module, as sys is
+        found = _member_of(package.members[owner], member, package)
+    elif not owner and isinstance(around, Class):
         found = _member_of(around, member, package)
     else:
         found = None
