@@ -161,8 +161,10 @@ def summary(runs: Sequence[Run]) -> str:
 
 
 def _shown(runs: Sequence[Run]) -> Run:
-    """Return the run that is told of: the compiled one of the newest Python, if there is one."""
-    return ([run for run in runs if run.build == "compiled"] or list(runs))[-1]
+    """Return the run that is told of: of those of most measures the compiled one of the newest Python."""
+    counts = {id(run): len({outcome.measure for outcome in run.outcomes}) for run in runs}
+    whole = [run for run in runs if counts[id(run)] == max(counts.values())]
+    return ([run for run in whole if run.build == "compiled"] or whole)[-1]
 
 
 def _at(run: Run, measure: str, at: Mapping[str, str]) -> Outcome | None:

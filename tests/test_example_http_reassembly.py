@@ -311,7 +311,8 @@ def offsets_of(data: bytes, choices: random.Random) -> list[int]:
     head = data.index(b"\r\n\r\n") + 16
     near = {at for match in FRAMING.finditer(data) for at in range(match.start() - 2, match.end() + 3)}
     chosen = {*range(head), *near, *range(len(data) - 16, len(data)), *choices.choices(range(len(data)), k=20)}
-    return [offset for offset in sorted(chosen) if 0 < offset < len(data)]
+    found = [offset for offset in sorted(chosen) if 0 < offset < len(data)]
+    return found[:: 4 if PROFILE == "quick" else 1]
 
 
 def test_a_hidden_copy_is_told(
