@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from bytebufs import (
     COMPILED,
     BaseBuffer,
+    Busy,
     CompositeBuffer,
     CopyForbidden,
     FrameError,
@@ -32,6 +33,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
+from bytebufs._core.table import Table
 from bytebufs.composite_buffer import _BLOCK, load_composite
 
 from .layouts import FakeFile, addresses, anonymous_map, chunks, hidden
@@ -1643,3 +1645,24 @@ def test_a_range_in_one_part_is_joined_already() -> None:
         b.consolidate(2, 4)
         assert [bytes(view) for view in b.views()] == [b"ab", b"cd", b"e", b"fgh"]
         assert b == b"abcdefgh"
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled, no other thread comes in")
+@pytest.mark.parametrize(
+    "read", [CompositeBuffer.first, CompositeBuffer.freeze, CompositeBuffer.views], ids=["first", "freeze", "views"]
+)
+def test_a_read_leaves_the_lock_of_another_thread_to_it(read: Callable[[CompositeBuffer], object]) -> None:
+    b = CompositeBuffer([b"abc", b"de"])
+    b._locked = True
+    read(b)
+    assert b._locked
+    table, b._index = b._index, Table([], [], 0)  # as if that thread were exchanging it
+    with pytest.raises((IndexError, RuntimeError)):
+        read(b)
+    assert b._locked
+    with pytest.raises(Busy):
+        b.append(b"f")
+    b._index = table
+    b._locked = False
+    b.append(b"f")
+    assert bytes(b) == b"abcdef"

@@ -2143,3 +2143,11 @@ def test_a_reader_is_made_by_a_buffer() -> None:
             make(*wrong)
     with pytest.raises(TypeError, match=sentence):
         make(b"x", byteorder="little")
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled, no other thread comes in")
+def test_a_reader_that_is_made_while_another_thread_drains_begins_nowhere() -> None:
+    b = CompositeBuffer([b"abc", b"de"])
+    b._index.head = 2  # and the window is not there yet
+    assert Reader._begin_in_first(SliceBuffer(b"").reader(), b._index, 9) is False
+    assert b.reader()._begin_in_first(b._index, 9) is False
