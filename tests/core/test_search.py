@@ -829,5 +829,5 @@ def test_two_exports_of_one_array_are_equal_where_they_show_the_same() -> None:
 @pytest.mark.parametrize("stop", [3, 5, 7, 9, 11])
 def test_a_byte_behind_a_part_that_lacks_it_is_found_in_memory_too(byte: bytes, stop: int) -> None:
     data = b"abcdefghijk"
-    table = Table([b"abc", KINDS["bytearray"](b"defg"), KINDS["bytearray"](b"hijk")], [], 0)
+    table = Table([b"abc", entry(bytearray(b"defg")), KINDS["bytearray"](b"hijk")], [], 0)
     assert find(table, 0, stop, byte) == data[:stop].find(byte)
