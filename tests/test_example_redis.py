@@ -208,7 +208,7 @@ def test_the_limit_is_inclusive_for_every_cut(data: bytes) -> None:
     for limit in range(1, len(data)):
         found = same_for_every_cut(data, lambda pieces, limit=limit: run(pieces, limit))  # type: ignore[misc]
         assert found.messages == []
-        assert found.error == (LimitExceeded, f"the limit of {limit} bytes is exceeded")
+        assert found.error == (LimitExceeded, str(LimitExceeded(limit)))
 
 
 def simple(text: str) -> bytes:
