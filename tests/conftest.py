@@ -19,12 +19,12 @@ from hypothesis import HealthCheck, settings
 MACHINE_EXAMPLES: Final = {"quick": 10, "short": 50, "ci": 2_000, "long": 200_000}
 """Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default)."""
 
-MOST_CASES: Final = 8
+MOST_CASES: Final = 5
 """So many of a test's parameters the profile `quick` takes, evenly spread."""
 
 # Deadlines are off everywhere: on a busy machine they report the machine. too_slow likewise.
 _COMMON: Final = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", _COMMON, max_examples=15, derandomize=True)
+settings.register_profile("quick", _COMMON, max_examples=10, derandomize=True)
 settings.register_profile("short", _COMMON, max_examples=50, derandomize=True)
 settings.register_profile("ci", _COMMON, max_examples=150)
 settings.register_profile("long", _COMMON, max_examples=100_000)
