@@ -777,6 +777,16 @@ def test_what_a_block_shows_is_read_only_and_never_moves() -> None:
     assert bytes(view) == b"ab"
 
 
+def test_what_goes_on_in_a_block_is_one_run_where_there_is_room() -> None:
+    block = Block(8)
+    first = block.add(memoryview(b"abc"))
+    assert (block.continues(first, 5), block.continues(first, 6)) == (True, False)
+    both = block.lengthened(first, b"de")
+    assert (bytes(lent_view(both)), bytes(lent_view(first)), block.room) == (b"abcde", b"abc", 3)
+    assert not block.continues(first, 1)  # it is not the last any more
+    assert block.continues(both, 3)
+
+
 def test_a_block_takes_a_snapshot() -> None:
     source = bytearray(b"ab")
     part = Block(4).add(memoryview(source))
