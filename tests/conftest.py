@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 MACHINE_EXAMPLES: Final = {"quick": 10, "short": 50, "ci": 2_000, "long": 200_000}
 """Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default)."""
 
-MOST_CASES: Final = 5
+MOST_CASES: Final = 4
 """So many of a test's parameters the profile `quick` takes, evenly spread."""
 
 # Deadlines are off everywhere: on a busy machine they report the machine. too_slow likewise.

@@ -10,7 +10,7 @@ from . import differential
 from .children import run_child
 from .conftest import PROFILE
 
-STEPS = {"quick": 15_000, "long": 1_000_000}.get(PROFILE, 50_000)
+STEPS = {"quick": 5_000, "long": 1_000_000}.get(PROFILE, 50_000)
 
 
 def test_many_random_steps_come_to_what_the_model_says() -> None:
