@@ -502,9 +502,8 @@ class CompositeBuffer(BaseBuffer):
         Raises TypeError for one bytes-like object in place of several parts.
         """
         one: object = parts
-        if type(one) is tuple or type(one) is list:
-            pass
-        elif isinstance(one, (str, BaseBuffer, LazyOwner)) or has_buffer(one):
+        is_several = type(one) is tuple or type(one) is list
+        if not is_several and (isinstance(one, (str, BaseBuffer, LazyOwner)) or has_buffer(one)):
             if isinstance(one, str):
                 entry_of(one)  # type: ignore[arg-type]  # which says what to do with text
             raise TypeError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import unittest
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,16 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bytebufs import COMPILED
+
 MACHINE_EXAMPLES: Final = {"quick": 10, "short": 50, "ci": 2_000, "long": 200_000}
 """Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default)."""
 
 MOST_CASES: Final = 4
 """So many of a test's parameters the profile `quick` takes, evenly spread."""
+
+SHIFT: Final = 2 * (sys.version_info.minor - 13) + COMPILED
+"""Each Python and each build takes others of them, and always the same."""
 
 # Deadlines are off everywhere: on a busy machine they report the machine. too_slow likewise.
 _COMMON: Final = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -81,7 +87,7 @@ def _leave_some(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def _spread(table: list[pytest.Item], number: int) -> list[pytest.Item]:
-    return [table[i * len(table) // number + i % (len(table) // number)] for i in range(number)]
+    return [table[i * len(table) // number + (i + SHIFT) % (len(table) // number)] for i in range(number)]
 
 
 def missing_programs(item: pytest.Item) -> list[str]:

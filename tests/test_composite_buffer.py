@@ -1647,7 +1647,6 @@ def test_a_range_in_one_part_is_joined_already() -> None:
         assert b == b"abcdefgh"
 
 
-@pytest.mark.skipif(COMPILED, reason="compiled, no other thread comes in")
 @pytest.mark.parametrize(
     "read", [CompositeBuffer.first, CompositeBuffer.freeze, CompositeBuffer.views], ids=["first", "freeze", "views"]
 )

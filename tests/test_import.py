@@ -43,7 +43,7 @@ def test_all_that_is_public_is_imported(way: str) -> None:
     assert _python(*_options(way), "-c", f"{PUBLIC} print(bytebufs.COMPILED)") == str(bytebufs.COMPILED)
 
 
-@pytest.mark.skipif(not PEP_810, reason="lazy imports are of 3.15")
+@pytest.mark.skipif(not PEP_810, reason="`lazy import` is syntax of Python 3.15 and newer (PEP 810)")
 @pytest.mark.parametrize("name", ["bytebufs", "bytebufs.framing", "bytebufs.sending.outbox", "bytebufs.files.mapped"])
 def test_a_module_that_is_imported_lazily_works(name: str) -> None:
     program = f"lazy import {name}; print({name}.__name__, bytebufs.CompositeBuffer([b'ab', b'c']).find(b'bc'))"

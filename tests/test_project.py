@@ -746,6 +746,23 @@ def test_settings():
     assert "2000 7 150" in run.stdout.splitlines()
 
 
+@pytest.mark.parametrize(("profile", "taken"), [("quick", 4), ("short", 50)])
+def test_of_a_long_table_the_quick_profile_takes_a_share(tmp_path: Path, profile: str, taken: int) -> None:
+    source = """
+import pytest
+
+@pytest.mark.parametrize("number", range(50))
+def test_long(number): pass
+
+@pytest.mark.parametrize("number", range(4))
+def test_short(number): pass
+"""
+    run = _run_pytest(tmp_path, source, "-v", BYTEBUFS_PROFILE=profile, PYTHONPATH=str(ROOT))
+    assert f" {taken + 4} passed" in run.stdout.splitlines()[-1]
+    numbers = [int(n) for n in re.findall(r"^PASSED test_it\.py::test_long\[(\d+)\]", run.stdout, re.MULTILINE)]
+    assert [n * 4 // 50 for n in sorted(numbers)] == [k * 4 // taken for k in range(taken)], "some of each quarter"
+
+
 def test_an_unknown_profile_is_refused(tmp_path: Path) -> None:
     run = _run_pytest(tmp_path, "", BYTEBUFS_PROFILE="thorough")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR

@@ -390,7 +390,7 @@ print("ctypes" in sys.modules)
 # -- by C
 
 
-@pytest.mark.skipif(not memory.NATIVE, reason="the interpreted build has no file of C: this asks what that does")
+@pytest.mark.skipif(not memory.NATIVE, reason="calls the functions of _native.c, which only the compiled build has")
 class TestNative:
     way: Final = WAYS.get("native")
 

@@ -55,7 +55,9 @@ from bytebufs._core.parts import (
 )
 from bytebufs.errors import CopyForbidden
 
-by_ctypes = pytest.mark.skipif(NATIVE, reason="the compiled build does this by its file of C, and not by ctypes")
+by_ctypes = pytest.mark.skipif(
+    NATIVE, reason="about the ctypes calls of _core/foreign.py, which the compiled build, with _native.c, does not make"
+)
 
 
 class OwnBytes(bytes):
