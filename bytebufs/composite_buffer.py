@@ -33,7 +33,7 @@ from ._core.parts import (
     written,
     zeros,
 )
-from ._core.search import BLOCK
+from ._core.search import BLOCK, FEW
 from ._core.seeker import Looks
 from ._core.table import Table, let_go
 from .base_buffer import BaseBuffer, own_separator
@@ -177,13 +177,12 @@ class CompositeBuffer(BaseBuffer):
     def _few(self, start: int, stop: int) -> bytes | None:
         if self._source is not self._index:
             return None  # only a tracer comes between the stores of an exchange
-        if COMPILED:
+        if COMPILED or stop - start > FEW:
             return BaseBuffer._few(self, start, stop)
         # Interpreted, others come between looking up and looking: a slice is looked at, which nobody changes.
         front = self._start
-        whole = self.freeze()
-        shift = whole._start - front
-        return whole._few(start + shift, stop + shift) if front == self._start else None
+        found = self._between(start, stop)
+        return found._few(found._start, found._stop) if front == self._start else None
 
     def _below(self, start: int, stop: int) -> tuple[bytes, int]:
         # Interpreted, others may come between looking up and looking.
@@ -1269,17 +1268,20 @@ class CompositeBuffer(BaseBuffer):
 
     def freeze(self) -> SliceBuffer:
         """Return everything as a slice; the composite goes on. Complexity: O(parts). Copies: nothing."""
+        return self._between(self._start, self._stop)
+
+    def _between(self, low: int, high: int) -> SliceBuffer:
         locked = self._locked
         try:
             self._locked = True
-            whole = cut(self._index, self._start, self._stop)
+            found = cut(self._index, low, high)
             if not locked:  # or, interpreted, another thread has it, or has given it back meanwhile
                 self._locked = False
         except BaseException:
             if not locked:
                 self._locked = False
             raise
-        return whole
+        return found
 
     def consolidate(self, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> None:
         """Join the parts of a range into one, in place. The one structural copy, and only where a range has seams.

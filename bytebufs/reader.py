@@ -90,7 +90,10 @@ _OF_FOUR_BYTES: Final = {"l": "i", "L": "I"}
 _SEAMLESS: Final = frozenset(
     ["ascii", "cp1252", "iso8859-1", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le", "utf-8"]
 )
-"""Encodings whose decoders give the same text in pieces. Not all do: that of punycode takes each piece for a whole."""
+"""Encodings whose decoders give the same text in pieces. Not all do: that of punycode takes each piece for a whole.
+
+Whose decoder is not known to, it is given all bytes at once: those that programs register among them.
+"""
 
 
 @final
@@ -958,7 +961,9 @@ class Reader:
     def _text_error(self, error: UnicodeError, encoding: str, start: int, size: int) -> TextError:
         at = start - self._base
         if isinstance(error, UnicodeDecodeError):
-            return TextError(error.encoding, error.object, error.start, error.end, error.reason, at + error.start)
+            # What some codecs call wrong is only a piece of what they were given, and its place is one in there.
+            place = at + error.start if len(error.object) == size else at
+            return TextError(error.encoding, error.object, error.start, error.end, error.reason, place)
         # Some codecs (idna, punycode) do not say where.
         return TextError(encoding, scratch(self._table(), start, start + size), 0, size, str(error), at)
 
@@ -1239,11 +1244,11 @@ def decoded(table: Table, start: int, stop: int, encoding: str, errors: str) -> 
         return str(table.pieces(start, stop)[0], encoding, errors)
     if stop - start <= BLOCK:
         return str(scratch(table, start, stop), encoding, errors)
-    codec = lookup(encoding)
-    if errors == "strict" and codec.name in _SEAMLESS and codec.incrementaldecoder is not None:
+    decoder = _seamless_decoder(encoding) if errors == "strict" else None
+    if decoder is not None:
         try:
             text = ""
-            for more in _texts(codec.incrementaldecoder(), table.window(start, stop), start, stop):
+            for more in _texts(decoder, table.window(start, stop), start, stop):
                 text += more  # as in BaseBuffer.hex
             return text
         except UnicodeError:
@@ -1251,6 +1256,22 @@ def decoded(table: Table, start: int, stop: int, encoding: str, errors: str) -> 
             # the decoders give up.
             pass
     return str(b"".join(table.pieces(start, stop)), encoding, errors)
+
+
+def _seamless_decoder(encoding: str) -> IncrementalDecoder | None:
+    """Return a decoder that gives the same text in pieces; None where that is not known.
+
+    The name that a codec bears is not enough: a program may give its own one of the standard library's, or none.
+    """
+    codec: Any = lookup(encoding)
+    name = getattr(codec, "name", None)  # a codec may be a plain tuple
+    if type(name) is not str or name not in _SEAMLESS:
+        return None
+    known: Any = lookup(name)
+    makers = (codec.incrementaldecoder, known.incrementaldecoder)
+    # Methods are bound to an object of their own each time that a codec is looked up by another name.
+    decode, known_decode = (getattr(one.decode, "__func__", one.decode) for one in (codec, known))
+    return known.incrementaldecoder() if makers[0] is makers[1] and decode is known_decode else None
 
 
 def _texts(decoder: IncrementalDecoder, table: Table, start: int, stop: int) -> Iterator[str]:

@@ -34,9 +34,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Sender", "Sink", "Writer"]
 
-# The answers of a call that is not there, cannot take this kind of descriptor, or takes fewer entries (16 on some
-# systems): a simpler one will do. sendfile(2) says to fall back on EINVAL and ENOSYS.
-_REFUSED: Final = frozenset([errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EMSGSIZE, errno.ENOTSOCK])
+# The answers of a call that is not there, that a filter of the sandbox (seccomp: EPERM, some EACCES) or the policy of a
+# file system does not let through, cannot take this kind of descriptor, or takes fewer entries (16 on some systems):
+# a simpler one will do. sendfile(2) says to fall back on EINVAL and ENOSYS. Where the reason was another, the simpler
+# call is told it once more.
+_REFUSED: Final = frozenset([
+    errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EMSGSIZE, errno.ENOTSOCK, errno.EPERM,
+    errno.EACCES,
+])  # fmt: skip
+
+REFUSED_BY_REFERENCE: Final = _REFUSED | {errno.EIO, errno.ENOMEM, errno.EOVERFLOW}
+"""As above, of a call that moves bytes which the process does not see: some network file systems say EIO to what they
+cannot do so; the pipe that the kernel makes for it may be one too many (ENOMEM, pipe(7)); and its offsets may be
+narrower than those of reads (EOVERFLOW). A disk that is broken says EIO to the read that comes then, too.
+"""
 
 _CHUNK: Final = 1 << 16
 """Bytes of a file read at a time where it cannot be sent from where it lies (Python's own sendfile reads 8 KiB)."""
@@ -154,7 +165,7 @@ class SystemChannel(Channel):
                 # Always with a place: the position of a descriptor is shared with whoever else has the open file.
                 taken: int = os.sendfile(self._fileno(), owner._fd, owner.offset + file.start, min(most, len(file)))
             except (OSError, AttributeError) as error:
-                if owner is self._sent_of or not _is_refused(error, os, "sendfile"):
+                if owner is self._sent_of or not _is_refused(error, os, "sendfile", REFUSED_BY_REFERENCE):
                     raise
                 # Not every file system can send. One that cannot says nothing of files on others.
                 self._refused_of = owner
@@ -365,9 +376,9 @@ def is_plain_socket(sock: socket.socket) -> bool:
     return all(getattr(type(sock), name, None) is getattr(socket.socket, name, None) for name in ("send", "sendmsg"))
 
 
-def _is_refused(error: Exception, place: object, name: str) -> bool:
+def _is_refused(error: Exception, place: object, name: str, refused: frozenset[int] = _REFUSED) -> bool:
     """Whether a call is not there, or will not do what it was asked: then it has sent nothing."""
-    return error.errno in _REFUSED if isinstance(error, OSError) else not hasattr(place, name)
+    return error.errno in refused if isinstance(error, OSError) else not hasattr(place, name)
 
 
 def event_wanted(error: OSError) -> int:

@@ -8,7 +8,8 @@ The ladder, each rung tried in turn until one serves:
     copy              anything: 64 KiB at a time through the process (counted as "fallback")
 
 A rung that the platform lacks, or that refuses before any byte moved, gives way to the next; after a byte it never
-does. A regular file is read at an explicit offset, never at the position that others may share.
+does. If it was not the call that was wrong, the last rung meets the error, too, and raises it. A regular file is read
+at an explicit offset, never at the position that others may share.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .._core.parts import size_of
 from ..errors import TruncatedFile
 from ..files.opening import descriptor_of, is_plain_file, kind_of, name_of, read_at, retried
 from ..files.region import FileRegion
-from .channels import is_plain_socket
+from .channels import REFUSED_BY_REFERENCE, is_plain_socket
 from .flushing import flush, tell_flushed
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ _CALL_MAX: Final = 1 << 30
 _BLOCK: Final = 65536
 """Bytes a turn of the last rung: what a pipe holds, and what the second-level cache keeps."""
 
-# The answers of a call that is not there, or not for these two kinds of file. EBADF: copy_file_range, for O_APPEND.
-_REFUSED: Final = frozenset([errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EXDEV])
+# The answers of a call that is not there, or not for these two files. copy_file_range(2) adds EBADF, for O_APPEND,
+# EXDEV, for two file systems, and ETXTBSY. Go's library and the GNU coreutils fall back on much the same.
+_REFUSED: Final = REFUSED_BY_REFERENCE | {errno.EBADF, errno.EXDEV, errno.ETXTBSY}
 
 # poll where there is one: select takes no descriptor above 1 023.
 _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)

@@ -324,7 +324,10 @@ def test_a_header_is_not_held_back_when_a_copy_is_forbidden(file: Path) -> None:
 # -- calls that are missing or refused -----------------------------------------------------------------------
 
 
-REFUSALS: Final = [errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTSOCK]
+REFUSALS: Final = [
+    *[errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTSOCK, errno.EPERM, errno.EACCES, errno.EIO, errno.ENOMEM],
+    errno.EOVERFLOW,
+]
 
 
 @pytest.mark.parametrize("number", [*REFUSALS, None], ids=lambda n: n and errno.errorcode[n])
@@ -365,17 +368,33 @@ def test_a_target_that_sendfile_refuses(file: Path, tmp_path: Path) -> None:
     assert target.read_bytes() == b"header" + CONTENT
 
 
-def test_a_refusal_after_the_first_byte_of_a_file_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.EPERM], ids=lambda n: errno.errorcode[n])
+def test_a_refusal_after_the_first_byte_of_a_file_is_an_error(
+    number: int, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sendfile = os.sendfile
-    calls = iter([lambda out, into, at, n: sendfile(out, into, at, 10), refusing(errno.EINVAL)])
+    calls = iter([lambda out, into, at, n: sendfile(out, into, at, 10), refusing(number)])
 
     def next_call(*args: int) -> int:
         return next(calls)(*args)
 
     monkeypatch.setattr(os, "sendfile", next_call)
-    with tempfile.TemporaryFile() as target, pytest.raises(OSError, match="Invalid argument") as caught:
+    with tempfile.TemporaryFile() as target, pytest.raises(OSError) as caught:
         flush(FileRegion(file), target.fileno())
+    assert caught.value.errno == number
     assert flushed(caught) == 10
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOMEM], ids=lambda n: errno.errorcode[n])
+def test_a_file_that_cannot_be_read_either_is_an_error(
+    number: int, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sendfile", refusing(number))
+    monkeypatch.setattr(os, "pread", refusing(number))
+    with tempfile.TemporaryFile() as target, pytest.raises(OSError) as caught:
+        flush(CompositeBuffer([b"head", FileRegion(file)]), target.fileno())
+    assert caught.value.errno == number
+    assert flushed(caught) == 4
 
 
 @pytest.mark.parametrize("order", ["good bad good bad", "bad good bad"])

@@ -33,6 +33,9 @@ from bytebufs import (
     transfer,
 )
 
+from ..children import run_child
+from ..filtered import NO_FILTER
+
 DATA: Final = random.Random(9).randbytes(300_000)
 RUNGS: Final = ("sendfile", "copy_file_range", "splice")
 
@@ -257,7 +260,13 @@ def test_each_rung_serves_a_pipe(
     assert receiver.result() == DATA[7:]
 
 
-@pytest.mark.parametrize("refusal", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSOCK, errno.EXDEV])
+REFUSALS: Final = [
+    *[errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSOCK, errno.EXDEV, errno.EPERM, errno.EACCES, errno.EIO],
+    *[errno.ENOMEM, errno.EOVERFLOW, errno.ETXTBSY],
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda number: errno.errorcode[number])
 def test_a_call_that_is_refused_gives_way(path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, refusal: int) -> None:
     def refuse(*args: object, **options: object) -> int:
         raise OSError(refusal, "no")
@@ -269,21 +278,73 @@ def test_a_call_that_is_refused_gives_way(path: Path, out: Path, monkeypatch: py
     assert out.read_bytes() == DATA[7:]
 
 
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.EPERM], ids=lambda number: errno.errorcode[number])
 def test_a_call_that_fails_after_a_byte_does_not_give_way(
-    path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     sendfile, calls = os.sendfile, iter([100, 50])
 
     def short(target: int, source: int, offset: int, count: int) -> int:
         if (most := next(calls, None)) is None:
-            raise OSError(errno.EINVAL, "no")
+            raise OSError(number, "no")
         return sendfile(target, source, offset, most)
 
     monkeypatch.setattr(os, "sendfile", short)
     with out.open("wb") as sink, pytest.raises(OSError, match="no") as caught:
         transfer(path, sink, 7)
+    assert caught.value.errno == number
     assert caught.value.bytes_flushed == 150  # type: ignore[attr-defined]
     assert out.read_bytes() == DATA[7:157]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOMEM], ids=lambda number: errno.errorcode[number])
+def test_what_is_wrong_with_the_file_and_not_with_the_call_is_raised(
+    path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A disk that is broken: each call says so, and the last one is believed."""
+
+    def broken(*args: object, **options: object) -> int:
+        raise OSError(number, "broken")
+
+    for name in (*RUNGS, "pread"):
+        monkeypatch.setattr(os, name, broken)
+    with out.open("wb") as sink, pytest.raises(OSError, match="broken") as caught:
+        transfer(path, sink, 7)
+    assert caught.value.errno == number
+    assert caught.value.bytes_flushed == 0  # type: ignore[attr-defined]
+    assert out.read_bytes() == b""
+
+
+def test_a_full_disk_is_no_refusal(path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "sendfile", full)
+    with no_copy(), out.open("wb") as sink, pytest.raises(OSError, match="full") as caught:
+        transfer(path, sink)
+    assert caught.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize(
+    ("number", "others"),
+    [(errno.EPERM, ["writev", "sendmsg"]), (errno.EACCES, ["writev", "sendmsg"]), (errno.ENOSYS, []), (errno.EIO, [])],
+)
+def test_a_filter_of_the_system_s_calls_is_no_obstacle(number: int, others: list[str]) -> None:
+    """As containers have them. It cannot be taken off any more, so it is put on a child."""
+    child = run_child("tests.filtered", str(number), *RUNGS, *others)
+    if child.status == NO_FILTER:
+        pytest.skip(child.output)
+    assert (child.status, child.errors) == (0, "")
+    assert child.output.splitlines() == [
+        *[
+            "transfer to a file: copy",
+            "transfer to a log: copy",
+            "transfer to a pipe: copy",
+            "transfer from a pipe: copy",
+        ],
+        *["flush to a file: fallback", "flush to a log: fallback", "flush to a pipe: fallback"],
+        "flush to a socket: fallback",
+    ]
 
 
 def test_other_errors_are_not_taken_for_a_refusal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
