@@ -3,21 +3,36 @@
     python -m examples.redis_resp [--port PORT] COMMAND [ARGUMENT...]
 
 A reply is parsed one item at a time, a scalar or the head of an aggregate: 10^5 elements are linear work, however cut.
-Source: the RESP3 specification. Left out: its streamed types ("$?", "*?"), which no server of Redis has sent yet.
+Replies are read while commands are sent, so that no pipeline is too long: a server stops reading once nobody takes its
+replies. A call that is cut short leaves replies under way, so its client serves no other one.
+
+Sources: the RESP3 specification; of doubles also hiredis, read.c. Left out: its streamed types ("$?", "*?"), which no
+server of Redis has sent yet.
 """
 
+from __future__ import annotations
+
 import argparse
+import math
 import re
+import selectors
 import socket
+import ssl
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, TypeAlias, Union
 
-from bytebufs import BytesLike, CompositeBuffer, FrameError, LimitExceeded, Reader, SliceBuffer, flush
+from bytebufs import BytesLike, CompositeBuffer, FrameError, LimitExceeded, Outbox, Reader, SliceBuffer
 
 LIMIT: Final = 1 << 30  # bytes of a reply: twice what Redis lets a string have (proto-max-bulk-len)
-MAX_DEPTH: Final = 32  # aggregates inside one another; hiredis stops at 9
+MAX_DEPTH: Final = 32  # aggregates inside one another; hiredis stopped at 9 for long
 # A str is a simple string; a SliceBuffer is a blob or a verbatim string: a slice of what was received.
 Value: TypeAlias = Union[bool, int, float, str, SliceBuffer, "RedisError", "Aggregate", None]
+
+
+# poll where there is one: select takes no descriptor above 1 023.
+_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class RedisError(Exception):
@@ -25,7 +40,7 @@ class RedisError(Exception):
 
 
 class Aggregate(list[Value]):
-    """An array "*", set "~", push ">", map "%" (keys and values in turn) or attribute "|" (a map, then the value)."""
+    """An array "*", set "~", push ">", map "%" or attribute "|" (of both the keys and values in turn)."""
 
     def __init__(self, kind: str, size: int, *items: Value) -> None:
         super().__init__(items)
@@ -47,13 +62,22 @@ def _text(raw: SliceBuffer, pattern: str) -> str:
     return text
 
 
+def _double(raw: SliceBuffer) -> float:
+    """Read a double as the specification and hiredis do; before version 7.2 Redis sent a NaN as its libc spells it."""
+    text = _text(raw, r"(?i)[+-]?(\d+(\.\d*)?(e[+-]?\d+)?|inf|nan(\(\w*\))?)")
+    value = float(text.partition("(")[0])
+    if math.isinf(value) and text[-1] not in "fF":
+        raise FrameError(f"a double too large: {text[:40]!r}")
+    return value
+
+
 # Each text is matched first: int() and float() would take "1_0" and " 7", too.
 _SCALARS: Final[dict[str, Callable[[SliceBuffer], Value]]] = {
     "+": lambda raw: _text(raw, "[^\r\n]*"),
     "-": lambda raw: RedisError(_text(raw, "[^\r\n]*")),
     ":": lambda raw: int(_text(raw, r"[+-]?\d{1,19}")),
     "(": lambda raw: int(_text(raw, r"[+-]?\d{1,4300}")),  # int() refuses more: its work is quadratic
-    ",": lambda raw: float(_text(raw, r"[+-]?(\d+(\.\d*)?([eE][+-]?\d+)?|inf|nan)")),
+    ",": _double,
     "#": lambda raw: _text(raw, "[tf]") == "t",
     "_": lambda raw: _text(raw, "") or None,
     "$": lambda raw: raw,
@@ -63,24 +87,37 @@ _SCALARS: Final[dict[str, Callable[[SliceBuffer], Value]]] = {
 
 
 class Replies:
-    """Iterating takes the whole replies out of ``buffer``; one has at most ``limit`` bytes, with all that is in it."""
+    """Iterating takes the whole replies out of ``buffer``; one has at most ``limit`` bytes, with all that is in it.
+
+    Attributes are no part of a reply: those of the one that came last are in ``attributes``, each beside the value that
+    it stood before, which may be an element of the reply.
+    """
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.buffer = CompositeBuffer()
+        self.attributes: list[tuple[Aggregate, Value]] = []
         self._open: list[Aggregate] = []  # what is not whole yet, each inside the one before
         self._limit = self._left = limit
 
     def __iter__(self) -> Iterator[Value]:
         while (item := self._next()) is not None:
+            if not self._open:
+                self.attributes = []
             self._open.append(item)
             while self._open and len(self._open[-1]) == self._open[-1].size:
-                whole = self._open.pop()
-                value = whole if whole.kind else whole[0]
+                value = self._value_of(self._open.pop())
                 if self._open:
                     self._open[-1].append(value)
                 else:
                     self._left = self._limit
                     yield value
+
+    def _value_of(self, whole: Aggregate) -> Value:
+        if whole.kind == "|":
+            value = whole.pop()
+            self.attributes.append((whole, value))
+            return value
+        return whole if whole.kind else whole[0]
 
     def _next(self) -> Aggregate | None:
         before = len(self.buffer)
@@ -98,11 +135,14 @@ class Replies:
             raise FrameError(f"no type begins with {kind!r}")
         raw = r.until(b"\r\n", limit=self._left)
         if kind in "*~>%|":
+            # What an attribute stands before is read as the last of its items.
             size = int(_text(raw, r"\d{1,19}")) * (2 if kind in "%|" else 1) + (kind == "|")
             if 3 * size > self._left - r.position:  # the smallest item is "_\r\n"
                 raise LimitExceeded(self._limit)
-            if len(self._open) == MAX_DEPTH or (kind == ">" and self._open):
-                raise FrameError(f"aggregates nested more than {MAX_DEPTH} deep, or a push inside one")
+            if len(self._open) == MAX_DEPTH:
+                raise FrameError(f"aggregates nested more than {MAX_DEPTH} deep")
+            if kind == ">" and any(outer.kind != "|" or len(outer) + 1 < outer.size for outer in self._open):
+                raise FrameError("a push inside another value")
             return Aggregate(kind, size)
         if kind in "$!=":
             raw = r.take(int(_text(raw, r"\d{1,19}")))
@@ -110,28 +150,156 @@ class Replies:
         return Aggregate("", 1, _SCALARS[kind](raw))
 
 
+# The commands that are answered by pushes, one for each channel, and what they add to or take from.
+_CONFIRMED: Final = {
+    b"%s%sSUBSCRIBE" % (kind, change): kind for kind in (b"", b"P", b"S") for change in (b"", b"UN")
+}  # fmt: skip
+
+# After these no reply can be told from another one any more: some have none or many, others go back to RESP2.
+_UNFIT: Final = frozenset([b"MONITOR", b"SYNC", b"PSYNC", b"RESET", b"CLIENT REPLY", b"HELLO 2"])
+
+
+class _Command:
+    """A command that was sent, and what it waits for: a reply, or pushes that confirm it."""
+
+    def __init__(self, sent: CompositeBuffer) -> None:
+        head = sent[:64].tobytes()
+        found = re.match(rb"\*[1-9]\d*\r\n\$\d+\r\n([^\r\n]*)(?:\r\n\$\d+\r\n([^\r\n]*))?", head)
+        if found is None:
+            raise ValueError(f"a command is what encode() returns, not {head!r}")
+        self.name = found[1].upper()
+        if {self.name, b"%s %s" % (self.name, (found[2] or b"").upper())} & _UNFIT:
+            raise ValueError(f"replies could not be told apart after {head!r}: send it over a connection of your own")
+        self.channels: Counter[bytes] = Counter()  # that are still to be confirmed; none: all that there are
+        if self.name in _CONFIRMED:
+            words = Replies()
+            words.buffer.append(sent)
+            self.channels.update(_bytes(word) for command in words if isinstance(command, list) for word in command[1:])
+
+
 class Client:
-    """A connection that speaks RESP3. What the server says unasked is put into ``pushes``; the user empties it."""
+    """A connection that speaks RESP3. What the server says unasked is put into ``pushes``; the user empties it.
+
+    ``attributes`` are those of the last call, as in Replies. The socket's timeout is for how long nothing may come and
+    nothing go. After an error in a call, whichever, all others raise ConnectionError: what comes next belongs to that
+    one. Close the socket then, and open another one.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.pushes: list[Value] = []
+        self.attributes: list[tuple[Aggregate, Value]] = []
         self._sock = sock
         self._replies = Replies()
+        self._waiting: deque[_Command] = deque()
+        self._subscribed: dict[bytes, set[bytes]] = {kind: set() for kind in _CONFIRMED.values()}
+        self._broken = ""
         [hello] = self.call(encode(b"HELLO", b"3"))
         if isinstance(hello, RedisError):
             raise hello
 
     def call(self, *commands: CompositeBuffer) -> list[Value]:
-        """Send commands, all at once, and return their replies: errors too."""
-        flush(CompositeBuffer(commands), self._sock)
+        """Send commands, all at once, and return their replies, one for each: errors too.
+
+        That of SUBSCRIBE and its like is the last of the pushes that confirm it; they are in ``pushes``, too, as all.
+        Raises ValueError for what is no command, or one that replies cannot be told apart after: nothing was sent then.
+        TimeoutError, ConnectionError and other errors of the socket, FrameError and LimitExceeded of a reply: the
+        client is broken then.
+        """
+        waiting = deque(map(_Command, commands))
+        outbox = Outbox()
+        outbox.put(CompositeBuffer(commands))
+        self._begin()
+        self._waiting, self.attributes = waiting, []
         replies: list[Value] = []
-        while len(replies) < len(commands):
-            if not (chunk := self._sock.recv(65536)):
-                raise ConnectionError("the server has hung up")
-            self._replies.buffer.append(chunk)
-            for value in self._replies:
-                (self.pushes if isinstance(value, Aggregate) and value.kind == ">" else replies).append(value)
+        self._exchange(outbox, replies, lambda: not self._waiting and not outbox.pending)
         return replies
+
+    def next_push(self) -> Value:
+        """Take the first of ``pushes``, and wait for one if there is none. A TimeoutError breaks nothing here."""
+        if not self.pushes:
+            self._begin()
+            try:
+                self._exchange(Outbox(), [], lambda: bool(self.pushes))
+            except TimeoutError as error:
+                if error.errno is None:  # else it is the system's, and the end of the connection
+                    self._broken = ""
+                raise
+            self._assert_usable()
+        return self.pushes.pop(0)
+
+    def _assert_usable(self) -> None:
+        if self._broken:
+            raise ConnectionError(f"this client is broken, make another one: {self._broken}")
+
+    def _begin(self) -> None:
+        self._assert_usable()
+        self._broken = "another call is under way, or was interrupted"
+
+    def _exchange(self, outbox: Outbox, replies: list[Value], is_done: Callable[[], bool]) -> None:
+        """Send what waits and take what comes, until it is done."""
+        timeout = self._sock.gettimeout()
+        broken = ""
+        try:
+            self._sock.settimeout(0)
+            with _Selector() as selector:
+                key = selector.register(self._sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
+                while not broken and not is_done():
+                    if not outbox.pending and key.events != selectors.EVENT_READ:
+                        key = selector.modify(self._sock, selectors.EVENT_READ)
+                    if not (ready := selector.select(timeout or None)):
+                        raise TimeoutError(f"timed out: nothing came for {timeout} s")
+                    if ready[0][1] & selectors.EVENT_READ:
+                        broken = self._receive(replies)
+                    with suppress(ssl.SSLWantReadError):
+                        outbox.flush(self._sock)
+        except BaseException as error:
+            broken = f"a call was cut short by {error!r}"
+            raise
+        finally:
+            self._broken = broken or self._broken
+            self._sock.settimeout(timeout)
+        self._broken = broken
+
+    def _receive(self, replies: list[Value]) -> str:
+        """Take what has come. Return why replies cannot be told apart any more, "" if they can."""
+        try:
+            chunk = self._sock.recv(65536)  # of TLS at most a record, which has 16 KiB: nothing is left behind
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return ""
+        if not chunk:
+            last = f"; the last it said: {show(replies[-1])[:200]}" if replies else ""
+            raise ConnectionError(f"the server has hung up with {len(self._waiting)} replies due{last}")
+        self._replies.buffer.append(chunk)
+        for value in self._replies:
+            self.attributes += self._replies.attributes
+            if isinstance(value, Aggregate) and value.kind == ">":
+                self.pushes.append(value)
+                if not self._confirms(value):
+                    continue
+            elif not self._waiting:
+                return f"the server sent a reply that nobody had asked for: {show(value)[:40]}"
+            self._waiting.popleft()
+            replies.append(value)
+        return ""
+
+    def _confirms(self, push: Aggregate) -> bool:
+        """Note a change of what is subscribed to. True if it was the last one that the command in front waits for."""
+        name = _bytes(push[0]).upper() if len(push) == 3 else b""
+        if (kind := _CONFIRMED.get(name)) is None:
+            return False
+        channel, subscribed = _bytes(push[1]), self._subscribed[kind]
+        (subscribed.discard if b"UN" in name else subscribed.add)(channel)
+        if not self._waiting or self._waiting[0].name != name:
+            return False
+        channels = self._waiting[0].channels
+        if not channels:  # UNSUBSCRIBE alone means all, and is confirmed once where there is none
+            return not subscribed
+        channels -= Counter([channel])
+        return not channels
+
+
+def _bytes(value: Value) -> bytes:
+    return bytes(value) if isinstance(value, SliceBuffer) else str(value).encode()
 
 
 def show(value: Value) -> str:
@@ -146,4 +314,6 @@ if __name__ == "__main__":
     options.add_argument("command", nargs=argparse.REMAINDER)
     given = options.parse_args()
     with socket.create_connection(("127.0.0.1", given.port)) as connection:
-        print(*map(show, Client(connection).call(encode(*map(str.encode, given.command)))))
+        client = Client(connection)
+        values = client.call(encode(*map(str.encode, given.command)))
+        print(*map(show, [*(attribute for attribute, _ in client.attributes), *values]))

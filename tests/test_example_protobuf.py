@@ -19,7 +19,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bytebufs import FrameError, LimitExceeded, Reader, SliceBuffer, Underrun, VarintPrefixed, no_copy
-from examples.protobuf_stream import MAX_DEPTH, Field, Wire, delimited, fields, lines, messages
+from examples.protobuf_stream import MAX_DEPTH, MAX_WORDS, Field, Wire, delimited, fields, lines, messages
 
 from .example_cuts import Outcome, cut, outcome, same_for_every_cut
 from .layouts import addresses
@@ -392,11 +392,42 @@ def wrapped(message: bytes, depth: int = 1) -> bytes:
 
 def test_depth_is_bounded() -> None:
     assert len(list(lines(reader_of(wrapped(b"\x08\x01", MAX_DEPTH))))) == 2 * MAX_DEPTH + 1
+    assert [field.number for field in fields(reader_of(b"\x08\x01"), MAX_DEPTH)] == [1]
     with pytest.raises(FrameError, match=f"messages nested more than {MAX_DEPTH} deep"):
-        list(lines(reader_of(wrapped(b"\x08\x01", 10 * MAX_DEPTH))))
+        list(fields(reader_of(b"\x08\x01"), MAX_DEPTH + 1))
     assert len(list(fields(reader_of(b"\x0b" * MAX_DEPTH + b"\x0c" * MAX_DEPTH)))) == 2 * MAX_DEPTH
+    for read in (fields, lines):
+        with pytest.raises(FrameError, match=f"groups nested more than {MAX_DEPTH} deep"):
+            list(read(reader_of(b"\x0b" * MANY)))
+
+
+def groups(depth: int) -> bytes:
+    return b"\x0b" * depth + b"\x08\x01" + b"\x0c" * depth
+
+
+@pytest.mark.parametrize("depth", [1, MAX_DEPTH // 2, MAX_DEPTH])
+def test_messages_and_groups_are_counted_together(depth: int) -> None:
+    """Both are levels of the same tree, and of the stacks of those who read it."""
+    assert len(list(fields(reader_of(groups(MAX_DEPTH - depth)), depth))) == 2 * (MAX_DEPTH - depth) + 1
     with pytest.raises(FrameError, match=f"groups nested more than {MAX_DEPTH} deep"):
-        list(fields(reader_of(b"\x0b" * MANY)))
+        list(fields(reader_of(groups(MAX_DEPTH - depth + 1)), depth))
+    whole = list(lines(reader_of(wrapped(groups(MAX_DEPTH - depth), depth))))
+    assert len(whole) == 2 * MAX_DEPTH + 1
+    assert whole[MAX_DEPTH] == "  " * MAX_DEPTH + "1: 1"
+    # One more, and what looked like a message is taken for bytes: that may be what it is.
+    assert len(list(lines(reader_of(wrapped(groups(MAX_DEPTH - depth + 1), depth))))) == 2 * depth - 1
+
+
+@pytest.mark.parametrize("deeper", [1, 2, 9 * MAX_DEPTH])
+def test_bytes_that_look_like_too_deep_a_message_are_shown_as_bytes(deeper: int) -> None:
+    """The message that they are in is whole and well: no guess may make it malformed."""
+    data = b"\x08\x05" + wrapped(b"\x08\x01", MAX_DEPTH + deeper) + b"\x10\x06"
+    found = list(lines(reader_of(data)))
+    assert (found[0], found[-1]) == ("1: 5", "2: 6")
+    assert len(found) == 2 * MAX_DEPTH + 3
+    [deepest] = [line for line in found if "deep" in line]
+    assert deepest.startswith("  " * MAX_DEPTH + '1: "')
+    assert deepest.endswith(f'"  # or a message, nested more than {MAX_DEPTH} deep')
 
 
 # -- as text
@@ -416,11 +447,42 @@ def test_a_message_as_text() -> None:
         "10 {",
         "  1: 3",
         "}",
-        "11 {",
+        "11 {  # or 2 bytes",
         "  13: 7",
         "}",
         '112: "\\xff"',
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b"PX", ['1: "PX"  # or a message']),  # also 10: 88
+        (b"R&" + b"a" * 38, [f'1: "R&{"a" * 38}"  # or a message']),  # also 10: "aaa..."
+        ("Rфы".encode(), ['1: "Rфы"']),
+        (b"", ['1: ""']),
+        (b"hello", ['1: "hello"']),
+        (b"\x08\x01", ["1 {  # or 2 bytes", "  1: 1", "}"]),
+        (b"\x0a\x02PX", ["1 {  # or 4 bytes", '  1: "PX"  # or a message', "}"]),
+        (b"P\xff\x01", ["1 {  # or 3 bytes", "  10: 255", "}"]),
+        (b'say "\\x" \xff\n}\x00\xc3\xa9\xe2\x80\xa8', ['1: "say \\"\\\\x\\" \\xff\\n}\\x00é\\u2028"']),
+    ],
+)
+def test_what_bytes_may_be_is_not_taken_for_granted(value: bytes, shown: list[str]) -> None:
+    assert list(lines(reader_of(b"\x0a" + bytes(delimited(value))))) == shown
+
+
+def test_long_text_that_is_a_message_is_shown_as_one() -> None:
+    for size, count in ((MAX_WORDS, 1), (MAX_WORDS + 2, 2 + MAX_WORDS // 2 + 1)):
+        assert len(list(lines(reader_of(b"\x0a" + bytes(delimited(b"PX" * (size // 2))))))) == count
+
+
+@given(st.lists(BYTES, max_size=40).map(bytes))
+def test_whatever_bytes_are_they_can_be_shown(data: bytes) -> None:
+    found = list(lines(reader_of(b"\x0a" + bytes(delimited(data)) + b"\x10\x01")))
+    assert found[-1] == "2: 1"
+    assert all(line.isprintable() for line in found)
+    assert sum(line.count("{") for line in found if '"' not in line) == sum(line.strip() == "}" for line in found)
 
 
 def test_the_command_line() -> None:
@@ -436,5 +498,5 @@ def test_the_command_line() -> None:
 
 @pytest.mark.parametrize("name", ["protobuf_stream", "redis_resp", "websocket_frames"])
 def test_a_protocol_is_as_short_as_the_docs_say(name: str) -> None:
-    assert "each in less than 150 lines" in (ROOT / "docs" / "howto" / "parsers.md").read_text(encoding="utf-8")
-    assert len((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 150
+    assert "each in less than 350 lines" in (ROOT / "docs" / "howto" / "parsers.md").read_text(encoding="utf-8")
+    assert len((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 350

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,20 +92,74 @@ def parse(data: bytes, limit: int = 10_000) -> list[Value]:
         (b"~2\r\n#t\r\n:1\r\n", [True, 1]),
         (b"%2\r\n$1\r\na\r\n:1\r\n*1\r\n:2\r\n%0\r\n", [b"a", 1, [2], []]),
         (b">2\r\n+message\r\n+hi\r\n", ["message", "hi"]),
-        (b"|1\r\n+ttl\r\n:3600\r\n*1\r\n:7\r\n", ["ttl", 3600, [7]]),
-        (b"|0\r\n+bare\r\n", ["bare"]),
+        (b"|1\r\n+ttl\r\n:3600\r\n*1\r\n:7\r\n", [7]),
+        (b"|0\r\n+bare\r\n", "bare"),
     ],
 )
 def test_a_value_of_each_type(data: bytes, value: Value) -> None:
     [parsed] = parse(data)
     assert parsed == value
     assert isinstance(parsed, bool) == isinstance(value, bool)
-    if isinstance(parsed, Aggregate):
+    if isinstance(parsed, Aggregate) and data[:1] != b"|":
         assert parsed.kind == data[:1].decode()
 
 
-def test_nan() -> None:
-    assert [show(value) for value in parse(b",nan\r\n,-nan\r\n")] == ["nan", "nan"]
+@pytest.mark.parametrize("text", ["nan", "-nan", "NAN", "-NaN", "+nan", "nan()", "nan(0x7ff)", "-NAN(char_seq_9)"])
+def test_every_libc_s_nan_is_one(text: str) -> None:
+    [value] = parse(b",%s\r\n" % text.encode())
+    assert isinstance(value, float)
+    assert math.isnan(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("INF", math.inf), ("-Inf", -math.inf), ("+inf", math.inf), ("1E3", 1e3), ("1e+3", 1e3), ("2e-400", 0.0)],
+)
+def test_doubles_are_spelled_in_more_than_one_way(text: str, value: float) -> None:
+    assert parse(b",%s\r\n" % text.encode()) == [value]
+
+
+# -- attributes
+
+
+def attributes_of(data: bytes) -> list[tuple[object, object]]:
+    """Return the attributes of a reply, each with the value behind it."""
+    replies = Replies()
+    replies.buffer.append(data)
+    [_] = replies
+    return [(plain(attribute), plain(value)) for attribute, value in replies.attributes]
+
+
+def test_attributes_are_no_part_of_a_reply() -> None:
+    ttl = ("|", [("str", "'ttl'"), ("int", "9")])
+    assert attributes_of(b"|1\r\n+ttl\r\n:9\r\n:7\r\n") == [(ttl, ("int", "7"))]
+    data = b"*3\r\n:1\r\n|1\r\n+ttl\r\n:9\r\n-ERR no\r\n:3\r\n"
+    [value] = parse(data)
+    assert show(value) == "*[1, ERR no, 3]"
+    assert attributes_of(data) == [(ttl, ("error", "ERR no"))]
+
+
+def test_what_is_behind_an_attribute_is_what_it_is() -> None:
+    error, nested, push = parse(
+        b"|1\r\n+a\r\n:1\r\n-ERR no\r\n" + b"|0\r\n|1\r\n+b\r\n%0\r\n!3\r\nBAD\r\n" + b"|0\r\n>2\r\n+message\r\n_\r\n"
+    )
+    assert isinstance(error, RedisError)
+    assert isinstance(nested, RedisError)
+    assert isinstance(push, Aggregate)
+    assert (push.kind, push) == (">", ["message", None])
+
+
+def test_attributes_may_have_attributes() -> None:
+    inner, outer = attributes_of(b"|1\r\n|0\r\n+a\r\n:1\r\n:2\r\n")
+    assert inner == (("|", []), ("str", "'a'"))
+    assert outer == (("|", [("str", "'a'"), ("int", "1")]), ("int", "2"))
+
+
+def test_attributes_are_those_of_the_last_reply() -> None:
+    replies = Replies()
+    replies.buffer.append(b"|0\r\n:1\r\n:2\r\n|0\r\n:3\r\n|0")
+    assert [(value, replies.attributes) for value in replies] == [(1, [([], 1)]), (2, []), (3, [([], 3)])]
+    assert replies.attributes == [([], 3)]
 
 
 def test_errors_are_values() -> None:
@@ -144,6 +203,10 @@ def test_show() -> None:
         (b"(%s\r\n" % (b"1" * 4301), "malformed: '1111"),
         (b",1_0\r\n", "malformed: '1_0'"),
         (b",infinity\r\n", "malformed: 'infinity'"),
+        (b",nan(\r\n", "malformed: 'nan('"),
+        (b",nan(1))\r\n", "malformed: 'nan(1))'"),
+        (b",1e999\r\n", "a double too large: '1e999'"),
+        (b",\r\n", "malformed: ''"),
         (b",.5\r\n", "malformed: '.5'"),
         (b"#true\r\n", "malformed: 'true'"),
         (b"_0\r\n", "malformed: '0'"),
@@ -155,6 +218,9 @@ def test_show() -> None:
         (b"=3\r\ntxt\r\n", "malformed: 'txt'"),
         (b"=4\r\ntext\r\n", "malformed: 'text'"),
         (b"*1\r\n>1\r\n", "a push inside"),
+        (b"*1\r\n|0\r\n>1\r\n", "a push inside"),
+        (b"|1\r\n>1\r\n", "a push inside"),
+        (b">1\r\n>1\r\n", "a push inside"),
     ],
 )
 def test_what_is_malformed_is_said_so_again_and_again(data: bytes, reason: str) -> None:
@@ -295,7 +361,7 @@ def test_a_limit_counts_all_that_is_nested() -> None:
 def test_depth_is_bounded(kind: bytes) -> None:
     deepest = parse(kind * MAX_DEPTH + b"_\r\n", 1 << 20)
     assert len(deepest) == 1
-    assert show(deepest[0]).count("[") == MAX_DEPTH
+    assert show(deepest[0]).count("[") == (0 if kind[:1] == b"|" else MAX_DEPTH)
     with pytest.raises(FrameError, match=f"more than {MAX_DEPTH} deep"):
         parse(kind * MANY, 1 << 20)
 
@@ -352,15 +418,320 @@ def scripted(answer: bytes) -> Iterator[socket.socket]:
 
 
 def test_a_server_that_speaks_no_resp3_is_refused() -> None:
-    with scripted(b"-NOPROTO sorry\r\n") as sock, pytest.raises(RedisError, match="NOPROTO sorry"):
-        Client(sock)
+    for head in (b"", b"|1\r\n+why\r\n+test\r\n", b"|0\r\n|0\r\n", b">1\r\n+hi\r\n"):
+        with scripted(head + b"-NOPROTO sorry\r\n") as sock, pytest.raises(RedisError, match="NOPROTO sorry"):
+            Client(sock)
 
 
 def test_a_server_that_hangs_up_is_noticed() -> None:
     with scripted(b"%0\r\n$5\r\nhal") as sock:
         client = Client(sock)
-        with pytest.raises(ConnectionError, match="hung up"):
+        with pytest.raises(ConnectionError, match=r"hung up with 1 replies due$"):
             client.call(encode(b"GET", b"k"))
+
+
+@contextmanager
+def answering(*answers: bytes | Callable[[bytes], bytes], timeout: float = 60) -> Iterator[Client]:
+    """Give the client of a server that answers each command by the next of these, HELLO apart; the last serves on."""
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        commands, left = Replies(), [b"%0\r\n", *answers]
+        with suppress(OSError):
+            while chunk := theirs.recv(65536):
+                commands.buffer.append(chunk)
+                for command in commands:
+                    assert isinstance(command, Aggregate)
+                    answer = left.pop(0) if len(left) > 1 else left[0]
+                    [*_, last] = command
+                    assert isinstance(last, SliceBuffer)
+                    theirs.sendall(answer if isinstance(answer, bytes) else answer(bytes(last)))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with theirs, ours:
+        ours.settimeout(60)
+        client = Client(ours)
+        ours.settimeout(timeout)
+        yield client
+        ours.shutdown(socket.SHUT_RDWR)
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def assert_broken(client: Client, why: str) -> None:
+    for _ in range(2):
+        with pytest.raises(ConnectionError, match=f"this client is broken, make another one: .*{why}"):
+            client.call(encode(b"GET", b"another"))
+    client.pushes.clear()
+    with pytest.raises(ConnectionError, match=why):
+        client.next_push()
+
+
+@pytest.mark.parametrize("late", [b"", b"$3\r\nfo", b"*2\r\n:1\r\n", b"+a\r\n", b">1\r\n+message\r\n"])
+def test_no_call_gets_the_reply_of_one_that_was_cut_short(late: bytes) -> None:
+    with answering(late, b"", timeout=0.01) as client:
+        with pytest.raises(TimeoutError, match=r"^timed out: nothing came for 0\.01 s$"):
+            client.call(encode(b"GET", b"foo"), encode(b"GET", b"bar"), encode(b"GET", b"baz"))
+        assert_broken(client, "TimeoutError")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [(b"+a\r\n:x\r\n", FrameError), (b"*999999999999\r\n", LimitExceeded), (b"HTTP/1.1 400 \r\n", FrameError)],
+)
+def test_what_is_malformed_breaks_the_client(answer: bytes, error: type[Exception]) -> None:
+    with answering(answer) as client:
+        with pytest.raises(error):
+            client.call(encode(b"GET", b"a"), encode(b"GET", b"b"))
+        assert_broken(client, error.__name__)
+
+
+class Interrupted(socket.socket):
+    """A socket whose next calls are interrupted, as by a signal handler that raises: before it, or behind it."""
+
+    where = ""
+
+    def recv(self, *arguments: Any) -> bytes:
+        found = super().recv(*arguments) if self.where == "behind" else b""
+        if self.where:
+            raise KeyboardInterrupt
+        return found or super().recv(*arguments)
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_an_interrupt_breaks_the_client(where: str) -> None:
+    with scripted(b"%0\r\n") as sock, Interrupted(fileno=sock.detach()) as ours:
+        client = Client(ours)
+        ours.where = where
+        with pytest.raises(KeyboardInterrupt):
+            client.call(encode(b"GET", b"k"))
+        ours.where = ""
+        assert_broken(client, "KeyboardInterrupt")
+
+
+def test_a_server_that_ends_in_the_middle_breaks_the_client_and_its_last_words_are_told() -> None:
+    with scripted(b"%0\r\n") as sock:
+        client = Client(sock)
+        with pytest.raises(ConnectionError, match="hung up with 2 replies due"):
+            client.call(encode(b"GET", b"a"), encode(b"GET", b"b"))
+        assert_broken(client, "hung up")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"%0\r\n")
+        client = Client(ours)
+        theirs.sendall(b"-ERR max number of clients reached\r\n")
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(
+            ConnectionError, match=r"1 replies due; the last it said: ERR max number of clients reached$"
+        ):
+            client.call(encode(b"GET", b"a"), encode(b"GET", b"b"))
+
+
+def test_a_reply_that_nobody_asked_for_breaks_the_client_and_no_call_gets_it() -> None:
+    with answering(b"$1\r\na\r\n$1\r\nb\r\n") as client:
+        assert client.call(encode(b"GET", b"a")) == [b"a"]
+        assert_broken(client, "a reply that nobody had asked for: b")
+
+
+def test_a_call_inside_of_another_one_is_refused() -> None:
+    class Nested(socket.socket):
+        client: Client | None = None
+
+        def recv(self, *arguments: Any) -> bytes:
+            if self.client:
+                with pytest.raises(ConnectionError, match="another call is under way"):
+                    self.client.call(encode(b"GET", b"inner"))
+            return super().recv(*arguments)
+
+    ours, theirs = socket.socketpair()
+    with theirs, Nested(fileno=ours.detach()) as sock:
+        theirs.sendall(b"%0\r\n")
+        sock.client = Client(sock)
+        theirs.sendall(b"+outer\r\n")
+        assert sock.client.call(encode(b"GET", b"outer")) == ["outer"]
+        theirs.setblocking(False)
+        assert b"inner" not in theirs.recv(1000)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        encode(b"monitor"),
+        encode(b"RESET"),
+        encode(b"CLIENT", b"Reply", b"OFF"),
+        encode(b"HELLO", b"2"),
+        encode(b"PSYNC", b"?", b"-1"),
+        encode(),
+        CompositeBuffer([b"PING\r\n"]),
+        CompositeBuffer(),
+    ],
+    ids=repr,
+)
+def test_what_replies_cannot_be_told_apart_after_is_not_sent(command: CompositeBuffer) -> None:
+    with answering(b"+PONG\r\n") as client:
+        with pytest.raises(
+            ValueError, match=r"replies could not be told apart after|a command is what encode\(\) returns"
+        ):
+            client.call(encode(b"PING"), command)
+        assert client.call(encode(b"PING"), encode(b"client", b"replyx")) == ["PONG", "PONG"]
+        assert client.call() == []
+
+
+@pytest.mark.parametrize("size", [1 << 20, 10])
+def test_replies_are_read_while_commands_are_sent(size: int) -> None:
+    """The peer holds no more than its socket does: it reads on once its answer has gone."""
+    count = (32 << 20) // (size + 100)
+    with answering(lambda blob: b"$%d\r\n%s\r\n" % (len(blob), blob)) as client:
+        blobs = [b"%d" % i + bytes(size) for i in range(min(count, 20_000))]
+        with no_copy():
+            replies = client.call(*[encode(b"ECHO", blob) for blob in blobs])
+        assert replies == blobs
+        assert client.call(encode(b"ECHO", b"more")) == [b"more"]
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 60])
+def test_a_socket_s_mode_is_what_it_was(timeout: float | None) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"%0\r\n")
+        ours.settimeout(timeout)
+        client = Client(ours)
+        assert ours.gettimeout() == timeout
+        theirs.sendall(b"+a\r\n")
+        assert client.call(encode(b"GET", b"a")) == ["a"]
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConnectionError):
+            client.call(encode(b"GET", b"a"))
+        assert ours.gettimeout() == timeout
+
+
+def test_attributes_of_a_call_and_behind_them_pushes() -> None:
+    answer = b"|1\r\n+a\r\n:1\r\n>1\r\n+message\r\n|0\r\n+OK\r\n"
+    with answering(answer, b"+bare\r\n") as client:
+        assert client.call(encode(b"GET", b"k")) == ["OK"]
+        assert client.pushes == [["message"]]
+        assert [(show(a), show(value)) for a, value in client.attributes] == [("|[a, 1]", ">[message]"), ("|[]", "OK")]
+        assert client.call(encode(b"GET", b"k")) == ["bare"]
+        assert client.attributes == []
+
+
+def test_tls() -> None:
+    authority = trustme.CA()
+    server, context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("redis.test").configure_cert(server)
+    authority.configure_trust(context)
+    ours, theirs = socket.socketpair()
+    blobs = [bytes([i]) * 300_000 for i in range(40)]
+
+    def serve() -> None:
+        commands = Replies()
+        with server.wrap_socket(theirs, server_side=True) as stream:
+            while chunk := stream.recv(65536):
+                commands.buffer.append(chunk)
+                for command in commands:
+                    assert isinstance(command, Aggregate)
+                    last = command[-1]
+                    assert isinstance(last, SliceBuffer)
+                    stream.sendall(b"$%d\r\n%s\r\n" % (len(last), bytes(last)))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with context.wrap_socket(ours, server_hostname="redis.test") as sock:
+        sock.settimeout(60)
+        client = Client(sock)
+        assert client.call(*[encode(b"ECHO", blob) for blob in blobs]) == blobs
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+# -- what is subscribed to
+
+
+def push(*items: bytes | int | None) -> bytes:
+    texts = (b"_" if item is None else b":%d" % item if isinstance(item, int) else b"+%s" % item for item in items)
+    return b">%d\r\n%s\r\n" % (len(items), b"\r\n".join(texts))
+
+
+def test_what_is_subscribed_to_is_confirmed_by_pushes() -> None:
+    message = push(b"message", b"a", b"hello")
+    one = push(b"subscribe", b"b", 1) + message + push(b"subscribe", b"a", 2) + push(b"subscribe", b"a", 2)
+    with answering(one, b"+OK\r\n" + message, push(b"unsubscribe", b"a", 1)) as client:
+        [confirmed, reply, gone] = client.call(
+            encode(b"Subscribe", b"b", b"a", b"a"), encode(b"SET", b"k", b"v"), encode(b"UNSUBSCRIBE", b"a")
+        )
+    assert [show(value) for value in (confirmed, reply, gone)] == [">[subscribe, a, 2]", "OK", ">[unsubscribe, a, 1]"]
+    assert [item[0] for item in client.pushes if isinstance(item, list)] == [
+        *["subscribe", "message", "subscribe", "subscribe", "message", "unsubscribe"]
+    ]
+
+
+@pytest.mark.parametrize("kind", [b"", b"p", b"s"])
+def test_all_that_is_subscribed_to_is_let_go_of(kind: bytes) -> None:
+    on, off = kind + b"subscribe", kind + b"unsubscribe"
+    both = push(on, b"a", 1) + push(on, b"b", 2)
+    taken = push(off, b"a", 0)  # unasked: a shard that has moved
+    with answering(
+        both, push(off, b"b", 1) + taken, push(off, None, 0), push(on, b"c", 1), push(off, b"c", 0)
+    ) as client:
+        for command in ([on, b"a", b"b"], [off], [off], [on, b"c"], [off]):
+            [reply] = client.call(encode(*command))
+            assert isinstance(reply, Aggregate)
+        assert len(client.pushes) == 7
+
+
+def test_a_subscription_that_is_refused_is_an_error() -> None:
+    with answering(b"|0\r\n-NOPERM no\r\n", b"+QUEUED\r\n", push(b"subscribe", b"a", 1)) as client:
+        [error] = client.call(encode(b"SUBSCRIBE", b"a", b"b"))
+        assert isinstance(error, RedisError)
+        assert client.call(encode(b"PSUBSCRIBE", b"*")) == ["QUEUED"]
+        assert client.call(encode(b"SUBSCRIBE", b"a")) == [["subscribe", "a", 1]]
+
+
+def test_a_confirmation_that_does_not_come_breaks_the_client() -> None:
+    answer = push(b"subscribe", b"other", 1) + push(b"psubscribe", b"news", 1) + push(b"subscribe", b"a")
+    with answering(answer, timeout=0.01) as client:
+        with pytest.raises(TimeoutError):
+            client.call(encode(b"SUBSCRIBE", b"news"))
+        assert_broken(client, "TimeoutError")
+
+
+def test_waiting_for_a_push() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"%0\r\n" + push(b"one"))
+        client = Client(ours)
+        ours.settimeout(0.01)
+        assert client.next_push() == ["one"]
+        theirs.sendall(push(b"two") + push(b"three")[:7])
+        assert client.next_push() == ["two"]
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                client.next_push()
+        theirs.sendall(push(b"three")[7:] + b"+OK\r\n")
+        assert client.call(encode(b"PING")) == ["OK"]
+        assert client.next_push() == ["three"]
+        theirs.sendall(b"+unasked\r\n")
+        with pytest.raises(ConnectionError, match="nobody had asked for: unasked"):
+            client.next_push()
+        assert_broken(client, "unasked")
+
+
+def test_a_connection_that_the_system_gives_up_is_broken() -> None:
+    class Lost(socket.socket):
+        is_lost = False
+
+        def recv(self, *arguments: Any) -> bytes:
+            if self.is_lost:
+                raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+            return super().recv(*arguments)
+
+    with scripted(b"%0\r\n") as sock, Lost(fileno=sock.detach()) as ours:
+        client = Client(ours)
+        ours.is_lost = True
+        with pytest.raises(TimeoutError, match="Connection timed out"):
+            client.next_push()
+        assert_broken(client, "Connection timed out")
 
 
 # -- a real server
@@ -438,7 +809,7 @@ def client(server: Server) -> Iterator[Client]:
         (b"array", [0, 1, 2]),
         (b"set", [0, 1, 2]),
         (b"map", [0, False, 1, True, 2, False]),
-        (b"attrib", [b"key-popularity", [b"key:123", 90], b"Some real reply following the attribute"]),
+        (b"attrib", b"Some real reply following the attribute"),
         (b"verbatim", b"This is a verbatim\nstring"),
         (b"true", True),
         (b"false", False),
@@ -451,7 +822,9 @@ def test_redis_sends_each_type(client: Client, kind: bytes, value: Value) -> Non
     assert reply == value
     assert isinstance(reply, bool) == isinstance(value, bool)
     if isinstance(reply, Aggregate):
-        assert reply.kind == {b"array": "*", b"set": "~", b"map": "%", b"attrib": "|"}[kind]
+        assert reply.kind == {b"array": "*", b"set": "~", b"map": "%"}[kind]
+    attributes = [([b"key-popularity", [b"key:123", 90]], value)] if kind == b"attrib" else []
+    assert client.attributes == attributes
 
 
 @needs_redis
@@ -484,6 +857,69 @@ def test_redis_says_unasked_what_changed(server: Server, client: Client) -> None
         assert other.call(encode(b"SET", b"k", b"new")) == ["OK"]
     assert client.call(encode(b"GET", b"k")) == [b"new"]
     assert [show(push) for push in client.pushes] == [">[invalidate, *[k]]"]
+
+
+@needs_redis
+def test_redis_publishes(server: Server, client: Client) -> None:
+    subscribe = [
+        encode(b"SUBSCRIBE", b"news", b"talk"),
+        encode(b"PSUBSCRIBE", b"n?ws"),
+        encode(b"SSUBSCRIBE", b"shard"),
+    ]
+    *confirmed, pong = client.call(*subscribe, encode(b"PING"))
+    assert [show(value) for value in confirmed] == [
+        ">[subscribe, talk, 2]",
+        ">[psubscribe, n?ws, 3]",
+        ">[ssubscribe, shard, 1]",
+    ]
+    assert pong == "PONG"
+    assert len(client.pushes) == 4
+    client.pushes.clear()
+    big = os.urandom(1 << 20)
+    with server.client() as other:
+        assert other.call(encode(b"PUBLISH", b"news", big), encode(b"SPUBLISH", b"shard", b"x")) == [2, 1]
+    assert [client.next_push() for _ in range(3)] == [
+        [b"message", b"news", big], [b"pmessage", b"n?ws", b"news", big], [b"smessage", b"shard", b"x"],
+    ]  # fmt: skip
+    gone = client.call(*[encode(name) for name in (b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE", b"UNSUBSCRIBE")])
+    assert [show(item) for item in gone][1:] == [
+        *[">[punsubscribe, n?ws, 0]", ">[sunsubscribe, shard, 0]", ">[unsubscribe, None, 0]"]
+    ]
+    assert len(client.pushes) == 5
+    assert client.call(encode(b"GET", b"none")) == [None]
+
+
+@needs_redis
+def test_redis_refuses_a_subscription(server: Server, client: Client) -> None:
+    client.call(encode(b"ACL", b"SETUSER", b"deaf", b"on", b"nopass", b"+@all", b"resetchannels"))
+    [_, refused, also, value] = client.call(
+        encode(b"AUTH", b"deaf", b"x"), encode(b"SUBSCRIBE", b"a", b"b"), encode(b"SUBSCRIBE"), encode(b"ECHO", b"next")
+    )
+    assert isinstance(refused, RedisError)
+    assert isinstance(also, RedisError)
+    assert value == b"next"
+
+
+@needs_redis
+def test_redis_answers_too_late(server: Server) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(server.path)
+        client = Client(sock)
+        sock.settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            client.call(encode(b"BLPOP", b"late", b"0"))
+        with server.client() as other:
+            other.call(encode(b"RPUSH", b"late", b"foreign"))
+        with pytest.raises(ConnectionError, match="TimeoutError"):
+            client.call(encode(b"GET", b"mine"))
+
+
+@needs_redis
+def test_a_pipeline_of_32_mib(client: Client) -> None:
+    blobs = [os.urandom(1 << 20) for _ in range(32)]
+    with no_copy():
+        replies = client.call(*[encode(b"ECHO", blob) for blob in blobs])
+    assert replies == blobs
 
 
 @needs_redis
@@ -531,6 +967,14 @@ def test_redis_cli_sends_our_commands_by_the_mass(server: Server, client: Client
 @needs_redis
 def test_the_command_line(server: Server) -> None:
     command = [sys.executable, "-m", "examples.redis_resp", "--port", str(server.port)]
-    for arguments, shown in [(["ECHO", "--hé"], "--hé\n"), (["CONFIG", "GET", "save"], "%[save, ]\n")]:
+    for arguments, shown in [
+        (["ECHO", "--hé"], "--hé\n"),
+        (["CONFIG", "GET", "save"], "%[save, ]\n"),
+        (["SUBSCRIBE", "news"], ">[subscribe, news, 1]\n"),
+        (
+            ["DEBUG", "PROTOCOL", "attrib"],
+            "|[key-popularity, *[key:123, 90]] Some real reply following the attribute\n",
+        ),
+    ]:
         ran = subprocess.run([*command, *arguments], check=True, capture_output=True, encoding="utf-8", cwd=ROOT)
         assert ran.stdout == shown

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
 import os
+import pickle
 import re
 import socket
 import threading
@@ -16,6 +18,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode as TheirOpcode
 from websockets.protocol import CLIENT, SERVER, Protocol, Side
@@ -24,7 +27,17 @@ from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
 from bytebufs import CompositeBuffer, FrameError, LimitExceeded, Part, SliceBuffer, copy_audit, flush, no_copy
-from examples.websocket_frames import Frame, Messages, Opcode, close_reason, encode, mask
+from examples.websocket_frames import (
+    Frame,
+    Messages,
+    NotUtf8,
+    Opcode,
+    ProtocolError,
+    close_code,
+    close_reason,
+    encode,
+    mask,
+)
 
 from .example_cuts import Outcome, cut, outcome, same_for_every_cut
 from .layouts import addresses
@@ -102,15 +115,32 @@ def test_fragments_are_one_buffer_and_are_not_joined() -> None:
     payload = os.urandom(9)
     slices = [SliceBuffer(payload, at, at + 3) for at in (6, 0, 3)]
     frames = [
-        encode(Opcode.TEXT, slices[0], fin=False, masked=False),
+        encode(Opcode.BINARY, slices[0], fin=False, masked=False),
         encode(Opcode.PING, b"?", masked=False),
         encode(Opcode.CONTINUATION, slices[1], fin=False, masked=False),
         encode(Opcode.CONTINUATION, slices[2], masked=False),
     ]
     with no_copy(strict=True):
         [ping, message] = messages_in(CompositeBuffer(frames))
-    assert (ping.opcode, message.opcode, message.fin) == (Opcode.PING, Opcode.TEXT, True)
+    assert (ping.opcode, message.opcode, message.fin) == (Opcode.PING, Opcode.BINARY, True)
     assert addresses(message.payload) == [a for s in slices for a in addresses(s)]
+
+
+def test_text_is_looked_at_where_it_lies() -> None:
+    text = "grün".encode() * 100
+    slices = [SliceBuffer(text, 0, 303), SliceBuffer(text, 303)]  # in the middle of a character
+    first, last = [
+        encode(opcode, s, fin=opcode == 0, masked=False)
+        for opcode, s in zip([Opcode.TEXT, Opcode.CONTINUATION], slices, strict=True)
+    ]
+    messages = Messages(masked=False, limit=1000)
+    with no_copy(strict=True):
+        messages.buffer.append(first[:200])
+        assert list(messages) == []
+        messages.buffer.extend([first[200:], last])
+        [message] = messages
+    assert message.payload == text
+    assert addresses(message.payload) == addresses(SliceBuffer(text))
 
 
 @pytest.mark.parametrize("size", [*SIZES, 3 * 65_536 + 1])
@@ -165,7 +195,10 @@ BROKEN: Final[list[tuple[bytes, str, bool]]] = [
         (raw(0x88, 2, n.to_bytes(2, "big")), f"7.4: the status code {n}", True)
         for n in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535)
     ],
-    (CLOSED + raw(0x81, 0), "5.5.1: data after a close frame", False),
+    (raw(0x81, 3, b"a\xff!"), "8.1: a text that is not UTF-8", False),
+    (raw(0x81, 100, b"\xc0"), "8.1: a text that is not UTF-8", False),
+    (raw(0x01, 1, b"\xe6") + raw(0x80, 1, b"\x97"), "8.1: a text that is not UTF-8", False),
+    (raw(0x01, 2, b"\xf4\x8f") + raw(0x89, 0) + raw(0x00, 0) + raw(0x80, 9, b"a"), "8.1: a text that is", False),
 ]
 
 
@@ -179,15 +212,25 @@ def test_what_breaks_a_rule_is_refused_by_its_name(data: bytes, rule: str, refus
     messages.buffer.append(raw(0x89, 1, b"!") + data)
     assert next(iter(messages)).opcode is Opcode.PING
     for _ in range(2):
-        with pytest.raises(FrameError, match=re.escape(f"RFC 6455, {rule}")):
+        with pytest.raises(ProtocolError, match=re.escape(f"RFC 6455, {rule}")) as caught:
             list(messages)
+        assert close_code(caught.value) == (1007 if "UTF-8" in str(caught.value) else 1002)
         messages.buffer.append(raw(0x8A, 0))
     # The other implementation says the same, but for a few rules that it does not hold its peers to.
     assert (their_events(CLIENT, [data])[1] is not None) == refused
 
 
 def test_a_client_has_to_mask() -> None:
-    assert run([raw(0x81, 0)], masked=True).error == (FrameError, "RFC 6455, 5.1: a frame that is not masked")
+    assert run([raw(0x81, 0)], masked=True).error == (ProtocolError, "RFC 6455, 5.1: a frame that is not masked")
+
+
+def test_each_error_has_the_code_to_close_with() -> None:
+    assert close_code(LimitExceeded(10)) == 1009
+    assert close_code(FrameError("of somebody else's")) == 1011
+    for error in (ProtocolError("a rule"), NotUtf8("a text")):
+        twin = pickle.loads(pickle.dumps(error))
+        assert (type(twin), str(twin), close_code(twin)) == (type(error), str(error), close_code(error))
+        assert isinstance(error, FrameError)
 
 
 @pytest.mark.parametrize("code", [1000, 1003, 1007, 1014, 3000, 4999])
@@ -201,14 +244,171 @@ def test_close_may_say_nothing() -> None:
     assert (message.opcode, close_reason(message.payload)) == (Opcode.CLOSE, (1005, ""))
 
 
-def test_control_frames_may_follow_a_close_frame() -> None:
-    assert [frame.opcode for frame in messages_in(CLOSED + raw(0x8A, 0))] == [Opcode.CLOSE, Opcode.PONG]
+BEHIND: Final = [
+    raw(0x8A, 0),
+    raw(0x81, 1, b"a"),
+    raw(0x81, 1, b"\xff"),
+    raw(0x82, 127, b"\xff"),
+    raw(0x88, 2, b"\x03\xe9"),
+    raw(0x80, 0),
+    b"HTTP/1.1 200 OK\r\n\r\n",
+    bytes(200_000),
+]
+
+
+@pytest.mark.parametrize("behind", BEHIND, ids=range(len(BEHIND)))
+def test_all_behind_a_close_frame_is_dropped_unseen(behind: bytes) -> None:
+    messages = Messages(masked=False, limit=100)
+    messages.buffer.append(raw(0x01, 1, b"\xe2") + CLOSED + behind)
+    assert list(map(plain, messages)) == [(Opcode.CLOSE, b"\x03\xe8")]
+    for _ in range(2):
+        messages.buffer.append(behind[:50])
+        assert list(messages) == []
+        assert len(messages.buffer) == 0
+    assert messages.discarded == len(behind) + 2 * len(behind[:50])
+
+
+def test_no_cut_changes_what_is_dropped() -> None:
+    for behind in BEHIND[:-1]:
+        found = same_for_every_cut(CLOSED + behind, run)
+        assert found == ([(Opcode.CLOSE, b"\x03\xe8")], None, len(CLOSED + behind))
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1012, 1014, 3000, 4999])
+def test_a_close_frame_that_may_be_sent(code: int) -> None:
+    payload = code.to_bytes(2, "big") + "går".encode() + bytes(119)
+    assert close_reason(messages_in(encode(Opcode.CLOSE, payload, masked=False))[0].payload)[0] == code
+
+
+NOBODY_SENDS: Final = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 0xFFFF]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"\x03", b"\0", b"\x03\xe8\xe2\x82", b"\x0f\xa0\xed\xa0\x80", *[n.to_bytes(2, "big") for n in NOBODY_SENDS]],
+    ids=bytes.hex,
+)
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_close_frame_that_nobody_may_send_is_not_encoded(payload: bytes, masked: bool) -> None:
+    cut_in_two = CompositeBuffer([payload[:1], payload[1:]])
+    for given_payload in (payload, cut_in_two):
+        with pytest.raises(ValueError, match=r"^a close frame that nobody may send: RFC 6455, ") as caught:
+            encode(Opcode.CLOSE, given_payload, masked=masked)
+        assert type(caught.value) is ValueError
 
 
 @pytest.mark.parametrize(("payload", "fin"), [(bytes(126), True), (b"", False)])
 def test_a_control_frame_that_nobody_may_send_is_not_encoded(payload: bytes, fin: bool) -> None:
     with pytest.raises(ValueError, match=r"at most 125 bytes of payload \(RFC 6455, 5.5\)"):
         encode(Opcode.PING, payload, fin=fin, masked=False)
+
+
+# -- text
+
+
+def certain_at(text: bytes) -> int | None:
+    """Return after how many bytes nothing can make UTF-8 of a text any more, None if it may still become some."""
+    for n in range(1, len(text) + 1):
+        try:
+            text[:n].decode()
+        except UnicodeDecodeError as error:
+            if error.reason != "unexpected end of data":
+                return n
+    return None
+
+
+def is_utf_8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+NOT_UTF_8: Final = [
+    *[b"\x80", b"\xc0\x80", b"\xc1", b"\xf5", b"\xff", b"a\xfe", b"\xc3\xc3", b"\xe0\x80", b"\xe0\x9f\xbf"],
+    *[b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf0\x80\x80\x80", b"\xf0\x8f", b"\xf4\x90", b"\xe2\x82a", b"\xf0\x9f\x98!"],
+    *[b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", "κόσμε".encode() + b"\xed\xa0\x80 edited"],
+]
+TEXTS: Final = [b"", b"a", "é€𝄞".encode(), "\0\ufeff\ufffe\U0010ffff\ud7ff\ue000".encode(), *NOT_UTF_8]
+
+
+def after_bytes(frames: bytes, *, masked: bool, limit: int = 100_000) -> tuple[int, FrameError | None]:
+    """Feed frames a byte at a time. Return how many it took to an error, and which it was."""
+    messages = Messages(masked=masked, limit=limit)
+    for n in range(len(frames)):
+        messages.buffer.append(frames[n : n + 1])
+        try:
+            list(messages)
+        except FrameError as error:
+            return n + 1, error
+    return len(frames), None
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("text", TEXTS, ids=bytes.hex)
+def test_a_text_that_is_not_utf_8_fails_at_its_first_wrong_byte(text: bytes, masked: bool) -> None:
+    for size in (len(text), len(text) + 100):  # the rest may still be under way
+        head = len(bytes(encode(Opcode.TEXT, bytes(size), masked=masked))) - size
+        frame = bytes(encode(Opcode.TEXT, text + b"a" * (size - len(text)), masked=masked))
+        n, error = after_bytes(frame[: head + len(text)], masked=masked)
+        at = certain_at(text)
+        if at is not None:
+            assert n == head + at
+        assert isinstance(error, NotUtf8) == (at is not None or (size == len(text) and not is_utf_8(text)))
+        assert error is None or close_code(error) == 1007
+
+
+@given(st.lists(st.sampled_from(TEXTS) | st.binary(max_size=5), max_size=6), st.booleans(), st.data())
+def test_no_frames_and_no_cuts_change_what_is_text(texts: list[bytes], masked: bool, data: st.DataObject) -> None:
+    text = b"".join(texts)
+    pieces = cut(text, data.draw(st.lists(st.integers(0, len(text)), max_size=4)))
+    frames = [
+        encode(Opcode.CONTINUATION if i else Opcode.TEXT, piece, fin=i == len(pieces) - 1, masked=masked)
+        for i, piece in enumerate(pieces)
+    ]
+    controls = [encode(Opcode.PING, b"\xff", masked=masked) for _ in frames]
+    stream = bytes_of(*[frame for both in zip(controls, frames, strict=True) for frame in both])
+    whole = run([stream], masked=masked)
+    assert (whole.error is None) == is_utf_8(text)
+    assert [m for m in whole.messages if m != (Opcode.PING, b"\xff")] == (
+        [(Opcode.TEXT, text)] if is_utf_8(text) else []
+    )
+    places = data.draw(st.lists(st.integers(0, len(stream))))
+    assert run(cut(stream, places), masked=masked) == whole
+    assert run(cut(stream, range(1, len(stream))), masked=masked) == whole
+
+
+def test_what_is_no_text_may_hold_any_bytes() -> None:
+    frames = [
+        encode(Opcode.BINARY, b"\xff\xc3", fin=False, masked=False),
+        encode(Opcode.CONTINUATION, b"\xff", masked=False),
+    ]
+    data = bytes_of(*frames, encode(Opcode.PONG, b"\xe2", masked=False), encode(Opcode.TEXT, b"text", masked=False))
+    assert same_for_every_cut(data, run).messages[-1] == (Opcode.TEXT, b"text")
+
+
+class CountingDecoder(codecs.BufferedIncrementalDecoder):
+    """Counts the bytes that it is shown."""
+
+    shown = 0
+
+    def _buffer_decode(self, data: Any, errors: str, final: bool) -> tuple[str, int]:
+        self.shown += len(data)
+        return "", len(data)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_each_byte_of_a_text_is_looked_at_once(masked: bool) -> None:
+    text, counting = b"a" * 200_000, CountingDecoder()
+    messages = Messages(masked=masked, limit=len(text))
+    messages._text = counting
+    found: list[object] = []
+    for piece in cut(bytes(encode(Opcode.TEXT, text, masked=masked)), range(0, 200_000, 50)):
+        messages.buffer.append(piece)
+        found += list(map(plain, messages))
+    assert found == [(Opcode.TEXT, text)]
+    assert counting.shown == len(text)
 
 
 # -- limits
@@ -256,8 +456,8 @@ def test_control_frames_are_no_part_of_the_limit() -> None:
 # -- every cut
 
 
-def conversation(*, masked: bool) -> bytes:
-    return bytes_of(
+def conversation(*, masked: bool, closing: bool = True) -> bytes:
+    frames = [
         encode(Opcode.TEXT, "naïve".encode(), masked=masked),
         encode(Opcode.BINARY, bytes(range(130)), masked=masked),
         encode(Opcode.TEXT, b"in ", fin=False, masked=masked),
@@ -266,13 +466,14 @@ def conversation(*, masked: bool) -> bytes:
         encode(Opcode.CONTINUATION, b"parts", masked=masked),
         encode(Opcode.BINARY, masked=masked),
         encode(Opcode.CLOSE, b"\x03\xe8bye", masked=masked),
-    )
+    ]
+    return bytes_of(*(frames if closing else frames[:-1]))
 
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("ending", [b"", b"\x89", b"\x8a\x7d", b"\xc1", b"\x83\x00", b"\x88\x7e\x00", b"\x82\xfe\x00"])
 def test_no_cut_changes_anything(ending: bytes, masked: bool) -> None:
-    data = conversation(masked=masked)
+    data = conversation(masked=masked, closing=False)
     found = same_for_every_cut(data + ending, lambda pieces: run(pieces, masked=masked))
     assert found.messages == [
         (Opcode.TEXT, "naïve".encode()),
@@ -280,22 +481,32 @@ def test_no_cut_changes_anything(ending: bytes, masked: bool) -> None:
         (Opcode.PING, b"now?"),
         (Opcode.TEXT, b"in parts"),
         (Opcode.BINARY, b""),
-        (Opcode.CLOSE, b"\x03\xe8bye"),
     ]
     assert found.taken == len(data)
+    closed = same_for_every_cut(conversation(masked=masked) + ending, lambda pieces: run(pieces, masked=masked))
+    assert closed.messages == [*found.messages, (Opcode.CLOSE, b"\x03\xe8bye")]
+    assert closed.error is None
 
 
 OPCODES: Final = st.sampled_from(Opcode)
+CLOSES: Final = st.just(b"") | st.tuples(st.sampled_from([1000, 1001, 1014, 3000, 4999]), st.text(max_size=30)).map(
+    lambda both: both[0].to_bytes(2, "big") + both[1].encode()
+)
 PAYLOADS: Final = st.binary(max_size=20) | st.sampled_from([bytes(125), bytes(126), bytes(300)])
 
 
 @given(st.booleans(), st.data())
 def test_no_cut_changes_any_frames(masked: bool, data: st.DataObject) -> None:
-    frames = data.draw(st.lists(st.tuples(OPCODES, PAYLOADS, st.booleans())))
+    frames = data.draw(st.lists(st.tuples(OPCODES, PAYLOADS, CLOSES, st.booleans())))
     stream = bytes_of(
         *[
-            encode(opcode, payload[:125] if opcode >= 8 else payload, fin=fin or opcode >= 8, masked=masked)
-            for opcode, payload, fin in frames
+            encode(
+                opcode,
+                close if opcode is Opcode.CLOSE else payload[:125] if opcode >= 8 else payload,
+                fin=fin or opcode >= 8,
+                masked=masked,
+            )
+            for opcode, payload, close, fin in frames
         ]
     ) + data.draw(st.binary(max_size=4))
     places = data.draw(st.lists(st.integers(0, len(stream))))
@@ -332,10 +543,12 @@ def their_frame(data: bytes, *, masked: bool) -> TheirFrame:
     return frame
 
 
-@given(OPCODES, PAYLOADS | st.sampled_from([bytes(65_535), bytes(65_536)]), st.booleans(), st.booleans())
-def test_frames_are_the_same_in_both_implementations(opcode: Opcode, payload: bytes, fin: bool, masked: bool) -> None:
+@given(OPCODES, PAYLOADS | st.sampled_from([bytes(65_535), bytes(65_536)]), CLOSES, st.booleans(), st.booleans())
+def test_frames_are_the_same_in_both_implementations(
+    opcode: Opcode, payload: bytes, close: bytes, fin: bool, masked: bool
+) -> None:
     if opcode >= Opcode.CLOSE:
-        payload, fin = payload[:125], True
+        payload, fin = close if opcode is Opcode.CLOSE else payload[:125], True
     theirs = TheirFrame(TheirOpcode(opcode), payload, fin)
     ours = bytes(encode(opcode, payload, fin=fin, masked=masked))
     assert their_frame(ours, masked=masked) == theirs
@@ -500,3 +713,43 @@ def test_their_client_at_our_server() -> None:
             peer.send(Opcode.CLOSE, message.payload)
         thread.join(PATIENCE)
     assert said == ["naïve", b"in parts", big, (1000, "")]
+
+
+@pytest.mark.parametrize(
+    ("said", "code"), [(b"ab\xff", 1007), (b"\xf0\x9f\x98", 1007), (bytes(BIG + 1), 1009), ([b"\xc3", b"\xc3"], 1007)]
+)
+def test_their_client_hears_from_our_server_why(said: bytes | list[bytes], code: int) -> None:
+    heard: list[int | None] = []
+
+    def talk(port: int) -> None:
+        with connect(f"ws://127.0.0.1:{port}/", compression=None, proxy=None, **PATIENT) as client:
+            client.send(said, text=True)
+            with pytest.raises(ConnectionClosed):
+                client.recv()
+        heard.append(client.close_code)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(PATIENCE)
+        thread = threading.Thread(target=talk, args=[listening.getsockname()[1]], daemon=True)
+        thread.start()
+        sock, _ = listening.accept()
+        with sock:
+            peer = Peer(sock, is_client=False)
+            with pytest.raises((ProtocolError, LimitExceeded)) as caught:
+                peer.next()
+            peer.send(Opcode.CLOSE, close_code(caught.value).to_bytes(2, "big"))
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65_536):
+                pass
+        thread.join(PATIENCE)
+    assert heard == [code]
+
+
+@pytest.mark.parametrize("code", [1005, 1006, 1015])
+def test_their_server_sends_no_code_that_nobody_may_send(code: int) -> None:
+    """What they refuse to send, we do, too."""
+    protocol = Protocol(SERVER)
+    with pytest.raises(ValueError):
+        encode(Opcode.CLOSE, code.to_bytes(2, "big"), masked=False)
+    with pytest.raises(WebSocketException):
+        protocol.send_close(code)
