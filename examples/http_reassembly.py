@@ -1,231 +1,110 @@
-"""Show the HTTP/1.x messages in a packet capture, put together without copying a byte of them.
+"""Show the HTTP/1.x messages in packet captures, put together without copying a byte of them.
 
-    python -m examples.http_reassembly CAPTURE [--export DIR] [--json FILE] [--explain N]
+    python -m examples.http_reassembly CAPTURE... [--export DIR] [--json FILE] [--explain N]
+                                       [--workers N | --scheduler ADDRESS]
 
-The capture is mapped. Packets, segments, streams and messages are slices of that map, so a body that came in a
-hundred segments, out of order and in chunks, is a buffer of parts that lie where the capture has them.
+Captures are mapped. Packets, segments, streams and messages are slices of these maps, so a body that came in a
+hundred segments, out of order and in chunks, is a buffer of parts that lie where the captures have them. Several
+captures, in any order, are taken for one that was cut into files. Messages are shown as they end.
 
-    _capture         packets out of pcap and pcapng
-    _packets         TCP segments out of packets
-    _tcp             streams out of segments
-    _http1_syntax    what the text of a message means
-    _http1_half      messages out of one direction of a stream
-    _http1           requests, and the responses to them
-    _exchange        the messages of a stream, in order
+    http.capture        packets out of pcap and pcapng
+    http.packets        TCP segments out of packets, through the layers in links, wireless, ethernet, ip, tunnels and
+                        fragments; layers and names are what these share
+    http.connections    which connection a segment belongs to
+    http.stream         both sides of a connection; http.tcp: one side, of what came in arrivals, by its numbers
+    http.syntax         what the text of a message means
+    http.half           messages out of one direction of a connection, which is in incoming
+    http.exchange       requests, and the responses to them
+    http.reassembly     all of these, packet by packet
+    http.captures       files, one after the other
+    http.cluster        files, each read by somebody else: http.parts, by Dask: http.tasks
+    http.report         messages in words
 
-Status: 0 if all of the capture could be read, damaged messages or not; 2 if not, or for wrong arguments; 1 if whoever
+Status: 0 if all of the captures could be read, damaged messages or not; 2 if not, or for wrong arguments; 1 if whoever
 read the output went away.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import json
-import mmap
 import os
-import stat
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import NamedTuple
 
-from bytebufs import BaseBuffer, SliceBuffer, flush, no_copy
+from .http.capture import CaptureError, Packet
+from .http.captures import Results, in_order, read_all
+from .http.message import Message
+from .http.packets import Skipped
+from .http.reassembly import Counts, Found, Reassembly
+from .http.report import Row, Wanted, as_json, export, printable, row_of, summary_of
 
-from ._capture import CaptureError, Packet, read_packets
-from ._exchange import read_messages
-from ._http1_half import Message
-from ._packets import Skipped, read_segment
-from ._tcp import Connections, HalfStream, Stream
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-__all__ = ["Capture", "Found", "as_json", "find_messages", "main", "map_file", "read_capture"]
-
-LONG_CAPTURE: Final = 32 << 20
-"""Bytes of a capture that takes long enough for a progress bar to be of use."""
+__all__ = ["as_json", "find_messages", "main", "read_capture"]
 
 
-@dataclass(slots=True)
+# -- for programs --------------------------------------------------------------------------------------------
+
+
+class Connected(NamedTuple):
+    """The connections of a capture."""
+
+    streams: list[list[Found]]
+    """What was found in each, in the order in which they began."""
+
+
+@dataclass(frozen=True, slots=True)
 class Capture:
-    """What was read of a capture."""
+    """All that is in a capture."""
 
-    packets: int = 0
-    connections: Connections = field(default_factory=Connections)
-    skipped: Counter[Skipped] = field(default_factory=Counter)
-    error: CaptureError | None = None
+    connections: Connected
+    counts: Counts
+    error: CaptureError | None
     """Why the rest of the file could not be read."""
 
-
-@dataclass(slots=True)
-class Found:
-    """A message, and where it was found."""
-
-    number: int
-    """1 for the first message of the capture."""
-    stream: int
-    half: HalfStream
-    message: Message
-
-
-# -- reading -------------------------------------------------------------------------------------------------
-
-
-def map_file(path: Path) -> SliceBuffer:
-    """Map a regular file and show all of it. Raises CaptureError for an empty one. Copies: nothing."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise CaptureError("not a regular file")
-    if status.st_size == 0:
-        raise CaptureError("the file is empty")
-    with path.open("rb") as file:
-        # Never closed by name: the map lives as long as a slice shows a piece of it.
-        return SliceBuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    @property
+    def skipped(self) -> Counter[Skipped]:
+        """Packets that gave no segment."""
+        return self.counts.skipped
 
 
 def read_capture(packets: Iterable[Packet]) -> Capture:
-    """Sort the segments of all packets into streams; an error in the file ends it and is kept. Copies: nothing."""
-    capture = Capture()
+    """Read all that is in a capture; an error in the file ends it and is kept. Copies: nothing."""
+    reassembly = Reassembly()
+    found: list[Found] = []
+    error = None
     try:
-        for packet in packets:
-            capture.packets = packet.number
-            segment = read_segment(packet)
-            if isinstance(segment, Skipped):
-                capture.skipped[segment] += 1
-            else:
-                capture.connections.add(segment)
-    except CaptureError as error:
-        capture.error = error
-    return capture
+        found += reassembly.read(packets)
+    except CaptureError as reason:
+        error = reason
+    found += reassembly.end()
+    streams: list[list[Found]] = [[] for _ in range(reassembly.counts.streams)]
+    for one in found:
+        streams[one.stream].append(one)
+    return Capture(Connected(streams), reassembly.counts, error)
 
 
-def find_messages(streams: Iterable[Stream]) -> Iterator[Found]:
-    """Yield the messages of each stream in turn, responses after their requests."""
-    number = 1
-    for stream in streams:
-        for half, message in read_messages(stream):
-            yield Found(number, stream.number, half, message)
-            number += 1
-
-
-def with_progress(packets: Iterator[Packet], size: int) -> Iterator[Packet]:
-    """Draw a bar on the way through a long capture, if somebody looks and rich is installed."""
-    if size < LONG_CAPTURE or not sys.stderr.isatty():
-        return packets
-    try:
-        from rich.console import Console
-        from rich.progress import Progress
-    except ImportError:
-        return packets
-    return _drawn(packets, size, Progress(console=Console(stderr=True), transient=True))
-
-
-def _drawn(packets: Iterator[Packet], size: int, progress: Progress) -> Iterator[Packet]:
-    with progress:
-        task = progress.add_task("reading packets", total=size)
-        for packet in packets:
-            yield packet
-            if packet.number % 1024 == 0:
-                progress.update(task, completed=packet.stop)
-
-
-# -- showing -------------------------------------------------------------------------------------------------
-
-
-def printable(text: str) -> str:
-    """Write control characters and the like as escapes, for what a capture says may be meant for a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number of things."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def line_of(found: Found) -> str:
-    """Describe a message in a line, and what is wrong with it in a second."""
-    message = found.message
-    what = message.method if message.kind == "request" else message.status
-    body = f"{counted(len(message.body), 'byte')} in {counted(message.body.part_count, 'part')}"
-    line = (
-        f"{found.number:>5}  stream {found.stream}  {found.half.sender} > {found.half.receiver}  "
-        f"{what or '?'} {message.target or '?'}  {body if message.body else 'no body'}"
-    )
-    if message.copied:
-        line += f", {counted(message.copied, 'byte')} copied"
-    return printable(line) + (f"\n       incomplete: {message.error}" if message.error else "")
-
-
-def explanation_of(found: Found) -> str:
-    """Tell where each part of a message lies: all of the file is mapped, so the map's offsets are the file's."""
-    head, body = found.message.head.layout(), found.message.body.layout()
-    return f"{line_of(found)}\nhead, [from:to] in the file: {head}\nbody, [from:to] in the file: {body}"
-
-
-def as_json(found: Found) -> dict[str, object]:
-    """Return what ``--json`` writes of a message."""
-    message = found.message
-    asked = message.kind == "request"
-    return {
-        "stream": found.stream,
-        "src": str(found.half.sender),
-        "dst": str(found.half.receiver),
-        "kind": message.kind,
-        **({"method": message.method} if asked else {"status": message.status}),
-        "target": message.target,
-        "headers": message.headers,
-        "trailers": message.trailers,
-        "body_length": len(message.body),
-        "body_sha256": digest(message.body),
-        "parts": message.body.part_count,
-        "copied": message.copied,
-        "complete": message.complete,
-        "error": message.error,
-    }
-
-
-def digest(body: BaseBuffer) -> str:
-    """Return the SHA-256 of a buffer. Copies: nothing."""
-    sha256 = hashlib.sha256()
-    for view in body.views():
-        sha256.update(view)
-    return sha256.hexdigest()
-
-
-def export(found: Found, directory: Path) -> None:
-    """Write a body to a file of its own, named by the message's number alone. Copies: nothing, or it fails."""
-    message = found.message
-    name = f"{found.number:06}.{'body' if message.complete else 'partial'}"
-    with (directory / name).open("wb") as file, no_copy():
-        flush(message.body, file)
-
-
-def summary_of(capture: Capture, counts: Counter[str]) -> str:
-    """Say how much there was, and what was left out."""
-    streams = len(capture.connections.streams)
-    return "; ".join(
-        [
-            f"{counted(counts['messages'], 'message')}, {counts['incomplete']:,} of them incomplete",
-            f"{counted(streams, 'TCP stream')}, {streams - counts['streams']:,} of them not HTTP/1",
-            counted(capture.packets, "packet"),
-            *[f"{counted(number, 'packet')} {reason.value}" for reason, number in capture.skipped.items()],
-        ]
-    )
+def find_messages(streams: Iterable[Iterable[Found]]) -> Iterator[Found]:
+    """Yield the messages of streams in the order in which they ended, responses after their requests."""
+    found = sorted((one for stream in streams for one in stream), key=lambda one: one.moment)
+    yield from (one for one in found if isinstance(one.what, Message))
 
 
 # -- the program ---------------------------------------------------------------------------------------------
 
 
 class _Options(argparse.Namespace):
-    capture: Path
+    captures: list[Path]
     export: Path | None
     json: Path | None
     explain: int | None
+    workers: int | None
+    scheduler: str | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -240,59 +119,79 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read this has seen enough; what is still buffered must go nowhere at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (CaptureError, OSError) as error:
-        return _complain(options, error)
+    except OSError as error:
+        return _complain(error)
     return status
 
 
 def _parse(arguments: Sequence[str] | None) -> _Options:
     parser = argparse.ArgumentParser(
-        prog="http_reassembly", description="Show the HTTP/1.x messages in a packet capture (pcap or pcapng)."
+        prog="http_reassembly", description="Show the HTTP/1.x messages in packet captures (pcap or pcapng)."
     )
-    parser.add_argument("capture", metavar="CAPTURE", type=Path)
+    parser.add_argument("captures", metavar="CAPTURE", type=Path, nargs="+", help="files of one capture, in any order")
     parser.add_argument("--export", metavar="DIR", type=Path, help="write each body to a file in DIR")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write a JSON object a message to FILE")
     parser.add_argument("--explain", metavar="N", type=int, help="show only message N, and where its bytes lie")
-    return parser.parse_args(arguments, _Options())
+    spread = parser.add_mutually_exclusive_group()
+    spread.add_argument("--workers", metavar="N", type=int, help="read the files in N processes, by Dask")
+    spread.add_argument("--scheduler", metavar="ADDRESS", help="have the files read by a Dask cluster")
+    options = parser.parse_args(arguments, _Options())
+    if options.workers is not None and options.workers < 1:
+        parser.error(f"--workers wants a number from 1 on, not {options.workers}")
+    return options
 
 
 def _run(options: _Options) -> int:
-    file = map_file(options.capture)
-    capture = read_capture(with_progress(read_packets(file), len(file)))
-    if capture.error and not capture.packets:
-        raise capture.error
-    counts = _report(find_messages(capture.connections.streams), options)
-    if options.explain is None:
-        print(summary_of(capture, counts))
-    elif not 1 <= options.explain <= counts["messages"]:
-        return _complain(options, f"no message {options.explain} among {counts['messages']}")
-    return _complain(options, capture.error) if capture.error else 0
+    results = Results()
+    wanted = Wanted(
+        json=options.json is not None, bodies=options.export is not None, places=options.explain is not None
+    )
+    paths, results.problems = in_order(options.captures)
+    messages = 0
+    if paths:
+        if options.workers is None and options.scheduler is None:
+            rows: Iterable[tuple[Row, int]] = (
+                (row_of(found, wanted), found.stream) for found in read_all(paths, results)
+            )
+        else:
+            from .http.cluster import read_all as spread  # which needs Dask
+
+            rows = spread(paths, results, wanted, workers=options.workers, scheduler=options.scheduler)
+        messages, incomplete = _report(rows, options)
+        if options.explain is None:
+            print(summary_of(results.counts, messages, incomplete))
+    status = 0
+    if paths and options.explain is not None and not 1 <= options.explain <= messages:
+        status = _complain(f"no message {options.explain} among {messages}")
+    for path, error in results.problems:
+        status = _complain(f"{path}: {error}")
+    return status
 
 
-def _report(messages: Iterable[Found], options: _Options) -> Counter[str]:
-    """Print, write and export the messages, and count them."""
-    counts: Counter[str] = Counter()
-    stream = -1
+def _report(rows: Iterable[tuple[Row, int]], options: _Options) -> tuple[int, int]:
+    """Print, write and export the messages, and count them, and those that are incomplete."""
+    number = incomplete = 0
     if options.export:
         options.export.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         lines = stack.enter_context(options.json.open("w", encoding="ascii")) if options.json else None
-        for found in messages:
-            counts["messages"] += 1
-            counts["streams"] += found.stream != stream
-            stream = found.stream
-            counts["incomplete"] += not found.message.complete
-            if options.explain in (None, found.number):
-                print(line_of(found) if options.explain is None else explanation_of(found))
-            if lines:
-                print(json.dumps(as_json(found)), file=lines)
-            if options.export and found.message.body:
-                export(found, options.export)
-    return counts
+        for row, stream in rows:
+            number += row.is_message
+            incomplete += not row.is_complete
+            if options.explain is None:
+                print(row.text(number, stream))
+            elif row.is_message and options.explain == number:
+                print(row.text(number, stream) + row.places)
+            if lines and row.json is not None:
+                row.json["stream"] = stream
+                print(json.dumps(row.json), file=lines)
+            if options.export and row.body is not None:
+                export(row.body, number, options.export, complete=row.is_complete)
+    return number, incomplete
 
 
-def _complain(options: _Options, problem: object) -> int:
-    print(printable(f"http_reassembly: {options.capture}: {problem}"), file=sys.stderr)
+def _complain(problem: object) -> int:
+    print(printable(f"http_reassembly: {problem}"), file=sys.stderr)
     return 2
 
 

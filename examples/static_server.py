@@ -5,12 +5,19 @@
 A header and a range of a file are one message. It goes into the connection's Outbox, which sends it by sendmsg and
 sendfile as fast as the client reads. While more than its watermark waits, no further request is read; a turn sends no
 more than 2 MiB. So a slow client costs a few KiB and a descriptor, and keeps nobody waiting.
+One that takes less of an answer than Limits.rate is hung up on, by what its system acknowledges.
 
-    _web_request      requests, from lines
-    _web_range        the ranges that are asked for
-    _web_files        the files, and what may be served
-    _web_answer       the answer: conditions, ranges, the message
-    _web_connection   a connection: who waits for whom, and how long
+    web.request       requests, from lines
+    web.target        whom they are for: Host fields and targets
+    web.refused       that one is not answered as it wants
+    web.range         the ranges that are asked for
+    web.date          the dates in conditions
+    web.files         the files, and what may be served
+    web.answer        the answer: conditions, ranges, the message
+    web.pace          whether a client reads fast enough
+    web.connection    a connection: who waits for whom, and how long
+
+A request is for one host, said validly, or it is refused; which one makes no difference, as there is one site.
 
 A client gets what a file holds when it *reads*: files that are replaced (written beside, then renamed) are safe,
 files that are overwritten in place arrive mixed. For those there is --stable, which sends copies. A file that is cut
@@ -34,8 +41,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self, final
 
-from ._web_connection import Connection, Limits
-from ._web_files import Site
+from .web.connection import Connection, Limits
+from .web.files import Site
 
 __all__ = ["Limits", "StaticServer", "main"]
 
@@ -175,17 +182,17 @@ class StaticServer:
         elif self._selector.get_key(connection.sock).events != (events := connection.events):
             self._selector.modify(connection.sock, events, connection)
 
-    def _drop(self, connection: Connection, *, at_once: bool = False) -> None:
+    def _drop(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._selector.unregister(connection.sock)
-        connection.close(at_once=at_once)
+        connection.close()
 
     def _sweep(self) -> None:
         now = time.monotonic()
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP
-            for connection in [c for c in self._connections if now >= c.deadline]:
-                self._drop(connection, at_once=True)
+            for connection in [c for c in self._connections if now >= c.deadline and c.is_late(now)]:
+                self._drop(connection)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

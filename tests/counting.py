@@ -99,14 +99,15 @@ def _patch(patch: pytest.MonkeyPatch, work: Work) -> None:
 
 
 @contextmanager
-def counted() -> Iterator[Work]:
-    """Count what is done inside the block."""
+def counted(*also: str) -> Iterator[Work]:
+    """Count what is done inside the block: in the package, and in files below other folders."""
     work = Work()
+    folders = (PACKAGE, *also)
 
     def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
         if event == "line":
             work.lines += 1
-        return trace if frame.f_code.co_filename.startswith(PACKAGE) else None
+        return trace if frame.f_code.co_filename.startswith(folders) else None
 
     with pytest.MonkeyPatch.context() as patch:
         _patch(patch, work)

@@ -3,7 +3,7 @@
     python -m tests.cover_by_module [MODULE ...]
 
 `bytebufs/_core/parts.py` is tested by `tests/core/test_parts.py` and any `tests/core/test_parts_*.py`. `__init__`
-modules are exempt.
+modules are exempt. Modules of examples that are to be covered have their tests in a table.
 """
 
 from __future__ import annotations
@@ -17,11 +17,28 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
 WORKERS: Final = min(4, os.cpu_count() or 1)
+
+EXAMPLES: Final = {
+    f"examples/http/{module}.py": f"tests/test_example_{tests}.py"
+    for tests, modules in {
+        "capture": ["capture"],
+        "packets": ["packets"],
+        "fragments": ["fragments"],
+        "layers": ["ethernet", "ip", "layers", "links", "names", "tunnels", "wireless"],
+        "arrivals": ["arrivals"],
+        "numbers": ["numbers"],
+        "tcp": ["tcp"],
+        "connections": ["connections"],
+    }.items()
+    for module in modules
+}
+"""Modules of examples, and the file with their tests."""
 
 
 @dataclass(frozen=True)
@@ -52,51 +69,51 @@ class Result:
 
 
 def modules() -> Iterator[Path]:
-    """Yield the package's modules, `__init__` and `__main__` left out."""
+    """Yield the package's modules, `__init__` and `__main__` left out, and those of examples that have their tests."""
     for path in sorted((ROOT / "bytebufs").rglob("*.py")):
         if not path.stem.startswith("__"):
             yield path.relative_to(ROOT)
+    yield from map(Path, EXAMPLES)
 
 
 def own_tests(module: Path) -> list[Path]:
     """Return the files with the module's tests: the first is there or should be."""
+    if module.as_posix() in EXAMPLES:
+        return [Path(EXAMPLES[module.as_posix()])]
     parts = [part.lstrip("_") for part in module.with_suffix("").parts[1:]]
     first = Path("tests", *parts[:-1], f"test_{parts[-1]}.py")
     more = sorted((ROOT / first.parent).glob(f"{first.stem}_*.py"))
     return [first, *[path.relative_to(ROOT) for path in more]]
 
 
-def measure(module: Path) -> Result:
-    """Run the module's own tests under coverage."""
-    tests = own_tests(module)
+def measure(modules: Sequence[Path]) -> list[Result]:
+    """Run the tests that some modules have in common under coverage, once."""
+    tests = own_tests(modules[0])
     if not (ROOT / tests[0]).exists():
-        return Result(str(module), trouble=f"{tests[0]} is missing")
+        return [Result(str(module), trouble=f"{tests[0]} is missing") for module in modules]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         data, report = Path(folder, "data"), Path(folder, "report.json")
         coverage = [sys.executable, "-m", "coverage"]
         pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, tests)]
-        run = _run([*coverage, "run", f"--data-file={data}", *pytest])
+        run = _run([*coverage, "run", f"--source={modules[0].parts[0]}", f"--data-file={data}", *pytest])
+        seconds = time.monotonic() - began
         if run.returncode:
-            return Result(str(module), time.monotonic() - began, trouble=f"{tests[0]} fails\n{run.stdout}{run.stderr}")
+            trouble = f"{tests[0]} fails\n{run.stdout}{run.stderr}"
+            return [Result(str(module), seconds, trouble=trouble) for module in modules]
         _run([*coverage, "combine", f"--data-file={data}", folder])
-        made = _run(
-            [
-                *coverage,
-                "json",
-                f"--data-file={data}",
-                f"--include={module}",
-                "--fail-under=0",
-                "-o",
-                str(report),
-            ]
-        )
-        if made.returncode:
-            return Result(str(module), time.monotonic() - began, trouble=f"never imported\n{made.stdout}{made.stderr}")
-        [found] = json.loads(report.read_text(encoding="utf-8"))["files"].values()
+        included = f"--include={','.join(map(str, modules))}"
+        made = _run([*coverage, "json", f"--data-file={data}", included, "--fail-under=0", "-o", str(report)])
+        files = json.loads(report.read_text(encoding="utf-8"))["files"] if made.returncode == 0 else {}
+    return [_result(str(module), seconds, files.get(str(module)), made.stdout + made.stderr) for module in modules]
+
+
+def _result(module: str, seconds: float, found: dict[str, Any] | None, said: str) -> Result:
+    if found is None:
+        return Result(module, seconds, trouble=f"never imported\n{said}")
     return Result(
-        str(module),
-        time.monotonic() - began,
+        module,
+        seconds,
         found["summary"]["percent_covered"],
         found["summary"]["num_statements"],
         found["missing_lines"],
@@ -117,8 +134,11 @@ def main(arguments: Sequence[str]) -> int:
     width = max((len(str(path)) for path in chosen), default=0)
     print(f"{'module':<{width}}  {'seconds':>7}  {'lines':>5}  {'cover':>7}  missing")
     results = []
+    groups: dict[tuple[Path, ...], list[Path]] = {}
+    for module in chosen:
+        groups.setdefault(tuple(own_tests(module)), []).append(module)
     with ThreadPoolExecutor(WORKERS) as pool:
-        for result in pool.map(measure, chosen):
+        for result in chain.from_iterable(pool.map(measure, groups.values())):
             results.append(result)
             print(
                 f"{result.module:<{width}}  {result.seconds:7.1f}  {result.statements:5}  "

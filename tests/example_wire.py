@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from inspect import GEN_CLOSED, getgeneratorstate
 from typing import Final, NamedTuple
 
 from bytebufs import SliceBuffer
-from examples._capture import read_packets
-from examples._http1 import RequestParser, ResponseParser
-from examples._http1_half import HalfParser, Message
-from examples._tcp import Ending, Gap
-from examples.http_reassembly import as_json, digest, find_messages, read_capture
+from examples.http.capture import read_packets
+from examples.http.exchange import Exchange
+from examples.http.half import HalfParser
+from examples.http.message import Leftover, Message
+from examples.http.report import as_json, digest
+from examples.http.tcp import Ending
+from examples.http_reassembly import find_messages, read_capture
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 CLIENT: Final = bytes([10, 0, 0, 1])
@@ -19,6 +22,13 @@ SERVER: Final = bytes([10, 0, 0, 2])
 CLIENT6: Final = bytes.fromhex("20010db8") + bytes(11) + b"\x01"
 SERVER6: Final = bytes.fromhex("20010db8") + bytes(11) + b"\x02"
 PORT: Final = 40_000
+
+
+class Gap(NamedTuple):
+    """Bytes of a stream that the capture does not hold."""
+
+    nbytes: int
+
 
 Event = bytes | Gap
 """What happens in a half-stream: bytes, or a gap."""
@@ -149,36 +159,89 @@ def messages_in(capture: bytes) -> list[dict[str, object]]:
     read = read_capture(read_packets(SliceBuffer(capture)))
     if read.error:
         raise read.error
-    return [as_json(found) for found in find_messages(read.connections.streams)]
+    return [as_json(found, found.message) for found in find_messages(read.connections.streams)]
 
 
 # -- HTTP without packets ------------------------------------------------------------------------------------
 
 
-def feed(parser: HalfParser, events: Iterable[Event], ending: Ending = Ending.CLOSED) -> None:
+def feed(parser: HalfParser, events: Iterable[Event]) -> None:
     for event in events:
         if isinstance(event, Gap):
             parser.gap(event.nbytes)
         else:
             parser.feed(SliceBuffer(event))
-    parser.end(ending)
+
+
+class Talk:
+    """An exchange, and what it tells: side 0 is the client, unless the bytes say otherwise."""
+
+    def __init__(self, *, joins: tuple[bool, bool] = (False, False)) -> None:
+        self.exchange = Exchange(self._tell, joins=joins.__getitem__, watch=self._watch)
+        self.told: list[tuple[int, Message | Leftover]] = []
+        self.watches = 0
+        self._sent = [b"", b""]
+        self._lost = [0, 0]
+
+    def _tell(self, side: int, what: Message | Leftover) -> None:
+        self.told.append((side, what))
+
+    def _watch(self) -> None:
+        self.watches += 1
+
+    def say(self, *events: Event, side: int = 0) -> Talk:
+        feed(self.exchange.parsers[side], events)
+        self._sent[side] += b"".join(event for event in events if isinstance(event, bytes))
+        self._lost[side] += sum(event.nbytes for event in events if isinstance(event, Gap))
+        return self
+
+    def hear(self, *events: Event) -> Talk:
+        return self.say(*events, side=1)
+
+    def end(self, ending: Ending = Ending.CLOSED, *, first: int = 0) -> Talk:
+        for side in (first, 1 - first):
+            self.exchange.parsers[side].end(ending)
+        self._check()
+        return self
+
+    def messages(self, side: int | None = None) -> list[Message]:
+        return [what for at, what in self.told if isinstance(what, Message) and side in (None, at)]
+
+    def left(self, side: int | None = None) -> list[Leftover]:
+        return [what for at, what in self.told if isinstance(what, Leftover) and side in (None, at)]
+
+    def _check(self) -> None:
+        """Check that each byte went to a message, or is told of, and that nothing waits."""
+        for side, parser in enumerate(self.exchange.parsers):
+            assert getgeneratorstate(parser._program) == GEN_CLOSED
+            assert (parser.fed, parser.missing) == (len(self._sent[side]), self._lost[side])
+            assert parser.unparsed == sum(left.nbytes for left in self.left(side))
+            messages = self.messages(side)
+            assert all(message.is_done for message in messages)
+            lost = sum(left.missing for left in self.left(side)) + sum(message.missing for message in messages)
+            assert lost <= parser.missing
+            kept = sum(len(message.head) + len(message.body) for message in messages)
+            between = parser.fed - parser.unparsed - kept  # what frames chunks, and empty lines between messages
+            assert between >= 0
+            if b"chunked" not in self._sent[side]:
+                assert between <= self._sent[side].count(b"\r") + self._sent[side].count(b"\n")
+            text = self._sent[side].decode("latin-1")
+            assert all(left.text in text and ("\n" not in left.text) for left in self.left(side))
 
 
 def exchange(
     asked: Iterable[Event], answered: Iterable[Event], ending: Ending = Ending.CLOSED
 ) -> tuple[list[Message], list[Message]]:
     """Parse both directions of a connection."""
-    requests = RequestParser()
-    responses = ResponseParser(requests)
-    feed(requests, asked, ending)
-    feed(responses, answered, ending)
-    return requests.messages, responses.messages
+    talk = Talk().say(*asked).hear(*answered).end(ending)
+    return talk.messages(0), talk.messages(1)
 
 
 def facts(message: Message) -> tuple[object, ...]:
     """Return all of a message that may not depend on how its bytes were cut."""
     return (
-        *(message.kind, message.method, message.status, message.target, message.version, message.answers),
+        *(message.kind, message.method, message.status, message.target, message.version),
+        *(message.request and message.request.method, message.switched),
         *(tuple(message.headers), tuple(message.trailers), len(message.body), digest(message.body)),
         *(message.missing, message.hole, message.error, message.copied),
     )

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 import bytebufs
-from benchmarks import _figures, _layouts, _netty, _page, _plots, _sinks, _summary, calls, others, programs
+from benchmarks import _figures, _layouts, _netty, _page, _plots, _sinks, _summary, calls, captures, others, programs
 from benchmarks.__main__ import BENCHMARKS, main, run_benchmarks
 from benchmarks._harness import (
     OURS,
@@ -682,3 +682,19 @@ def test_the_headlines_are_of_what_was_measured() -> None:
 def test_numbers_without_a_place_are_refused() -> None:
     with pytest.raises(ValueError, match="no place for what was measured"):
         _summary.set_headlines("# bytebufs\n", "fast\n")
+
+
+@pytest.mark.needs("tshark")
+def test_the_cost_of_captures_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    captures.main(["--mib", "1", "--connections", "30"])
+    title, _, *lines = capsys.readouterr().out.splitlines()
+    assert title.endswith(" bytes, 30 connections")
+    assert [line[:28].strip() for line in lines] == [
+        "one process",
+        "one process, ten files",
+        "two workers, ten files",
+        "one process, JSON",
+        "one process, exporting",
+        "tshark, listing",
+        "tshark, exporting",
+    ]

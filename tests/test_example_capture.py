@@ -1,42 +1,26 @@
-"""examples/_capture.py and examples/_packets.py: every format that is read, and the ways in which one can be broken."""
+"""examples/http/capture.py: every format that is read, and the ways in which one can be broken."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import mmap
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import IP, TCP, IPOption_Router_Alert
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
-from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
-from scapy.packet import Packet as ScapyPacket
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from scapy.utils import PcapNgWriter, wrpcap
 
 from bytebufs import SliceBuffer, no_copy
-from examples._capture import MAX_PACKET, CaptureError, Packet, read_packets
-from examples._packets import Endpoint, Segment, Skipped, read_segment
+from examples.http.capture import MAX_PACKET, CaptureError, Packet, read_packets
 
-from .example_wire import (
-    CLIENT,
-    CLIENT6,
-    SERVER,
-    SERVER6,
-    Tcp,
-    block,
-    enhanced,
-    ethernet,
-    interface,
-    ipv4,
-    ipv6,
-    old_packet,
-    pcap,
-    pcapng,
-    section,
-    simple,
-)
+from .example_wire import block, enhanced, interface, old_packet, pcap, pcapng, section, simple
 
 PACKETS = [b"one", b"", b"three bytes more", bytes(100)]
 
@@ -49,6 +33,11 @@ def data_of(capture: bytes) -> list[bytes]:
     return [bytes(packet.data) for packet in read(capture)]
 
 
+def captured(capture: bytes) -> list[tuple[bytes, int]]:
+    """Return what was captured of each packet, and how long it was."""
+    return [(bytes(packet.data), packet.original_length) for packet in read(capture)]
+
+
 def read_until_error(capture: bytes) -> tuple[list[bytes], CaptureError | None]:
     found: list[bytes] = []
     try:
@@ -56,6 +45,10 @@ def read_until_error(capture: bytes) -> tuple[list[bytes], CaptureError | None]:
     except CaptureError as error:
         return found, error
     return found, None
+
+
+def data_until_error(capture: bytes) -> list[bytes]:
+    return read_until_error(capture)[0]
 
 
 # -- pcap
@@ -70,8 +63,66 @@ def test_pcap(order: str, magic: int) -> None:
     assert {packet.link_type for packet in packets} == {101}
 
 
-def test_pcap_link_type_leaves_out_the_length_of_a_check_sequence() -> None:
-    assert read(pcap([b"x"], link=0x5000_0001))[0].link_type == 1
+def test_pcap_link_type_says_how_long_check_sequences_are() -> None:
+    """In units of two bytes, if the bit for it is set; what was captured of them is left out."""
+    whole = b"data" + b"fcs!"
+    assert {packet.link_type for link in (0x2400_0001, 0x5000_0001) for packet in read(pcap([whole], link=link))} == {1}
+    assert captured(pcap([whole], link=0x5000_0001)) == [(whole, 8)]
+    assert captured(pcap([whole], link=0x2400_0001)) == [(b"data", 4)]
+    assert captured(pcap([whole], link=0x2400_0001, snap=6)) == [(b"data", 4)]
+    assert captured(pcap([whole], link=0x2400_0001, snap=3)) == [(b"dat", 4)]
+    assert captured(pcap([b"abc"], link=0x2400_0001)) == [(b"", 0)]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("magic", "extra", "time"),
+    [(0xA1B2C3D4, 0, 5.000001), (0xA1B23C4D, 0, 5.000000001), (0xA1B2CD34, 8, 5.000001)],
+    ids=["microseconds", "nanoseconds", "modified"],
+)
+def test_pcap_records(order: str, magic: int, extra: int, time: float) -> None:
+    capture = struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, 65535, 1)
+    for packet in PACKETS:
+        capture += struct.pack(f"{order}IIII", 5, 1, len(packet), len(packet)) + b"\xff" * extra + packet
+    packets = read(capture)
+    assert [bytes(packet.data) for packet in packets] == PACKETS
+    assert [packet.time for packet in packets] == [pytest.approx(time, abs=1e-10)] * 4
+    for size in range(24, len(capture)):
+        assert data_until_error(capture[:size]) == PACKETS[: len(data_until_error(capture[:size]))]
+
+
+@pytest.mark.parametrize(
+    ("version", "lengths"),
+    [
+        ((2, 0), [(9, 4), (4, 4)]),
+        ((2, 2), [(9, 4), (4, 4)]),
+        ((543, 0), [(9, 4), (4, 4)]),
+        ((2, 3), [(9, 4), (4, 9), (4, 4)]),
+        ((2, 4), [(4, 9), (4, 4)]),
+    ],
+)
+def test_pcap_lengths_of_each_version(version: tuple[int, int], lengths: list[tuple[int, int]]) -> None:
+    """In the order of the record; four bytes were captured of each packet."""
+    capture = struct.pack(">IHHiIII", 0xA1B2C3D4, *version, 0, 0, 65535, 1)
+    for pair in lengths:
+        capture += struct.pack(">IIII", 5, 1, *pair) + b"data"
+    assert captured(capture) == [(b"data", max(pair)) for pair in lengths]
+
+
+COMPRESSED = [
+    (gzip.compress, "gzip", "gunzip"),
+    (bz2.compress, "bzip2", "bunzip2"),
+    (lzma.compress, "xz", "unxz"),
+    (lambda data: b"\x28\xb5\x2f\xfd" + data, "zstd", "unzstd"),
+    (lambda data: b"\x04\x22\x4d\x18" + data, "lz4", "unlz4"),
+    (lambda data: b"\x1f\x9d\x90" + data, "compress", "uncompress"),
+]
+
+
+@pytest.mark.parametrize(("compress", "name", "program"), COMPRESSED, ids=[name for _, name, _ in COMPRESSED])
+def test_compressed_files_are_named(compress: Callable[[bytes], bytes], name: str, program: str) -> None:
+    with pytest.raises(CaptureError, match=f"^compressed with {name}: {program} it first$"):
+        read(compress(pcap(PACKETS)))
 
 
 def test_pcap_snapshot_length() -> None:
@@ -103,10 +154,11 @@ def test_pcap_absurd_length(length: int) -> None:
     assert error.at == 24 + 16 + 4
 
 
-def test_pcap_of_another_version() -> None:
+@pytest.mark.parametrize("version", [(2, 5), (1, 4), (3, 0), (543, 1)])
+def test_pcap_of_another_version(version: tuple[int, int]) -> None:
     capture = bytearray(pcap([b"x"]))
-    capture[4:8] = struct.pack("<HH", 2, 2)
-    with pytest.raises(CaptureError, match=r"pcap version 2\.2"):
+    capture[4:8] = struct.pack("<HH", *version)
+    with pytest.raises(CaptureError, match=rf"pcap version {version[0]}\.{version[1]}, where only"):
         read(bytes(capture))
 
 
@@ -116,7 +168,7 @@ def test_too_short_for_a_magic_number(capture: bytes) -> None:
         read(capture)
 
 
-@pytest.mark.parametrize("capture", [b"GET / HTTP/1.1\r\n", bytes(100), b"\xa1\xb2\xcd\x34" + bytes(100)])
+@pytest.mark.parametrize("capture", [b"GET / HTTP/1.1\r\n", bytes(100), b"\xa1\xb2\xcd\x35" + bytes(100)])
 def test_neither_pcap_nor_pcapng(capture: bytes) -> None:
     with pytest.raises(CaptureError, match="neither pcap nor pcapng"):
         read(capture)
@@ -165,7 +217,7 @@ def test_pcapng_packet_of_an_interface_that_is_not_described(write: Callable[...
 
 def test_pcapng_simple_packets_are_cut_by_the_first_interface() -> None:
     capture = section() + interface(snap=4) + interface(snap=2) + simple(b"abcd", original=10) + simple(b"xyz")
-    assert [(bytes(p.data), p.original_length) for p in read(capture)] == [(b"abcd", 10), (b"xyz", 3)]
+    assert captured(capture) == [(b"abcd", 10), (b"xyz", 3)]
 
 
 def test_pcapng_cut_anywhere_gives_the_whole_packets_and_an_error() -> None:
@@ -223,6 +275,60 @@ def test_pcapng_block_shorter_than_its_kind(write: Callable[..., bytes]) -> None
         read(section() + block(kind, b"1234"))
 
 
+def option(code: int, value: bytes, order: str) -> bytes:
+    return struct.pack(f"{order}HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+
+def described(order: str, *options: tuple[int, bytes], link: int = 1) -> bytes:
+    written = b"".join(option(code, value, order) for code, value in options)
+    return block(1, struct.pack(f"{order}HHI", link, 0, 0) + written, order=order)
+
+
+def stamped(order: str, time: int, data: bytes = b"x") -> bytes:
+    fields = struct.pack(f"{order}IIIII", 0, time >> 32, time & 0xFFFF_FFFF, len(data), len(data))
+    return block(6, fields + data, order=order)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("options", "stamp", "time"),
+    [
+        ([], 1_700_000_000_000_001, 1_700_000_000.000001),
+        ([(9, b"\x09")], 1_700_000_000_500_000_000, 1_700_000_000.5),
+        ([(9, b"\x00")], 1_700_000_000, 1_700_000_000.0),
+        ([(9, b"\x8a")], 1_700_000_000 << 10 | 512, 1_700_000_000.5),
+        ([(2, b"name"), (9, b"\x03"), (0, b""), (9, b"\x00")], 1_500, 1.5),
+        ([(2, b"odd"), (14, "seconds"), (9, b"\x03")], 1_500, 1_001.5),
+        ([(9, b"\x03\0"), (14, b"\0"), (13, b"\0\0\0\0")], 1_500_000, 1.5),
+    ],
+    ids=["default", "nanoseconds", "seconds", "binary", "behind the end", "offset", "of another length"],
+)
+def test_pcapng_times(order: str, options: list[tuple[int, bytes | str]], stamp: int, time: float) -> None:
+    offset = struct.pack(f"{order}q", 1_000)
+    written = [(code, offset if isinstance(value, str) else value) for code, value in options]
+    (packet,) = read(section(order) + described(order, *written) + stamped(order, stamp))
+    assert packet.time == pytest.approx(time, abs=1e-6)
+
+
+def test_pcapng_times_of_old_and_of_simple_packets() -> None:
+    old = block(2, struct.pack("<HHIIII", 0, 0, 0, 1_500_000, 1, 1) + b"x")
+    assert [packet.time for packet in read(section() + interface() + old + simple(b"x"))] == [1.5, 0.0]
+
+
+def test_pcapng_option_longer_than_its_block_ends_the_list() -> None:
+    bad = described("<", (2, b"name"), (9, b"\x00"))
+    for length in (9, 200, 0xFFFF):
+        cut = bad.replace(struct.pack("<HH", 2, 4), struct.pack("<HH", 2, length))
+        assert read(section() + cut + stamped("<", 1_500_000))[0].time == 1.5
+
+
+@pytest.mark.parametrize(("length", "data"), [(4, b"data"), (32, b"data"), (0, b"datafcs!"), (16, b"datafc")])
+def test_pcapng_check_sequences_are_left_out(length: int, data: bytes) -> None:
+    """In bytes, as Wireshark writes the length, or in bits, as the draft says."""
+    capture = section() + described("<", (13, bytes([length]))) + stamped("<", 0, b"datafcs!")
+    assert captured(capture) == [(data, len(data))]
+
+
 def test_what_is_read_lies_in_the_map(tmp_path: Path) -> None:
     path = tmp_path / "x.pcap"
     path.write_bytes(pcapng([b"first", b"second"]))
@@ -245,150 +351,45 @@ def test_what_scapy_writes(tmp_path: Path) -> None:
     assert data_of((tmp_path / "x.pcapng").read_bytes()) == written
 
 
-# -- packets
+# -- what tshark reads
 
 
-def segment_of(data: bytes, link_type: int = 1, *, original: int | None = None) -> Segment | Skipped:
-    size = len(data) if original is None else original
-    return read_segment(Packet(1, link_type, SliceBuffer(data), size, 0))
+def records(
+    order: str, *, magic: int, version: tuple[int, int] = (2, 4), extra: int = 0, swapped: bool = False
+) -> bytes:
+    """Write packets of which a few bytes are cut, at different times."""
+    out = struct.pack(f"{order}IHHiIII", magic, *version, 0, 0, 65535, 1)
+    for number, packet in enumerate(PACKETS):
+        lengths = (len(packet), len(packet) + number)
+        out += struct.pack(f"{order}IIII", 1_000_000_000 + number, 123_456, *(lengths[::-1] if swapped else lengths))
+        out += bytes(extra) + packet
+    return out
 
 
-def seen(data: bytes, link_type: int = 1, *, original: int | None = None) -> tuple[int, bytes, int]:
-    """Return sequence number, payload, and how much of it was cut off."""
-    segment = segment_of(data, link_type, original=original)
-    assert isinstance(segment, Segment)
-    return segment.seq, bytes(segment.payload), segment.cut
+TIMES = [1_700_000_000_123_456_789, 1_700_000_001_000_000_000]
+FILES = {
+    "pcap": records("<", magic=0xA1B2C3D4),
+    "nanoseconds": records(">", magic=0xA1B23C4D),
+    "modified": records("<", magic=0xA1B2CD34, extra=8),
+    "2.1": records("<", magic=0xA1B2C3D4, version=(2, 1), swapped=True),
+    "2.3": records(">", magic=0xA1B2C3D4, version=(2, 3)),
+    "2.3 swapped": records(">", magic=0xA1B2C3D4, version=(2, 3), swapped=True),
+    "pcapng": section() + described("<", (9, b"\x09")) + b"".join(stamped("<", time) for time in TIMES),
+    "pcapng offset": section(">")
+    + described(">", (9, b"\x09"), (14, struct.pack(">q", -5)))
+    + b"".join(stamped(">", time) for time in TIMES),
+    "pcapng binary": section() + described("<", (9, b"\x94")) + stamped("<", (1_700_000_000 << 20) + 77),
+}
 
 
-ASKED = Tcp(7, b"payload")
-ANSWERED = Tcp(2**32 - 1, b"answer", 0x19, from_client=False, options=b"\x01" * 12)
-
-
-def test_a_segment_and_all_of_its_facts() -> None:
-    segment = segment_of(ethernet(ipv4(ANSWERED)))
-    assert isinstance(segment, Segment)
-    assert segment.src == Endpoint(SERVER, 80)
-    assert segment.dst == Endpoint(CLIENT, 40_000)
-    assert (segment.seq, segment.flags, bytes(segment.payload), segment.cut) == (2**32 - 1, 0x19, b"answer", 0)
-
-
-def test_endpoints_are_written_as_in_a_url() -> None:
-    assert str(Endpoint(CLIENT, 80)) == "10.0.0.1:80"
-    assert str(Endpoint(CLIENT6, 80)) == "[2001:db8::1]:80"
-
-
-COOKED = struct.pack("!HHH8sH", 0, 772, 6, bytes(8), 0x0800)
-COOKED_V2 = struct.pack("!HHIHBB8s", 0x86DD, 0, 1, 772, 0, 6, bytes(8))
-
-
-@pytest.mark.parametrize(
-    ("link_type", "data"),
-    [
-        pytest.param(1, ethernet(ipv4(ASKED)), id="ethernet"),
-        pytest.param(1, ethernet(ipv6(ASKED)), id="ethernet, IPv6"),
-        pytest.param(1, ethernet(ipv4(ASKED), tags=[0x8100]), id="802.1Q"),
-        pytest.param(1, ethernet(ipv6(ASKED), tags=[0x88A8, 0x8100]), id="802.1ad"),
-        pytest.param(1, ethernet(ipv4(ASKED), tags=[0x9100, 0x8100, 0x8100]), id="tags upon tags"),
-        pytest.param(113, COOKED + ipv4(ASKED), id="Linux cooked"),
-        pytest.param(113, COOKED[:-2] + b"\x81\x00\x00\x05\x08\x00" + ipv4(ASKED), id="Linux cooked, tagged"),
-        pytest.param(276, COOKED_V2 + ipv6(ASKED), id="Linux cooked v2"),
-        pytest.param(0, struct.pack("<I", 2) + ipv4(ASKED), id="null, little-endian"),
-        pytest.param(0, struct.pack(">I", 2) + ipv4(ASKED), id="null, big-endian"),
-        *[pytest.param(0, struct.pack("<I", n) + ipv6(ASKED), id=f"null, IPv6 as {n}") for n in (10, 24, 28, 30)],
-        pytest.param(108, struct.pack(">I", 2) + ipv4(ASKED), id="loop"),
-        *[pytest.param(link, ipv4(ASKED), id=f"raw {link}") for link in (12, 14, 101, 228)],
-        *[pytest.param(link, ipv6(ASKED), id=f"raw {link}, IPv6") for link in (12, 14, 101, 229)],
-    ],
-)
-def test_link_types(link_type: int, data: bytes) -> None:
-    assert seen(data, link_type) == (7, b"payload", 0)
-
-
-def test_ethernet_padding_is_no_payload() -> None:
-    assert seen(ethernet(ipv4(Tcp(1, b"abc")), pad=3)) == (1, b"abc", 0)
-    assert seen(ethernet(ipv6(Tcp(1, b"")), pad=9)) == (1, b"", 0)
-
-
-def test_options_of_ipv4_and_of_tcp() -> None:
-    assert seen(ethernet(ipv4(Tcp(1, b"abc", options=bytes(40)), options=bytes(40)))) == (1, b"abc", 0)
-
-
-def test_offloaded_segments_have_no_length() -> None:
-    assert seen(ethernet(ipv4(ASKED, total=0))) == (7, b"payload", 0)
-    assert seen(ethernet(ipv6(ASKED, length=0))) == (7, b"payload", 0)
-    assert seen(ethernet(ipv4(ASKED, total=0)), original=14 + 40 + 7 + 100) == (7, b"payload", 100)
-
-
-@pytest.mark.parametrize("make", [ipv4, ipv6])
-def test_a_snapshot_length_cuts_payload_and_options(make: Callable[[Tcp], bytes]) -> None:
-    whole = ethernet(make(Tcp(5, b"abcdefgh", options=bytes(8))))
-    start = len(whole) - 8
-    flags = start - 8 - 6  # where the header's fields that are needed stop
-    for size in range(flags, len(whole) + 1):
-        payload = whole[start:size]
-        assert seen(whole[:size], original=len(whole)) == (5, payload, 8 - len(payload))
-    for size in range(flags):
-        assert segment_of(whole[:size], original=len(whole)) is Skipped.DAMAGED
-
-
-DESTINATION = 60, bytes([0]) + bytes(6)
-HOP_BY_HOP = 0, bytes([2]) + bytes(22)
-ROUTING = 43, bytes([1]) + bytes(14)
-ATOMIC = 44, bytes(7)
-FIRST_FRAGMENT = 44, struct.pack("!BHI", 0, 1, 9)
-LATER_FRAGMENT = 44, struct.pack("!BHI", 0, 8, 9)
-
-
-@pytest.mark.parametrize("extensions", [[DESTINATION], [HOP_BY_HOP, ROUTING, DESTINATION], [ATOMIC], [ROUTING, ATOMIC]])
-def test_extension_headers(extensions: list[tuple[int, bytes]]) -> None:
-    assert seen(ethernet(ipv6(ASKED, extensions=extensions))) == (7, b"payload", 0)
-
-
-@pytest.mark.parametrize(
-    ("link_type", "data", "why"),
-    [
-        (147, ethernet(ipv4(ASKED)), Skipped.LINK_TYPE),
-        (1, ethernet(ipv4(ASKED), kind=0x0806), Skipped.NOT_IP),
-        (0, struct.pack("<I", 7) + ipv4(ASKED), Skipped.NOT_IP),
-        (101, b"\x50" + ipv4(ASKED)[1:], Skipped.NOT_IP),
-        (1, ethernet(ipv4(ASKED, protocol=17)), Skipped.NOT_TCP),
-        (1, ethernet(ipv6(ASKED, extensions=[(59, bytes(7))])), Skipped.NOT_TCP),
-        (1, ethernet(ipv4(ASKED, fragment=0x2000)), Skipped.FRAGMENT),
-        (1, ethernet(ipv4(ASKED, fragment=0x0001)), Skipped.FRAGMENT),
-        (1, ethernet(ipv6(ASKED, extensions=[FIRST_FRAGMENT])), Skipped.FRAGMENT),
-        (1, ethernet(ipv6(ASKED, extensions=[LATER_FRAGMENT])), Skipped.FRAGMENT),
-        (1, b"", Skipped.DAMAGED),
-        (1, ethernet(ipv4(ASKED))[:13], Skipped.DAMAGED),
-        (1, ethernet(ipv4(ASKED))[:33], Skipped.DAMAGED),
-        (1, ethernet(b"", kind=0x8100), Skipped.DAMAGED),
-        (228, ipv6(ASKED), Skipped.DAMAGED),
-        (229, ipv4(ASKED), Skipped.DAMAGED),
-        (228, b"\x44" + ipv4(ASKED)[1:], Skipped.DAMAGED),
-        (228, ipv4(ASKED, total=19), Skipped.DAMAGED),
-        (228, ipv4(ASKED, total=39), Skipped.DAMAGED),
-        (228, ipv4(ASKED)[:32] + b"\x40" + ipv4(ASKED)[33:], Skipped.DAMAGED),
-        (228, ipv4(ASKED)[:32] + b"\xf0" + ipv4(ASKED)[33:], Skipped.DAMAGED),
-    ],
-)
-def test_packets_that_give_no_segment(link_type: int, data: bytes, why: Skipped) -> None:
-    assert segment_of(data, link_type) is why
-
-
-@pytest.mark.parametrize(
-    "packet",
-    [
-        Ether() / IP(options=[IPOption_Router_Alert()]) / TCP(seq=9, options=[("MSS", 1460), ("SAckOK", b"")]),
-        Ether() / Dot1AD(vlan=3) / Dot1Q(vlan=4) / IP() / TCP(seq=9),
-        Ether() / IPv6() / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting(addresses=["::1"]) / TCP(seq=9),
-        Ether() / IPv6() / IPv6ExtHdrFragment(id=1) / IPv6ExtHdrDestOpt() / TCP(seq=9),
-    ],
-    ids=["options", "tags", "extensions", "atomic fragment"],
-)
-def test_what_scapy_makes(packet: ScapyPacket) -> None:
-    assert seen(bytes(packet / Raw(b"payload"))) == (9, b"payload", 0)
-
-
-def test_ipv6_addresses() -> None:
-    segment = segment_of(ethernet(ipv6(ANSWERED)))
-    assert isinstance(segment, Segment)
-    assert (segment.src.address, segment.dst.address) == (SERVER6, CLIENT6)
+@pytest.mark.needs("tshark")
+@pytest.mark.parametrize("name", list(FILES))
+def test_tshark_reads_the_same(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.cap"
+    path.write_bytes(FILES[name])
+    fields = [part for field in ("time_epoch", "len", "cap_len") for part in ("-e", f"frame.{field}")]
+    done = subprocess.run(["tshark", "-r", path, "-T", "fields", *fields], check=True, capture_output=True, text=True)
+    seen = [tuple(map(float, line.split("\t"))) for line in done.stdout.splitlines()]
+    found = [(packet.time, packet.original_length, len(packet.data)) for packet in read(FILES[name])]
+    assert [packet[1:] for packet in seen] == [packet[1:] for packet in found]
+    assert [packet[0] for packet in seen] == pytest.approx([packet[0] for packet in found], abs=1e-6)

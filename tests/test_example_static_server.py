@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import http.client
 import os
@@ -30,9 +31,9 @@ import pytest
 
 from bytebufs import copy_audit
 from examples import static_server
-from examples._web_connection import MOST_QUEUED, Connection
-from examples._web_files import Site
 from examples.static_server import Limits, StaticServer, main
+from examples.web.connection import MOST_QUEUED, Connection
+from examples.web.files import Site
 
 from .sinks import PATIENCE, eventually, tcp_pair
 
@@ -285,6 +286,81 @@ def test_curl_finds_nothing_else(address: tuple[str, int], tmp_path: Path) -> No
     assert curl(address, *status, "--data-binary", "@-", "/", stdin=bytes(3 * MIB)) == b"405"
 
 
+STATUS: Final = ("-o", os.devnull, "-w", "%{http_code}")
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["-H", "Host;"], 200),  # an empty one
+        (["-H", "Host:"], 400),  # none
+        (["-0", "-H", "Host:"], 200),
+        (["-H", "Host: [2001:db8::1]:8080"], 200),
+        (["-H", "Host: [2001:db8::1"], 400),
+        (["-H", "Host: user@example.org"], 400),
+        (["-H", "Host: example.org:http"], 400),
+        (["-H", "Host: example.org/1.bin"], 400),
+        (["-0", "-H", "Host: example org"], 400),
+        (["--request-target", "http://example.org/1.bin"], 200),
+        (["--request-target", "http://user@example.org/1.bin"], 400),
+        (["--request-target", "http:///1.bin"], 400),
+        (["--request-target", "https://example.org/1.bin"], 421),
+        (["--request-target", "1.bin"], 400),
+        (["-X", "OPTIONS", "--request-target", "*"], 405),
+    ],
+)
+def test_curl_is_served_for_one_host(address: tuple[str, int], arguments: list[str], status: int) -> None:
+    assert curl(address, *STATUS, *arguments, "/1.bin") == str(status).encode()
+
+
+@pytest.mark.needs("curl")
+def test_curl_is_served_as_through_a_proxy(address: tuple[str, int]) -> None:
+    """The target has the host then."""
+    options = ["-sS", "--max-time", str(PATIENCE), "--noproxy", "", "-x", f"http://{address[0]}:{address[1]}"]
+    body = subprocess.run(
+        ["curl", *options, "http://example.org:81/4096.bin"], check=True, stdout=subprocess.PIPE, timeout=PATIENCE
+    ).stdout
+    assert sha256(body) == sha256(CONTENT[: 4 * KIB])
+
+
+WHEN: Final = {
+    "Sun, 09 Sep 2001 01:46:40 GMT": True,
+    "Sunday, 09-Sep-01 01:46:40 GMT": True,
+    "Sun Sep  9 01:46:40 2001": True,
+    "Sun, 09 Sep 2001 01:46:40": False,
+    "Sun, 09 Sep 2001 01:46:40 UTC": False,
+    "Mon, 09 Sep 2001 01:46:40 GMT": False,
+    "Sun, 9 Sep 2001 01:46:40 GMT": False,
+    "Sun Sep 9 01:46:40 2001": False,
+}
+"""When the files were changed, and whether it is said in HTTP's words."""
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize(("date", "is_one"), WHEN.items())
+def test_curl_has_its_dates_read_to_the_letter(address: tuple[str, int], date: str, is_one: bool) -> None:
+    since = curl(address, *STATUS, "-H", f"If-Modified-Since: {date}", "/4096.bin")
+    assert since == (b"304" if is_one else b"200")
+    rest_of = curl(address, "-r", "4095-", "-H", f"If-Range: {date}", "/4096.bin")
+    assert rest_of == (CONTENT[4 * KIB - 1 : 4 * KIB] if is_one else CONTENT[: 4 * KIB])
+
+
+@pytest.mark.needs("curl")
+def test_curl_notices_a_file_that_has_the_size_and_time_of_the_one_before(tmp_path: Path) -> None:
+    path = changing(tmp_path, b"before")
+    os.utime(path, (10**9, 10**9))
+    tag = tmp_path / "tag"
+    with serving(path.parent) as address:
+        assert curl(address, "--etag-save", str(tag), "/file") == b"before"
+        assert curl(address, *STATUS, "--etag-compare", str(tag), "/file") == b"304"
+        changed = path.stat().st_ctime_ns
+        while path.stat().st_ctime_ns == changed:  # the clock of files may be coarse
+            path.write_bytes(b"behind")
+        os.utime(path, (10**9, 10**9))
+        assert curl(address, "--etag-compare", str(tag), "/file") == b"behind"
+
+
 @pytest.mark.needs("curl")
 def test_the_far_end_of_a_file_of_more_than_4_gib(address: tuple[str, int]) -> None:
     assert curl(address, "-r", "-10", "/far.bin") == b"0123456789"
@@ -357,6 +433,56 @@ def test_wrk_gets_the_right_bytes_over_many_connections(folder: Path, tmp_path: 
     checked, wrong, failed, refused = map(int, match.groups())
     assert checked > 64
     assert (wrong, failed, refused) == (0, 0, 0)
+
+
+ASK: Final = """
+local cases = {%s}
+local asked, expected = 0, 0
+local threads = {}
+checked, wrong = 0, 0 -- global: done() asks the thread for them
+
+function setup(thread) table.insert(threads, thread) end
+
+function request()
+  asked = asked + 1
+  local case = cases[asked %% #cases + 1]
+  expected = case[3]
+  return wrk.format("GET", "/4096.bin", {[case[1]] = case[2], ["Host"] = case[1] == "Host" and case[2] or "h"})
+end
+
+function response(status)
+  checked = checked + 1
+  if status ~= expected then wrong = wrong + 1 end
+end
+
+function done(summary)
+  local errors = summary.errors
+  local failed = errors.connect + errors.read + errors.write + errors.timeout
+  io.write(string.format("RESULT %%d %%d %%d\\n", threads[1]:get("checked"), threads[1]:get("wrong"), failed))
+end
+"""
+
+
+@pytest.mark.needs("wrk")
+def test_wrk_is_refused_and_answered_in_turn(folder: Path, tmp_path: Path) -> None:
+    """One connection, so that an answer is that to the last request. After each refusal it is a new one."""
+    cases = [("If-Modified-Since", date, 304 if is_one else 200) for date, is_one in WHEN.items()]
+    cases += [("Host", host, 200) for host in ("a,b", "[::1]:80", "h:", "%41")]
+    cases += [("Host", host, 400) for host in ("a b", "[::1", "h:x", "u@h", "%4")]
+    script = tmp_path / "ask.lua"
+    script.write_text(ASK % ", ".join(f'{{"{name}", "{value}", {status}}}' for name, value, status in cases))
+    with Program(folder) as program:
+        before = program.descriptors()
+        run = subprocess.run(
+            ["wrk", "-t1", "-c1", "-d1s", "--timeout", "30s", "-s", script, program.url],
+            check=True, capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        program.assert_descriptors(before)
+    match = re.search(r"^RESULT (\d+) (\d+) (\d+)$", run.stdout, re.MULTILINE)
+    assert match is not None, run.stdout
+    checked, wrong, failed = map(int, match.groups())
+    assert checked > len(cases)
+    assert (wrong, failed) == (0, 0)
 
 
 # -- many requests in one connection ---------------------------------------------------------------------------
@@ -556,6 +682,25 @@ def test_it_goes_on_when_descriptors_have_run_out(folder: Path) -> None:
             assert receive_head(sock)[0] in {200, 503}
 
 
+def test_it_goes_on_when_clients_cannot_be_accepted(
+    quick_sweeps: None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has gone again, then there is no room for a while."""
+    errors = [errno.EMFILE, errno.ECONNABORTED, errno.ENOMEM]
+    accept = socket.socket.accept
+
+    def failing(sock: socket.socket) -> tuple[socket.socket, object]:
+        if errors:
+            number = errors.pop()
+            raise OSError(number, os.strerror(number))
+        return accept(sock)
+
+    monkeypatch.setattr(socket.socket, "accept", failing)
+    with serving(folder) as address:
+        assert head(address, "/").startswith(b"HTTP/1.1 200 ")
+    assert errors == []
+
+
 # -- patience --------------------------------------------------------------------------------------------------
 
 
@@ -693,6 +838,31 @@ def test_it_ends_after_what_it_has_begun(folder: Path, number: signal.Signals) -
             assert sha256(all_of(sock)) == sha256(CONTENT)
             assert sock.recv(1) == b""
         assert program.process.wait(PATIENCE) == 0
+
+
+def test_it_runs_until_a_signal_comes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
+
+    def end() -> None:
+        assert eventually(lambda: signal.getsignal(signal.SIGINT) != before[1][1])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    try:
+        assert main([str(folder), "--port", "0"]) == 0
+    finally:
+        ending.join()
+        for number, handler in before:
+            signal.signal(number, handler)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\n", capsys.readouterr().out)
+
+
+def test_it_may_be_told_to_stop_over_and_over(folder: Path) -> None:
+    with StaticServer(folder) as server:
+        for _ in range(10_000):  # more than its alarm holds
+            server.stop()
+        server.run()
 
 
 def test_it_does_not_wait_for_ever(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""examples/_web_*.py: requests, ranges, files and answers, without a connection."""
+"""examples/web: requests, ranges, files and answers, without a connection."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import email.policy
 import errno
 import gc
 import os
+import re
 import time
-from collections.abc import Iterable, Iterator
-from email.utils import formatdate
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,11 +22,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bytebufs import BaseBuffer, FileRegion, TruncatedFile, copy_audit
-from examples import _web_files
-from examples._web_answer import Answer, answer_to, refusal_of
-from examples._web_files import Site
-from examples._web_range import MOST_RANGES, Unsatisfiable, ranges_in
-from examples._web_request import MAX_HEAD, MAX_LINE, Refused, Request, Requests
+from examples.web import files
+from examples.web.answer import Answer, answer_to, refusal_of
+from examples.web.files import Site
+from examples.web.range import MOST_RANGES, Unsatisfiable, ranges_in
+from examples.web.request import MAX_HEAD, MAX_LINE, Refused, Request, Requests
 
 from .example_cuts import cuts
 
@@ -89,6 +91,17 @@ def test_a_connection_is_kept_if_both_want_it_and_no_body_comes(fields: str, ver
         (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n folded\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\nhOST:\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\nHost: a/b\r\n\r\n", 400),
+        (b"GET http://b/ HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://b/ HTTP/1.1\r\nHost: a@b\r\n\r\n", 400),
+        (b"GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n", 400),
+        (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"POST a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"CONNECT /a HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 421),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
@@ -109,6 +122,49 @@ def test_a_connection_is_kept_if_both_want_it_and_no_body_comes(fields: str, ver
 def test_what_is_no_request_is_refused(data: bytes, status: int) -> None:
     assert requests_in([data]) == ([], status)
     assert requests_in(bytes([byte]) for byte in data) == ([], status)
+
+
+@pytest.mark.parametrize(
+    ("start", "host"),
+    [
+        ("GET / HTTP/1.1", "Host:"),
+        ("GET / HTTP/1.1", "Host:\r\n\ta:80"),
+        ("GET http://b HTTP/1.1", "Host: a"),
+        ("GET http://b:80?x HTTP/1.1", "Host:"),
+        ("OPTIONS * HTTP/1.1", "Host: [::1]"),
+        ("CONNECT a:443 HTTP/1.1", "Host: a:443"),
+        ("GET / HTTP/1.0", "X: no host"),
+    ],
+)
+def test_a_request_is_for_one_host_or_for_none(start: str, host: str) -> None:
+    found, status = requests_in([f"{start}\r\n{host}\r\n\r\n".encode()])
+    assert (len(found), status) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Content-Length: 5", "Content-Length: 5, 5", "Content-Length: 5\r\nContent-Length: 05", "Content-Length:",
+        "Content-Length: 0x0", "Content-Length: +0", "Content-Length: 0 0", "Content-Length: 0,", "Content-Length: ,0",
+        "Content-Length: 0\r\nContent-Length: 5", "Content-Length: 0\r\n 5", "Content-Length: 0;5",
+        "Transfer-Encoding: chunked", "Transfer-Encoding:", "Transfer-Encoding: ,", "Transfer-Encoding: identity",
+        "Transfer-Encoding: 0",
+        "Transfer-Encoding: x, chunked", "Transfer-Encoding: chunked, x", "Transfer-Encoding:\r\n\tchunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 0", "Transfer-Encoding: \x0bchunked",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_what_anybody_may_take_for_a_body_is_never_read_as_requests(fields: str, version: str) -> None:
+    """Refused, or answered as the last: who reads on behind it has to be told the same as we are."""
+    head = f"GET / HTTP/{version}\r\nHost: h\r\nConnection: keep-alive\r\n{fields}\r\n\r\n"
+    found, status = requests_in([head.encode()])
+    assert status == 400 or not found[0].keeps_alive
+
+
+@pytest.mark.parametrize("length", ["0", "00", "0\r\nContent-Length: 0"])
+def test_no_body_leaves_the_connection_as_it_is(length: str) -> None:
+    (request,), _ = requests_in([f"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n".encode()])
+    assert request.keeps_alive
 
 
 def test_empty_lines_count_as_what_follows_them_does() -> None:
@@ -305,7 +361,6 @@ def status_of(site: Site, target: str) -> int:
         ("//file.bin", CONTENT),
         ("/f%69le%2Ebin?query/../x", CONTENT),
         ("/", b"<p>top"),
-        ("?x", b"<p>top"),
         ("http://host:80/file.bin", CONTENT),
         ("HTTP://host", b"<p>top"),
         ("http://host?x", b"<p>top"),
@@ -335,7 +390,9 @@ def test_nothing_else_is_there(site: Site, target: str) -> None:
     assert status_of(site, target) == 404
 
 
-@pytest.mark.parametrize("target", ["/%00", "/file.bin%00.txt", "*", "file.bin", "ftp://host/file.bin", "host:80"])
+@pytest.mark.parametrize(
+    "target", ["/%00", "/file.bin%00.txt", "*", "file.bin", "ftp://host/file.bin", "host:80", "?x", ""]
+)
 def test_what_is_no_path_is_refused(site: Site, target: str) -> None:
     assert status_of(site, target) == 400
 
@@ -422,7 +479,7 @@ def test_the_type_is_that_of_the_suffix(folder: Path, site: Site, name: str, kin
 def now(monkeypatch: pytest.MonkeyPatch) -> int:
     """Let the clock of sites stand still, and return the time: "just now" is over after a second."""
     now = int(time.time())
-    monkeypatch.setattr(_web_files, "time", SimpleNamespace(time=lambda: now + 0.75))
+    monkeypatch.setattr(files, "time", SimpleNamespace(time=lambda: now + 0.75))
     return now
 
 
@@ -436,6 +493,11 @@ def test_what_has_just_changed_has_a_weak_validator(folder: Path, site: Site, no
     assert to_come.modified == now
 
 
+def test_a_date_is_that_of_the_second_to_its_very_end(folder: Path, site: Site) -> None:
+    os.utime(folder / "file.bin", ns=(0, 10**18 + 999_999_999))  # a float would say the next one
+    assert site.open("/file.bin").last_modified == "Sun, 09 Sep 2001 01:46:40 GMT"
+
+
 def test_a_date_before_all_dates_is_the_first_one(folder: Path, site: Site) -> None:
     os.utime(folder / "file.bin", (-(10**9), -(10**9)))
     assert site.open("/file.bin").last_modified == "Thu, 01 Jan 1970 00:00:00 GMT"
@@ -444,9 +506,39 @@ def test_a_date_before_all_dates_is_the_first_one(folder: Path, site: Site) -> N
 def test_files_that_differ_have_different_tags(folder: Path, site: Site) -> None:
     before = site.open("/file.bin").etag
     assert site.open("/file.bin").etag == before
-    other = write(folder / "other")
-    other.replace(folder / "file.bin")
-    assert site.open("/file.bin").etag != before
+    write(folder / "file.bin", CONTENT + b"x")
+    longer = site.open("/file.bin").etag
+    os.utime(folder / "file.bin", (1, 1))
+    assert len({before, longer, site.open("/file.bin").etag}) == 3
+
+
+def test_a_file_with_the_size_and_time_of_the_one_before_has_another_tag(folder: Path, site: Site) -> None:
+    """In its place, or written over it: what copies, syncs and unpacks files sets their times."""
+    path, other = folder / "file.bin", folder / "other"
+    status = path.stat()
+    tags = {site.open("/file.bin").etag}
+    other.write_bytes(CONTENT[::-1])
+    for change in (lambda: other.replace(path), lambda: path.write_bytes(CONTENT)):
+        last = path.stat().st_ctime_ns
+        change()
+        while path.stat().st_ctime_ns == last:  # the clock of files may be coarse
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+        tags.add(site.open("/file.bin").etag)
+    assert len(tags) == 3
+
+
+def test_a_tag_does_not_tell_the_number_of_the_inode(folder: Path, site: Site) -> None:
+    """CVE-2003-1418: not even whether it changes, all else being equal. A second name has the same content, and tag."""
+    (folder / "second").hardlink_to(folder / "file.bin")
+    status = (folder / "file.bin").stat()
+    tag = site.open("/file.bin").etag
+    assert site.open("/second").etag == tag
+    assert re.fullmatch(r'"[0-9a-f-]+"', tag)
+    assert {int(part, 16) for part in tag.strip('"').split("-")} == {
+        status.st_size, status.st_mtime_ns, status.st_ctime_ns,
+    }  # fmt: skip
 
 
 def test_no_descriptor_is_left_behind(site: Site) -> None:
@@ -532,6 +624,14 @@ def test_what_cannot_be_parsed_is_the_end(site: Site) -> None:
     assert (heard.status, heard.closes, heard.body) == (400, True, b"400 Bad Request\n")
 
 
+def test_it_says_why_a_request_is_refused(site: Site) -> None:
+    with pytest.raises(Refused) as caught:
+        site.open("http://u@h/\xfc")
+    heard = Heard(refusal_of(caught.value))
+    assert heard.body == b"400 Bad Request: bad target 'http://u@h/\\xfc'\n"
+    assert heard.fields["Content-Length"] == str(len(heard.body))
+
+
 def test_http_1_0_is_told_that_the_connection_stays(site: Site) -> None:
     answer = answer_to(Request("GET", "/file.bin", "HTTP/1.0", [("Connection", "keep-alive")]), site)
     assert Heard(answer).fields["Connection"] == "keep-alive"
@@ -596,9 +696,28 @@ def value_of(site: Site, word: str, target: str = "/file.bin") -> str:
     """Fill in what depends on the file."""
     resource = site.open(target)
     moved = {EARLIER: -10, SAME: 0, LATER: 10}
-    if word in moved:
-        return formatdate(resource.modified + moved[word], usegmt=True)
+    first, _, change = word.partition("/")
+    if first in moved:
+        return SPELLED[change](datetime.fromtimestamp(resource.modified + moved[first], UTC))
     return {TAG: resource.etag, WEAK: f"W/{resource.etag}"}.get(word, word)
+
+
+def imf(date: datetime) -> str:
+    return format_datetime(date, usegmt=True)
+
+
+SPELLED: Final[dict[str, Callable[[datetime], str]]] = {
+    "": imf,
+    "rfc850": lambda date: f"{date:%A, %d-%b-%y %H:%M:%S} GMT",
+    "asctime": lambda date: time.asctime(date.timetuple()),
+    # and no dates
+    "zone": lambda date: imf(date).replace("GMT", "+0000"),
+    "none": lambda date: imf(date).removesuffix(" GMT"),
+    "day": lambda date: imf(date + timedelta(1))[:3] + imf(date)[3:],
+    "more": lambda date: f"{imf(date)}; length=1024",
+    "two": lambda date: f"{imf(date)}, {imf(date)}",
+    "iso": lambda date: date.isoformat(),
+}
 
 
 @pytest.mark.parametrize(
@@ -654,6 +773,39 @@ def test_conditions(site: Site, fields: dict[str, str], status: int) -> None:
         assert heard.body == b""
         assert set(heard.fields) == {"Date", "Last-Modified", "ETag"}
     assert ask(site, "/file.bin", "HEAD", **filled).status == (200 if status == 206 else status)
+
+
+@pytest.mark.parametrize("change", ["", "rfc850", "asctime"])
+def test_dates_of_conditions_have_three_formats(site: Site, change: str) -> None:
+    for word, since, unmodified, ranges in ((EARLIER, 200, 412, 200), (SAME, 304, 200, 206), (LATER, 304, 200, 200)):
+        date = value_of(site, f"{word}/{change}")
+        assert ask(site, If_Modified_Since=date).status == since
+        assert ask(site, If_Unmodified_Since=date).status == unmodified
+        assert ask(site, Range="bytes=0-0", If_Range=date).status == ranges
+
+
+@pytest.mark.parametrize("change", ["zone", "none", "day", "more", "two", "iso"])
+def test_what_is_no_date_is_no_condition(site: Site, change: str) -> None:
+    """RFC 9110, sections 13.1.3 and 13.1.4. Ranges are not put together because of it: section 13.1.5."""
+    for word in (EARLIER, SAME, LATER):
+        date = value_of(site, f"{word}/{change}")
+        assert ask(site, If_Modified_Since=date).status == 200
+        assert ask(site, If_Unmodified_Since=date).status == 200
+        assert ask(site, Range="bytes=0-0", If_Range=date).status == 200
+        assert ask(site, If_None_Match=value_of(site, TAG), If_Modified_Since=date).status == 304
+
+
+def test_conditions_do_not_replace_an_answer_that_is_no_success(site: Site) -> None:
+    """RFC 9110, section 13.2.1."""
+    for fields in (
+        {"If_Match": OTHER},
+        {"If_None_Match": "*"},
+        {"If_Unmodified_Since": "Thu, 01 Jan 1970 00:00:00 GMT"},
+    ):
+        assert ask(site, "/sub", **fields).status == 301
+        assert ask(site, "/missing", **fields).status == 404
+        assert ask(site, "/file.bin", "PUT", **fields).status == 405
+    assert ask(site, If_None_Match=OTHER, Range="bytes=5000-").status == 416
 
 
 def test_conditions_are_not_asked_of_what_is_not_there(site: Site) -> None:

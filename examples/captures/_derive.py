@@ -1,6 +1,6 @@
-"""Two captures made out of a first one: its bytes in other segments, and without some of its segments.
+"""A capture made out of a first one: its bytes in other segments.
 
-Pure functions from segments to segments; the same capture always gives the same ones. Rules for `mangled`:
+Pure functions from segments to segments; the same capture always gives the same ones. The rules:
 
 1. What one side sends until the other answers with bytes of its own is a run. A run is cut anew, wherever the
    old cuts were, but no segment moves out of its run: a response still follows the request that it answers.
@@ -13,7 +13,6 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -27,7 +26,6 @@ from examples.captures._frames import (
     opposite,
     read_pcap,
     shifted,
-    write_pcap,
     write_pcapng,
 )
 
@@ -60,17 +58,6 @@ class Span:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """Bytes `start` to `stop` of a stream which are to be lost, and the message that they belong to."""
-
-    message: Message
-    where: Where
-    span: Span
-    start: int
-    stop: int
-
-
 # Sequence numbers pass 2**32 in the middle of these bodies.
 WRAPPED = Message("response", "GET", "/files/300k.bin"), Message("request", "PUT", "/put/expected.bin")
 # The streams of these travel in a VLAN, and with IPv4 options.
@@ -80,13 +67,6 @@ VLAN = 42
 ROUTER_ALERT = b"\x94\x04\x00\x00"  # RFC 2113
 NO_OPERATION = b"\x01\x01\x01\x00"  # three times, and the end of the options: RFC 791
 IP_OPTIONS = b"", ROUTER_ALERT, NO_OPERATION, ROUTER_ALERT + NO_OPERATION
-
-# Bytes of these are lost.
-LENGTH_BODY = Message("response", "GET", "/files/300k.bin")
-CHUNKED_BODY = Message("response", "GET", "/chunked/48k.bin")
-CLOSED_BODY = Message("response", "GET", "/unframed/24k.bin")
-HEAD = Message("response", "GET", "/six/last.txt")
-UPLOAD_BODY = Message("request", "POST", "/post/expected")
 
 
 # Finding
@@ -238,7 +218,7 @@ def disorder_run(run: Sequence[Segment], end: int, choices: random.Random) -> Co
 
 
 # A chunk's size with the line ends around it, and the end of a head.
-_FRAMING = re.compile(rb"\r\n[0-9a-f]{1,6}\r\n|\r\n\r\n")
+FRAMING = re.compile(rb"\r\n[0-9a-f]{1,6}\r\n|\r\n\r\n")
 
 
 def cuts(data: bytes, choices: random.Random) -> list[int]:
@@ -247,7 +227,7 @@ def cuts(data: bytes, choices: random.Random) -> list[int]:
     at = 0
     while (at := at + _length(choices)) < len(data):
         points.add(at)
-    for match in _FRAMING.finditer(data):
+    for match in FRAMING.finditer(data):
         points.update(point for point in range(match.start() + 1, match.end()) if choices.random() < 0.5)
     return sorted(points)
 
@@ -274,84 +254,3 @@ def _widened(start: int, stop: int, size: int, choices: random.Random) -> tuple[
     reach = int(choices.random() * 300)
     side = choices.random() * 12
     return max(start - reach, 0) if side < 1 else start, min(stop + reach, size) if side > 11 else stop
-
-
-# Losing
-
-
-def lossy_pcap(loopback: bytes) -> tuple[bytes, list[Hole]]:
-    """Return a pcap in segments of Ethernet's size without some of them, and what is missing."""
-    talks = conversations(read_pcap(loopback))
-    holes = plan_holes(talks)
-    kept: list[Segment] = []
-    for number, talk in enumerate(talks):
-        kept += lose(talk, [hole for hole in holes if hole.span.stream == number])
-    return write_pcap(sorted(kept, key=lambda segment: segment.time)), holes
-
-
-def plan_holes(talks: Sequence[Conversation]) -> list[Hole]:
-    """Choose holes after which there is one answer only to what is whole.
-
-    A body with a length: its end is known, so what follows on the connection is whole. A chunked body whose
-    hole takes a chunk's size, one that the end of the connection ends, and a head: where they end is lost, so
-    each is the last of its connection.
-    """
-    return [
-        _hole(talks, LENGTH_BODY, "body", MSS * 3),
-        _hole(talks, UPLOAD_BODY, "body", MSS),
-        _hole(talks, CLOSED_BODY, "body", 1000),
-        _hole_in_framing(talks, CHUNKED_BODY),
-        _hole(talks, HEAD, "head", 40),
-    ]
-
-
-def _hole(talks: Sequence[Conversation], message: Message, where: Where, length: int) -> Hole:
-    span = locate(talks, message)
-    first, last = (span.head, span.body) if where == "head" else (span.body, span.stop)
-    start = (first + last - length) // 2
-    return Hole(message, where, span, start, start + length)
-
-
-def _hole_in_framing(talks: Sequence[Conversation], message: Message) -> Hole:
-    """Choose a hole around the first chunk's size in the second half of a body."""
-    span = locate(talks, message)
-    stream = stream_of(talks[span.stream], span.flow)
-    match = _FRAMING.search(stream, (span.body + span.stop) // 2)
-    if match is None:
-        raise ValueError(f"{message} has no chunk in its second half")
-    return Hole(message, "body", span, match.start() - MSS // 2, match.end() + MSS // 2)
-
-
-def lose(conversation: Conversation, holes: Sequence[Hole]) -> Conversation:
-    """Cut a conversation at every `MSS` and at the edges of the holes, and leave out what lies in a hole."""
-    starts = {flow: origin(conversation, flow) for flow in {segment.flow for segment in conversation}}
-    kept = []
-    for segment in conversation:
-        offset = (segment.seq - starts[segment.flow]) % MODULUS
-        mine = [(hole.start - offset, hole.stop - offset) for hole in holes if hole.span.flow == segment.flow]
-        pieces = recut(segment, [edge for hole in mine for edge in hole])
-        inside = partial(_inside, mine)
-        kept += [piece for at, piece in pieces if not (piece.payload and inside(at))]
-    return kept
-
-
-def _inside(holes: Sequence[tuple[int, int]], at: int) -> bool:
-    return any(start <= at < stop for start, stop in holes)
-
-
-def recut(segment: Segment, edges: Iterable[int]) -> list[tuple[int, Segment]]:
-    """Cut a segment at every `MSS` and at `edges`; each piece comes with its offset."""
-    size = len(segment.payload)
-    points = sorted({0, size, *range(0, size, MSS), *(edge for edge in edges if 0 < edge < size)})
-    return [
-        (
-            start,
-            replace(
-                segment,
-                seq=(segment.seq + start) % MODULUS,
-                flags=segment.flags if stop == size else segment.flags & ~(PSH | FIN),
-                payload=segment.payload[start:stop],
-            ),
-        )
-        for start, stop in pairwise(points)
-    ] or [(0, segment)]

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from examples.captures import _site
-from examples.captures._derive import Conversation, Hole, Message, client_of, conversations, stream_of
+from examples.captures._derive import Conversation, Message, client_of, conversations, stream_of
 from examples.captures._frames import endpoint, opposite, read_pcap
+from examples.captures._lose import Hole
 from examples.captures._site import Exchange
 
 Json = dict[str, object]

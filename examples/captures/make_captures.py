@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import IO
 
 from examples.captures import _site
-from examples.captures._derive import client_of, closed, conversations, lossy_pcap, mangled_pcapng
+from examples.captures._derive import client_of, closed, conversations, mangled_pcapng
 from examples.captures._frames import read_pcap
+from examples.captures._lose import lossy_pcap
 from examples.captures._manifest import Outcome, lossy_manifest, manifest
 from examples.captures._site import PIPELINED, VISITS, Exchange, Visit
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import selectors
 import socket
 import struct
+import termios
 import time
 from dataclasses import dataclass
+from fcntl import ioctl
 from typing import Final, Literal, TypeAlias, final
 
 from bytebufs import Outbox
 
-from ._web_answer import answer_to, refusal_of
-from ._web_files import Site
-from ._web_request import Refused, Requests
+from .answer import answer_to, refusal_of
+from .files import Site
+from .pace import Pace
+from .refused import Refused
+from .request import Requests
 
 __all__ = ["Connection", "Limits"]
 
@@ -34,7 +38,14 @@ class Limits:
     head: float = 10
     """From the first byte of a request to its last."""
     send: float = 30
-    """Without taking a byte of the answer."""
+    """Between two looks at what it has taken of the answer. Who takes nothing more is cut off by the third."""
+    rate: float = 240
+    """Bytes a second that it takes from look to look: an answer lasts no longer than its size through this. Kestrel
+    asks as many of who reads (MinResponseDataRate), HTTP.sys 150 (MinSendBytesPerSecond).
+
+    Taken is what the client's system has acknowledged: what its program has read, nobody knows. While the buffer there
+    is full, that is seen only once half of it has been read, or a segment (RFC 9293, section 3.8.6.2.2).
+    """
     idle: float = 15
     """Between an answer and the next request."""
     linger: float = 2
@@ -55,15 +66,20 @@ class Connection:
         self._requests = Requests()
         self._outbox = Outbox(HIGH, LOW)
         self._queued = 0
+        self._sent = 0  # to the system
         self._phase: Phase = "head"
+        self._pace = Pace(0, 0)
         self._is_taking = True  # requests
         self._has_ended = False  # the client sends no more
+        self._has_parted = False  # nor do we
+        self._is_held = False  # the system has bytes of answers that the client has not taken, as of the last look
+        self._is_stuck = False
         self.is_done = False
 
     @property
     def events(self) -> int:
         """What to wait for."""
-        reads = self._phase == "linger" or (self._may_take and not self._has_ended)
+        reads = self._has_parted or (self._may_take and not self._has_ended)
         return selectors.EVENT_READ * reads | selectors.EVENT_WRITE * bool(self._outbox.pending)
 
     @property
@@ -77,13 +93,44 @@ class Connection:
         self._answer()
         sent = self._outbox.flush(self.sock) if self._outbox.pending else 0
         if sent:
+            self._sent += sent
             self._answer()  # what had to wait for room
         if not self._is_taking and not self._outbox.pending:
             self._part()
         phase = self._phase_now()
-        if sent or phase != self._phase:
-            self._phase = phase
-            self.deadline = time.monotonic() + getattr(self._limits, phase)
+        if phase != self._phase or (sent and phase != "send"):
+            self._enter(phase, time.monotonic())
+
+    def is_late(self, now: float) -> bool:
+        """Tell whether its time is up, when the deadline has come. If not, there is a new one.
+
+        Until the client has taken the last answer its time for other things has not begun: while it reads steadily what
+        the system holds for it, megabytes sometimes, it is neither idle nor lingering.
+        """
+        if self._phase == "head":
+            return True
+        untaken = self._untaken()
+        self._is_held = untaken > 0
+        phase = self._phase_now()
+        if phase != self._phase:
+            self._enter(phase, now)
+            return False
+        if phase != "send":
+            return True
+        self._is_stuck = not self._pace.is_kept(self._sent - untaken)
+        self.deadline = now + self._limits.send
+        return self._is_stuck
+
+    def _enter(self, phase: Phase, now: float) -> None:
+        self._phase = phase
+        self.deadline = now + getattr(self._limits, phase)
+        if phase == "send":
+            self._pace = Pace(int(self._limits.rate * self._limits.send), self._sent - self._untaken())
+
+    def _untaken(self) -> int:
+        """Return the bytes of answers that the client's system has not acknowledged (SIOCOUTQ, tcp(7))."""
+        count: int = struct.unpack("i", ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
+        return count
 
     def _receive(self) -> None:
         try:
@@ -116,11 +163,12 @@ class Connection:
     def _part(self) -> None:
         if self._has_ended:
             self.is_done = True
-        elif self._phase != "linger":
+        elif not self._has_parted:
+            self._has_parted = True
             self.sock.shutdown(socket.SHUT_WR)
 
     def _phase_now(self) -> Phase:
-        if self._outbox.pending:
+        if self._outbox.pending or self._is_held:
             return "send"
         if not self._is_taking:
             return "linger"
@@ -131,10 +179,9 @@ class Connection:
         self._is_taking = False
         self.is_done = self.is_done or not self._outbox.pending
 
-    def close(self, *, at_once: bool = False) -> None:
-        """Close the connection and its files. ``at_once``: what is on its way to who does not read is dropped, too."""
-        is_stuck = at_once and self._outbox.pending
+    def close(self) -> None:
+        """Close the connection and its files. What is on its way is sent, but not to who has not taken it in time."""
         self._outbox.close()
-        if is_stuck:
+        if self._is_stuck:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()

@@ -8,7 +8,9 @@ from typing import Final, final
 
 from bytebufs import CompositeBuffer, FrameError, LimitExceeded, Reader
 
-from ._http1_syntax import Field, add_field, field_values, request_framing, request_line
+from ..http.syntax import Field, add_field, field_values, request_framing, request_line
+from .refused import Refused
+from .target import check_host, check_target
 
 __all__ = ["Refused", "Request", "Requests"]
 
@@ -16,16 +18,8 @@ MAX_LINE: Final = 8192
 """Bytes of a line: what nginx takes (large_client_header_buffers), and the least that RFC 9112 asks for."""
 MAX_HEAD: Final = 32768
 
+_FRAMING: Final = ("content-length", "transfer-encoding")
 _OTHER_VERSION: Final = re.compile(r"[^\x00-\x20]+ [^\x00-\x20]+ HTTP/[0-9]\.[0-9]")
-
-
-class Refused(Exception):
-    """A request that gets an error for an answer: a status, and fields that go with it."""
-
-    def __init__(self, status: int, *fields: Field) -> None:
-        super().__init__(status)
-        self.status = status
-        self.fields = fields
 
 
 @dataclass(slots=True)
@@ -38,14 +32,18 @@ class Request:
     fields: list[Field] = field(default_factory=list)
     has_body: bool = False
 
+    def values(self, name: str) -> list[str]:
+        """Return the value of each line of a field."""
+        return [value for found, value in self.fields if found.lower() == name]
+
     def only(self, name: str) -> str | None:
         """Return the value of a field that may stand there once; None if it does not, or does more often."""
-        values = [value for found, value in self.fields if found.lower() == name]
+        values = self.values(name)
         return values[0] if len(values) == 1 else None
 
     def joined(self, name: str) -> str | None:
         """Return the value of a field that is a list, its lines put together (RFC 9110, section 5.3)."""
-        values = [value for found, value in self.fields if found.lower() == name]
+        values = self.values(name)
         return ", ".join(values) if values else None
 
     @property
@@ -112,11 +110,14 @@ def _started(line: str) -> Request:
 
 def _checked(request: Request) -> Request:
     """Refuse what two readers could take for different requests (RFC 9112, sections 3.2 and 6.3)."""
-    hosts = sum(name.lower() == "host" for name, _ in request.fields)
-    if hosts > 1 or (hosts == 0 and request.version != "HTTP/1.0"):
-        raise Refused(400)
-    try:
-        request.has_body = request_framing(request.version, request.fields) != 0
-    except FrameError:
-        raise Refused(400) from None
+    check_host(request.values("host"), request.version)
+    check_target(request.method, request.target)
+    told = [(name, value) for found, value in request.fields if (name := found.lower()) in _FRAMING]
+    if told:
+        try:
+            request_framing(request.version, request.fields)
+        except FrameError:
+            raise Refused(400) from None
+        # Whatever anybody may take for a body is one: it ends the connection, and what follows is no request.
+        request.has_body = any(name != "content-length" or set(value) != {"0"} for name, value in told)
     return request

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import mimetypes
 import os
-import re
 import stat
 import time
 from contextlib import ExitStack
@@ -17,7 +16,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 from bytebufs import FileRegion
 
-from ._web_request import Refused
+from .refused import Refused
+from .target import origin_form
 
 __all__ = ["Resource", "Site"]
 
@@ -26,7 +26,6 @@ UNKNOWN: Final = "application/octet-stream"
 
 # The built-in table alone: the answer does not depend on what else is installed.
 _TYPES: Final = mimetypes.MimeTypes().types_map[True]
-_AUTHORITY: Final = re.compile(r"https?://[^/?]+", re.IGNORECASE)
 _STATUS_OF: Final = {
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG), 404),
     **dict.fromkeys((errno.EACCES, errno.EPERM), 403),
@@ -73,7 +72,7 @@ class Site:
         The descriptor is a path's first, on which nothing happens, and is asked where it leads. What passes is opened
         through it, so that nobody can put a link in its place meanwhile.
         """
-        path, question, query = _AUTHORITY.sub("", target, count=1).partition("?")
+        path, question, query = origin_form(target).partition("?")
         segments = _segments(path)
         try:
             with ExitStack() as stack:
@@ -105,16 +104,18 @@ class Site:
     def _resource(self, fd: int, name: str) -> Resource:
         status = os.fstat(fd)
         kind = _TYPES.get(PurePosixPath(name).suffix.lower(), UNKNOWN)
-        # A file that was changed in this second may change again and look the same: that is a weak validator
-        # (RFC 9110, section 8.8.1).
+        # Size and two times make the tag: that of the content, and that of the inode, which nobody can set. So a file
+        # that is put in another's place, with its size and time, has another tag: cp -p, rsync and tar do that. The
+        # inode's number would do, too, but tells about the machine what is nobody's business (CVE-2003-1418). What
+        # was changed in this second may change again and look the same: a weak validator (RFC 9110, section 8.8.1).
         now = time.time()
         weak = "W/" if now - status.st_mtime < 1 else ""
         return Resource(
             FileRegion(fd, 0, status.st_size, stable=self._stable),
             f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
             # A date to come may not be told (RFC 9110, section 8.8.2.1), and a far past one cannot.
-            int(max(0, min(status.st_mtime, now))),
-            f'{weak}"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"',
+            max(0, min(status.st_mtime_ns // 10**9, int(now))),
+            f'{weak}"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"',
         )
 
 
@@ -124,8 +125,6 @@ def _path_of(fd: int) -> str:
 
 def _segments(path: str) -> list[str]:
     """Return the names in a path. Each is decoded by itself, once: an encoded slash separates nothing."""
-    if path and not path.startswith("/"):
-        raise Refused(400)
     names = [os.fsdecode(unquote_to_bytes(part.encode("latin-1"))) for part in path.split("/") if part]
     if any("\0" in name for name in names):
         raise Refused(400)
