@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_all_start_methods, get_context
-from threading import active_count
+from multiprocessing import get_context
 from typing import Any, TypeAlias
 
 __all__ = ["Submit", "submitting"]
@@ -44,11 +43,8 @@ def submitting(workers: int | None, scheduler: str | None) -> Iterator[Submit]:
         return list(client.gather(list(futures)))
 
     if scheduler is None:
-        # They begin in a fraction of the time of a cluster's, and are there for all tasks. With one thread alone it is
-        # safe to fork, and they have all modules.
-        how = "fork" if active_count() == 1 and "fork" in get_all_start_methods() else "spawn"
-        with ProcessPoolExecutor(workers, get_context(how)) as pool:
-            pool.submit(int).result()  # they are there before anybody draws a bar in a thread
+        # They begin in a fraction of the time of a cluster's, and are there for all tasks.
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             yield in_processes
         return
     with Client(scheduler) as client:  # type: ignore[no-untyped-call, possibly-undefined]
