@@ -181,8 +181,9 @@ class CompositeBuffer(BaseBuffer):
             return BaseBuffer._few(self, start, stop)
         # Interpreted, others come between looking up and looking: a slice is looked at, which nobody changes.
         front = self._start
-        found = self._between(start, stop)
-        return found._few(found._start, found._stop) if front == self._start else None
+        whole = self.freeze()
+        shift = whole._start - front
+        return whole._few(start + shift, stop + shift) if front == self._start else None
 
     def _below(self, start: int, stop: int) -> tuple[bytes, int]:
         # Interpreted, others may come between looking up and looking.
@@ -1268,20 +1269,17 @@ class CompositeBuffer(BaseBuffer):
 
     def freeze(self) -> SliceBuffer:
         """Return everything as a slice; the composite goes on. Complexity: O(parts). Copies: nothing."""
-        return self._between(self._start, self._stop)
-
-    def _between(self, low: int, high: int) -> SliceBuffer:
         locked = self._locked
         try:
             self._locked = True
-            found = cut(self._index, low, high)
+            whole = cut(self._index, self._start, self._stop)
             if not locked:  # or, interpreted, another thread has it, or has given it back meanwhile
                 self._locked = False
         except BaseException:
             if not locked:
                 self._locked = False
             raise
-        return found
+        return whole
 
     def consolidate(self, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> None:
         """Join the parts of a range into one, in place. The one structural copy, and only where a range has seams.
