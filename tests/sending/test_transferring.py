@@ -333,7 +333,8 @@ def test_a_filter_of_the_system_s_calls_is_no_obstacle(number: int, others: list
     """As containers have them. It cannot be taken off any more, so it is put on a child."""
     child = run_child("tests.filtered", str(number), *RUNGS, *others)
     if child.status == NO_FILTER:
-        pytest.skip(child.output)
+        assert os.environ.get("CI") != "true", f"under CI=true this has to run: {child.output}"
+        pytest.skip(child.output)  # in words: which machine's calls are not known, or what the system says to a filter
     assert (child.status, child.errors) == (0, "")
     assert child.output.splitlines() == [
         *[
