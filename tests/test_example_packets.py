@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, IPOption_Router_Alert
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
@@ -22,10 +22,15 @@ from examples.http.packets import Endpoint, Segment, SegmentReader, Skipped, end
 from .example_wire import CLIENT, CLIENT6, SERVER, SERVER6, Tcp, ethernet, ipv4, ipv6
 
 
-def segment_of(data: bytes, link_type: int = 1, *, original: int | None = None) -> Segment | Skipped:
+def read_alone(data: bytes, link_type: int = 1, *, original: int | None = None) -> Segment | Skipped | None:
+    """Return what a packet holds, None if it is a fragment whose others are to come."""
     size = len(data) if original is None else original
     with no_copy(strict=True):
-        found = SegmentReader().read(Packet(1, link_type, SliceBuffer(data), size, 0, 0.0))
+        return SegmentReader().read(Packet(1, link_type, SliceBuffer(data), size, 0, 0.0))
+
+
+def segment_of(data: bytes, link_type: int = 1, *, original: int | None = None) -> Segment | Skipped:
+    found = read_alone(data, link_type, original=original)
     assert found is not None
     return found
 
@@ -231,6 +236,7 @@ def test_window_scale_of_options_that_were_cut() -> None:
     assert [one.scale for one in found if isinstance(one, Segment)] == [None] * 12 + [6]
 
 
+@example(b"", [7], False, 0, 40).via("a fragment: others are to come")
 @given(
     st.binary(max_size=60),
     st.lists(st.integers(0, 60), max_size=3),
@@ -247,10 +253,10 @@ def test_one_look_sees_what_layers_see(payload: bytes, flips: list[int], six: bo
             packet[at] ^= 1 << at % 8
     wire = 14 + len(packet)
     cut = bytes(packet[:size])
-    short = segment_of(bytes(12) + (b"\x86\xdd" if six else b"\x08\0") + cut, original=wire)
-    long = segment_of(cut, 229 if six else 228, original=len(packet))
+    short = read_alone(bytes(12) + (b"\x86\xdd" if six else b"\x08\0") + cut, original=wire)
+    long = read_alone(cut, 229 if six else 228, original=len(packet))
     assert short == long
-    tagged = segment_of(bytes(12) + b"\x81\0\0\5" + (b"\x86\xdd" if six else b"\x08\0") + cut, original=wire + 4)
+    tagged = read_alone(bytes(12) + b"\x81\0\0\5" + (b"\x86\xdd" if six else b"\x08\0") + cut, original=wire + 4)
     if isinstance(long, Segment):
         assert tagged == long._replace(network=b"\1\0\0\5")
     else:

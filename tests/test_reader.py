@@ -180,9 +180,7 @@ class Model:
         return text
 
     def array(self, typecode: str, n: int) -> array[Any]:
-        order = MARKS[self.byteorder]
-        raw = self.take(n * struct.calcsize(order + typecode))
-        return array(typecode, struct.unpack(f"{order}{n}{typecode}", raw))
+        return numbers(typecode, self.take(n * struct.calcsize(f"={typecode}")), self.byteorder)
 
     def unpack(self, fmt: str) -> tuple[Any, ...]:
         return struct.unpack(fmt, self.take(struct.calcsize(fmt)))
@@ -268,6 +266,17 @@ def outcome(call: Callable[..., Any], *args: Any, **options: Any) -> Outcome:
 def bits(value: float | array[Any]) -> Any:
     """Return a float as its bytes: NaNs have payloads, and zeros have signs."""
     return struct.pack(">d", value) if isinstance(value, float) else (value.typecode, value.tobytes())
+
+
+def numbers(typecode: str, raw: bytes, byteorder: ByteOrder) -> array[Any]:
+    """Return raw as numbers of standard sizes. A float is not made of each: that makes a signaling NaN quiet."""
+    size = struct.calcsize(f"={typecode}")
+    if array(typecode).itemsize != size:
+        return array(typecode, struct.unpack(f"{MARKS[byteorder]}{len(raw) // size}{typecode}", raw))
+    found = array(typecode, raw)
+    if byteorder != sys.byteorder:
+        found.byteswap()
+    return found
 
 
 def read(reader: Reader, name: str, *args: Any, **options: Any) -> Any:
@@ -782,7 +791,7 @@ def test_what_is_no_text_encoding_is_a_lookup_error_in_any_layout(encoding: str,
 def test_an_array_has_standard_sizes_and_the_reader_s_order(typecode: str, byteorder: ByteOrder) -> None:
     fmt = f"{MARKS[byteorder]}5{typecode}"
     raw = bytes((37 * k + 11) % 256 for k in range(struct.calcsize(fmt)))
-    wanted = array(typecode, struct.unpack(fmt, raw))
+    wanted = numbers(typecode, raw, byteorder)
     for cut in range(len(raw) + 1):
         r = CompositeBuffer([b"?", raw[:cut], hidden(raw[cut:]), b"!"]).reader(byteorder)
         r.skip(1)
