@@ -30,6 +30,7 @@ def test_what_type_checkers_refuse_is_a_type_error_when_it_is_run(line: Callable
     assert b == b"ab,cd\n"
 
 
+@pytest.mark.checkout
 def test_mypy_reports_exactly_the_errors_that_are_marked(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     source = (HERE / "rejected.py").read_text(encoding="utf-8")
