@@ -362,6 +362,7 @@ def _links(text: str) -> set[str]:
     return {found.partition("#")[0] for found in re.findall(r"\]\(([^)\s]+)\)", text)} - {""}
 
 
+@pytest.mark.checkout
 def test_the_pages_are_written_from_kept_results(tmp_path: Path) -> None:
     results, docs = tmp_path / "results", tmp_path / "docs"
     results.mkdir()
@@ -684,6 +685,7 @@ def test_numbers_without_a_place_are_refused() -> None:
         _summary.set_headlines("# bytebufs\n", "fast\n")
 
 
+@pytest.mark.checkout
 @pytest.mark.needs("tshark")
 def test_the_cost_of_captures_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     captures.main(["--mib", "1", "--connections", "30"])
