@@ -21,8 +21,8 @@ from docstrings import documented
 # builtin exception; _core/exporter.py must, to fill the buffer slot.
 COMPILED = [
     "_core/audit", "_core/holding", "_core/layout", "_core/numbers", "_core/packed", "_core/parts", "_core/search",
-    "_core/seeker", "_core/table", "base_buffer", "composite_buffer", "framing", "reader", "slice_buffer",
-    "sending/channels", "sending/flushing", "sending/outbox", "sending/plan",
+    "_core/seeker", "_core/table", "base_buffer", "composite_buffer", "framing", "reader", "receiving/inbox",
+    "receiving/pool", "slice_buffer", "sending/channels", "sending/flushing", "sending/outbox", "sending/plan",
 ]  # fmt: skip
 
 TRACEBACKS = (Path(__file__).parent / "_build" / "tracebacks.h").read_text(encoding="utf-8")

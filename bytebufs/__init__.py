@@ -15,6 +15,7 @@ from .buffer_file import BufferFile
 from .composite_buffer import CompositeBuffer
 from .errors import (
     BrokenSink,
+    BrokenSource,
     Busy,
     BytebufsError,
     ClosedError,
@@ -29,6 +30,7 @@ from .errors import (
 from .files import FileRegion, MappedFile, allocate
 from .framing import Delimited, FixedLength, Framer, LengthPrefixed, Lines, VarintPrefixed
 from .reader import Reader
+from .receiving import Inbox, Pool
 from .sending import Outbox, Transferred, flush, transfer
 from .slice_buffer import SliceBuffer
 
@@ -39,7 +41,7 @@ def _refuse_heirs(cls: type) -> None:
 
 
 # Nobody can derive from these in the compiled build, so nobody may in the other. `@final` tells only type checkers.
-for _final in (BaseBuffer, CopyAudit, Framer, Reader):
+for _final in (BaseBuffer, CopyAudit, Framer, Inbox, Pool, Reader):
     _final.__init_subclass__ = classmethod(_refuse_heirs)  # type: ignore[assignment]
 del _final
 
@@ -58,6 +60,7 @@ __all__ = [
     "COMPILED",
     "BaseBuffer",
     "BrokenSink",
+    "BrokenSource",
     "BufferFile",
     "Busy",
     "BytebufsError",
@@ -72,12 +75,14 @@ __all__ = [
     "Fragmented",
     "FrameError",
     "Framer",
+    "Inbox",
     "LengthPrefixed",
     "LimitExceeded",
     "Lines",
     "MappedFile",
     "Outbox",
     "Part",
+    "Pool",
     "Reader",
     "SliceBuffer",
     "TextError",

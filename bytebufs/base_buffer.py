@@ -17,7 +17,7 @@ from ._core.audit import count_copy
 from ._core.exporter import Exporter
 from ._core.holding import held_nbytes
 from ._core.layout import counted, describe, hexdump, preview
-from ._core.numbers import COMPILED, uint
+from ._core.numbers import COMPILED, uint, uint_in
 from ._core.overlap import may_overlap, may_share_file
 from ._core.parts import (
     Entry,
@@ -858,8 +858,11 @@ class BaseBuffer(Exporter):
         i = table.locate(position)
         entry = table.parts[i]
         skip = position - table.begin(i)
-        if isinstance(entry, bytes) and skip + size <= len(entry):
-            return uint(entry, skip, size, little=little)
+        if isinstance(entry, bytes):
+            if skip + size <= len(entry):
+                return uint(entry, skip, size, little=little)
+        elif isinstance(entry.owner, Memory) and skip + size <= entry.stop - entry.start:
+            return uint_in(entry.owner.view, entry.start + skip, size, little=little)
         return uint(scratch(table, position, position + size), 0, size, little=little)
 
     # -- facts

@@ -12,12 +12,13 @@ from mypy_extensions import mypyc_attr
 
 from ._core.audit import count_copy
 from ._core.holding import ENTRY_COST, compacted, gathered, held_nbytes, waste_of
-from ._core.numbers import COMPILED, uint
+from ._core.numbers import COMPILED, uint, uint_in
 from ._core.packed import packed_float, packed_int, packed_uint, packed_varint
 from ._core.parts import (
     Block,
     Entry,
     LazyOwner,
+    Memory,
     Owner,
     Run,
     clip,
@@ -416,6 +417,30 @@ class CompositeBuffer(BaseBuffer):
             raise
         let_go(gone)
 
+    def _append_run(self, owner: Owner, start: int, stop: int) -> None:
+        """Add bytes of an owner, which mostly go on where the last part stops: what is received comes so."""
+        if not self._goes_on(owner, start, stop):
+            self._append([Run(owner, start, stop)])
+
+    def _goes_on(self, source: object, start: int, stop: int) -> bool:
+        """Append bytes of an owner, if the last part stops where they begin: as ``_append()``, with nothing made."""
+        if not isinstance(source, Memory) or self._start == self._stop or self._locked:
+            return False
+        table = self._index
+        last = table.parts[-1]
+        if isinstance(last, bytes) or last.owner is not source or last.stop != start:
+            return False
+        end = self._stop + stop - start
+        try:
+            self._locked = True
+            table.lengthen(Run(source, last.start, stop), end)
+            self._stop = end
+            self._locked = False
+        except BaseException:
+            self._cut_back()
+            raise
+        return True
+
     def _grow_by(self, entries: list[Entry]) -> object:
         if self._coalesce_below:
             entries = self._coalesced(entries)
@@ -448,7 +473,7 @@ class CompositeBuffer(BaseBuffer):
         """Append a part, as ``append()``, once ``_make_room()`` has been called."""
         if type(part) is bytes:
             self.append(part)
-        else:
+        elif not (isinstance(part, BaseBuffer) and self._goes_on(part._source, part._start, part._stop)):
             before = self._index.last_entry()
             entries = _entries_of(part)
             waste = waste_of(entries, before)
@@ -875,8 +900,11 @@ class CompositeBuffer(BaseBuffer):
         table = self._index
         entry = table.parts[table.head]
         begin = self._start - table.base + at
-        if isinstance(entry, bytes) and begin + size <= len(entry):
-            return uint(entry, begin, size, little=little)
+        if isinstance(entry, bytes):
+            if begin + size <= len(entry):
+                return uint(entry, begin, size, little=little)
+        elif isinstance(entry.owner, Memory) and begin + size <= entry.stop - entry.start:
+            return uint_in(entry.owner.view, entry.start + begin, size, little=little)
         return self._uint(at, size, little=little)
 
     def take_bytes(self, n: SupportsIndex) -> bytes:
@@ -1247,6 +1275,11 @@ class CompositeBuffer(BaseBuffer):
         let_go(awaited)
         let_go(stale)
         return value
+
+    def _due(self) -> int:
+        """Return a position before which ``parse()`` need not be asked again, for the same."""
+        wait = self._awaited
+        return wait.position if wait is not None and wait.seeker is None and wait.front == self._start else 0
 
     def _is_due(self, wait: Wait, limit: int) -> bool:
         """Whether running the parser that waits for this can end otherwise than it did last time."""

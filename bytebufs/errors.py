@@ -9,6 +9,7 @@
       CopyForbidden (RuntimeError) a copy inside no_copy()
       TruncatedFile (OSError)      a file is shorter than it was
       BrokenSink (OSError)         a sink whose position is unknown
+      BrokenSource (OSError)       a source of which bytes may have been lost
       Busy (RuntimeError)          a second user of what only one may use
       ClosedError (ValueError)     used after it was closed
 
@@ -22,6 +23,7 @@ from typing import Any, Final
 
 __all__ = [
     "BrokenSink",
+    "BrokenSource",
     "Busy",
     "BytebufsError",
     "ClosedError",
@@ -189,6 +191,14 @@ class TruncatedFile(BytebufsError, OSError):
 
 class BrokenSink(BytebufsError, OSError):
     """How many bytes the sink took is unknown, so nothing may be sent after them. ``reason`` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BrokenSource(BytebufsError, OSError):
+    """How many bytes a source gave is unknown, so what comes after them cannot be told. ``reason`` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -67,7 +67,17 @@ class Framer:
     that changes it gets Busy.
     """
 
-    __slots__ = ("_bad_stop", "_buffer", "_closed", "_due", "_is_busy", "_is_detached", "_on_error", "_skipped")
+    __slots__ = (
+        "_bad_stop",
+        "_buffer",
+        "_closed",
+        "_due",
+        "_is_busy",
+        "_is_detached",
+        "_most",
+        "_on_error",
+        "_skipped",
+    )
 
     def __init__(self, on_error: OnError = "raise", limit: int = 0) -> None:
         if type(self) is Framer:
@@ -79,6 +89,7 @@ class Framer:
             raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
         self._buffer = CompositeBuffer()
         self._buffer._keep_within(limit)
+        self._most = limit + FEW  # bytes that are looked at, at most, for a frame or for what is wrong with it
         self._on_error = on_error
         self._closed = False
         self._is_detached = False  # that is why
@@ -129,6 +140,16 @@ class Framer:
         if self._closed:
             self._refuse_if_closed()  # somebody has detached it meanwhile, and nobody has that buffer any more
         return _NO_FRAMES if buffer._stop < self._due else self._frames()
+
+    def _cut_from(self, buffer: CompositeBuffer) -> None:
+        """Look for frames in a buffer that somebody else fills, and may take from between two frames."""
+        if self._buffer is buffer:
+            return
+        self._refuse_if_busy()
+        self._refuse_if_closed()
+        if self._buffer._stop:
+            raise ValueError(f"a framer that was fed already, {self!r}: make a new one for a stream")
+        self._buffer = buffer
 
     def _frames(self) -> Iterator[SliceBuffer]:
         while (frame := self._advance()) is not None:
@@ -595,6 +616,7 @@ class VarintPrefixed(Framer):
     def _next(self) -> SliceBuffer | None:
         header = self._header()
         if header is None:
+            self._due = 0
             return None
         size, prefix = header
         if size > self._limit:

@@ -1,4 +1,4 @@
-"""What changes a composite, a framer and an outbox, each beside what it does in a model made of plain bytes.
+"""What changes a composite, a framer, an outbox and an inbox, each beside what it does in a model of plain bytes.
 
 For the tests that disturb a change half-way: by code of the caller's that runs inside it, by an exception at any
 bytecode, by memory that is not to be had, by other threads. An ``Op`` is a real call and its model; a history of
@@ -21,10 +21,12 @@ from bytebufs import (
     Delimited,
     FixedLength,
     Framer,
+    Inbox,
     LengthPrefixed,
     Lines,
     Outbox,
     Part,
+    Pool,
     Reader,
     SliceBuffer,
     VarintPrefixed,
@@ -32,7 +34,8 @@ from bytebufs import (
 )
 
 State: TypeAlias = Any
-"""What a model knows: the bytes of a composite or framer, ``Box`` for an outbox. Compared by ==."""
+"""What a model knows: the bytes of a composite or framer, ``Box`` for an outbox, ``Letters`` for an inbox. Compared by
+==."""
 
 Maker: TypeAlias = Callable[[bytes], Part]
 """Makes the owner of some bytes, in a way that a test can notice when it goes."""
@@ -607,6 +610,90 @@ OUTBOX_OPS: Final = _ops(
     Op("flush", lambda s, c: s.outbox.flush(s.sink), _box_flush, consumes=True),
     Op("close", lambda s, c: s.outbox.close(), lambda box: (Box(b"", box.came, is_closed=True), None)),
     Op("pending", lambda s, c: s.outbox.pending, lambda box: (box, len(box.waiting)), changes=False),
+)
+
+
+# -- inboxes -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The model of an inbox: what waits, what is in the source, and what was written to the room that is out."""
+
+    waiting: bytes
+    coming: bytes
+    room: bytes = b""
+
+
+PER_READ: Final = 5
+"""Bytes that the source of ``Receiving`` gives at a time."""
+
+
+@dataclass
+class Receiving:
+    """An inbox and its source, as one subject. The source is told of each read, before and behind it."""
+
+    tell: Callable[[], None]
+    coming: bytes = b""
+    inbox: Inbox = field(default_factory=lambda: Inbox(Pool(64, idle=2), limit=200))
+
+    def readinto(self, view: memoryview) -> int:
+        self.tell()
+        given = self.coming[: min(PER_READ, len(view))]
+        view[: len(given)] = given
+        self.coming = self.coming[len(given) :]
+        self.tell()
+        return len(given)
+
+
+def _letters_receive(letters: Letters) -> tuple[Letters, int]:
+    given = letters.coming[:PER_READ]
+    return Letters(letters.waiting + given, letters.coming[PER_READ:]), len(given)
+
+
+def _letters_filled(n: int) -> Callable[[State], tuple[State, object]]:
+    def model(letters: Letters) -> tuple[Letters, None]:
+        if n > len(letters.room):
+            raise ValueError
+        return Letters(letters.waiting + letters.room[:n], letters.coming), None
+
+    return model
+
+
+def _letters_take(n: int) -> Callable[[State], tuple[State, object]]:
+    def model(letters: Letters) -> tuple[Letters, bytes]:
+        if n > len(letters.waiting):
+            raise EOFError
+        return Letters(letters.waiting[n:], letters.coming, letters.room), letters.waiting[:n]
+
+    return model
+
+
+NOTHING_YET: Final = bytes(4)
+"""What is in a room to begin with, or anything else."""
+
+
+INBOX_OPS: Final = _ops(
+    Op("receive", lambda r, c: r.inbox.receive(r), _letters_receive, consumes=True),
+    Op(
+        "room",
+        lambda r, c: r.inbox.room() is not None,
+        lambda letters: (Letters(letters.waiting, letters.coming, letters.room or NOTHING_YET), True),
+    ),
+    Op("filled", lambda r, c: r.inbox.filled(c.size(3)), _letters_filled(3)),
+    Op("rest", lambda r, c: r.inbox.rest(), _same),
+    Op("take what waits", lambda r, c: r.inbox.buffer.take(c.size(4)), _letters_take(4), consumes=True),
+    Op(
+        "put in by hand",
+        lambda r, c: r.inbox.buffer.append(c.part(b"<own>")),
+        lambda letters: (Letters(letters.waiting + b"<own>", letters.coming, letters.room), None),
+    ),
+    Op(
+        "look",
+        lambda r, c: (bytes(r.inbox.buffer), r.inbox.ended),
+        lambda letters: (letters, (letters.waiting, False)),
+        changes=False,
+    ),
 )
 
 

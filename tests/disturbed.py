@@ -1,10 +1,11 @@
-"""Composites, sources of frames and outboxes that are used to their end, beside a model, with one call disturbed.
+"""Composites, sources of frames, outboxes and inboxes, used to their end, beside a model, with one call disturbed.
 
 What was disturbed by an exception is as before, as after, or broken and says so at each use; and then it goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,14 +16,17 @@ import pytest
 
 from bytebufs import (
     BrokenSink,
+    BrokenSource,
     Busy,
     ClosedError,
     CompositeBuffer,
     Delimited,
     Framer,
+    Inbox,
     LengthPrefixed,
     Outbox,
     Part,
+    Pool,
     Reader,
     SliceBuffer,
 )
@@ -503,3 +507,105 @@ class Post:
 
 
 ACTIONS: Final = ["put", "put", "flush", "put", "put", "put", "put", "flush", "put", "flush", "put", "flush"]
+
+
+# -- inboxes -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Mail:
+    """An inbox over a pipe, another one that takes turns on the same pool, and what was taken of both and is kept."""
+
+    def __post_init__(self) -> None:
+        self.far, self.near = os.pipe()
+        os.set_blocking(self.far, False)
+        self.was_cut = False
+        self.pool = Pool(600, idle=2)
+        self.inbox = Inbox(self.pool, limit=3000)
+        self.other = Inbox(self.pool, limit=3000)
+        self.came = b""
+        self.taken = b""
+        self.kept: list[tuple[bytes, SliceBuffer]] = []
+
+    def close(self) -> None:
+        os.close(self.far)
+        os.close(self.near)
+
+    def act(self, name: str, data: bytes) -> Callable[[], object]:
+        inbox = self.inbox
+        if name == "receive":
+            os.write(self.near, data)
+            self.came += data
+            return partial(inbox.receive, self.far)
+        if name == "filled":
+            inbox.room()[: len(data)] = data
+            return partial(inbox.filled, len(data))
+        return inbox.rest if name == "rest" else inbox.room
+
+    def receive_all(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self.inbox.receive(self.far):
+                pass
+
+    def take(self) -> None:
+        piece = self.inbox.buffer.take_all()
+        self.taken += bytes(piece)
+        self.kept.append((bytes(piece), piece))
+
+    def let_the_other_go_on(self, data: bytes) -> None:
+        room = self.other.room()
+        size = min(len(room), len(data))
+        room[:size] = data[:size]
+        self.other.filled(size)
+        piece = self.other.buffer.take_all()
+        assert piece == data[:size]
+        self.kept.append((data[:size], piece))
+
+    def play(self, which: int, disturbance: Disturbance = CALM) -> None:
+        """Do all of it, one disturbed, and compare what came."""
+        for number, name in enumerate(MAIL):
+            data = bytes([65 + number]) * (1 + 90 * (number % 3)) + b"."
+            if name == "take":
+                self.take()
+                continue
+            if name == "filled":
+                self.receive_all()
+                data = data[: len(self.inbox.room())]
+            call = self.act(name, data)
+            before = len(self.inbox.buffer)
+            error = under(disturbance if number == which else CALM, call).error
+            self.let_the_other_go_on(data)
+            if name == "filled":
+                grown = len(self.inbox.buffer) - before
+                assert grown in {0, len(data)} if error else grown == len(data)
+                self.came += data[:grown]
+            if error:
+                self.was_cut = True
+                assert number == which, error
+                if self.is_broken():
+                    break
+        else:
+            self.receive_all()
+            self.take()
+            assert self.taken == self.came
+        for was, piece in self.kept:
+            assert piece == was
+
+    def is_broken(self) -> bool:
+        """Whether it says that it is broken: then at each use; and what is there is the beginning of what came."""
+        try:
+            self.inbox.room()
+        except (BrokenSource, Busy):
+            for use in (self.inbox.room, partial(self.inbox.filled, 0), partial(self.inbox.receive, self.far)):
+                with pytest.raises((BrokenSource, Busy)):
+                    use()
+            self.take()
+            assert self.came.startswith(self.taken)
+            return True
+        return False
+
+
+MAIL: Final = [
+    *("receive", "receive", "take", "rest", "receive", "filled", "rest", "room", "receive", "take", "filled", "take"),
+    *("rest", "receive", "filled", "filled", "take", "receive", "room", "filled", "rest", "receive", "take"),
+]

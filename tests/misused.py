@@ -1,9 +1,10 @@
-"""Four threads that use one composite, one framer and one outbox by mistake: a program, since it may crash.
+"""Four threads that use one composite, framer, outbox, inbox and pool by mistake: a program, since it may crash.
 
     python -m tests.misused SECONDS [SEED]
 
 They get errors, or wrong answers, which is what they ask for; never a crash, and never an error from inside. Eight
-others read one slice meanwhile, which is allowed: they are right. Prints a line for each kind of error that came.
+others read one slice meanwhile, which is allowed: they are right; so is all that the four keep of what the inboxes have
+received, which nothing writes over. Prints a line for each kind of error that came.
 """
 
 from __future__ import annotations
@@ -18,7 +19,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from bytebufs import COMPILED, BytebufsError, CompositeBuffer, LengthPrefixed, Outbox, Part
+from bytebufs import (
+    COMPILED,
+    BrokenSource,
+    BytebufsError,
+    CompositeBuffer,
+    Inbox,
+    LengthPrefixed,
+    Outbox,
+    Part,
+    Pool,
+    SliceBuffer,
+)
 
 from .changes import ACTS, CHANGES, PLAIN, READS, Sink
 
@@ -39,8 +51,21 @@ MOST: Final = 3000
 """Bytes beyond which a thread makes room."""
 
 
+class Given:
+    """A source of these bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def readinto(self, view: memoryview) -> int:
+        size = min(len(view), len(self.data))
+        view[:size] = self.data[:size]
+        self.data = self.data[size:]
+        return size
+
+
 class Misuse:
-    """Three objects that all threads have, what they do to them, and what came of it."""
+    """Five objects that all threads have, what they do to them, and what came of it."""
 
     def __init__(self, seconds: float, seed: int) -> None:
         self.seed = seed
@@ -52,6 +77,8 @@ class Misuse:
         self.composite = CompositeBuffer(parts)
         self.framer = LengthPrefixed(1, limit=300, on_error="skip")
         self.outbox = Outbox()
+        self.pool = Pool(128, idle=3)
+        self.inbox = Inbox(self.pool, limit=500)
         owners: list[Any] = [b"0123456789" * 5, bytearray(b"abc" * 30), array("B", b"xyz|" * 10)]
         self.shown = b"".join(map(bytes, owners))
         self.slice = CompositeBuffer(owners).freeze()
@@ -87,6 +114,31 @@ class Misuse:
         if isinstance(error, (BytebufsError, OSError)):
             self.outbox = Outbox()
 
+    def use_inbox(self, chance: random.Random, own: Inbox, kept: list[tuple[bytes, SliceBuffer]]) -> None:
+        """Use that of all, and one that is this thread's own, on the pool of all: what that has received is right."""
+        data = chance.randbytes(chance.randrange(1, 90))
+        uses: list[Callable[[], object]] = [
+            lambda: self.inbox.receive(Given(data)),
+            self.inbox.room,
+            lambda: self.inbox.filled(chance.randrange(1, 5)),
+            self.inbox.rest,
+            self.inbox.buffer.take_all,
+            lambda: (self.pool.lent, self.pool.waiting, self.pool.nbytes, repr(self.pool)),
+            self.pool.trim,
+        ]
+        if isinstance(self.guarded("inbox", chance.choice(uses)), BrokenSource):
+            self.inbox = Inbox(self.pool, limit=500)
+        given = Given(data)
+        while given.data:
+            own.receive(given)
+        kept.append((data, own.buffer.take_all()))
+        own.rest()
+        for was, piece in kept:
+            if piece != was:
+                self.wrong.append(f"what was received has become {bytes(piece)!r}, and was {was!r}")
+        if len(kept) > 9:
+            del kept[chance.randrange(10)]
+
     def guarded(self, name: str, use: Callable[[], object]) -> Exception | None:
         self.calls += 1
         try:
@@ -104,7 +156,15 @@ class Misuse:
 
     def misuse(self, number: int) -> None:
         chance = random.Random(self.seed * 100 + number)
-        uses = [self.use_composite, self.use_composite, self.use_framer, self.use_outbox]
+        own = Inbox(self.pool, limit=500)
+        kept: list[tuple[bytes, SliceBuffer]] = []
+        uses: list[Callable[[random.Random], None]] = [
+            self.use_composite,
+            self.use_composite,
+            self.use_framer,
+            self.use_outbox,
+            lambda chance: self.use_inbox(chance, own, kept),
+        ]
         while time.monotonic() < self.end:
             chance.choice(uses)(chance)
 

@@ -22,7 +22,7 @@ from typing import Final
 from bytebufs import CompositeBuffer, flush
 
 from .changes import CHANGES, COMPOSITES, CONTENT, PLAIN, Op, could_be
-from .disturbed import ACTIONS, CALM, SOURCES, Disturbance, Post, Run, assert_whole, go_on, under
+from .disturbed import ACTIONS, CALM, MAIL, SOURCES, Disturbance, Mail, Post, Run, assert_whole, go_on, under
 
 WIDTHS: Final = (1, 6, 30)
 """How many allocations in a row fail: one, some, many. (Where all do, from there on, CPython itself may never end.)"""
@@ -147,6 +147,18 @@ def outbox_case(which: int, actions: list[str]) -> Case:
     return Case(f"{actions[which]}, action {which} of an outbox", run)
 
 
+def inbox_case(which: int) -> Case:
+    def run(disturbance: Disturbance) -> bool:
+        mail = Mail()
+        try:
+            mail.play(which, disturbance)
+        finally:
+            mail.close()
+        return mail.was_cut
+
+    return Case(f"{MAIL[which]}, action {which} of an inbox", run)
+
+
 def composite_cases() -> Iterator[Case]:
     layouts = list(COMPOSITES)
     for turn, op in enumerate(CHANGES.values()):
@@ -171,10 +183,17 @@ def outbox_cases() -> Iterator[Case]:
     yield outbox_case(len(ACTIONS) - 1, [*ACTIONS[:-1], "close"])
 
 
+def inbox_cases() -> Iterator[Case]:
+    for which, name in enumerate(MAIL):
+        if name != "take":
+            yield inbox_case(which)
+
+
 KINDS: Final[dict[str, Callable[[], Iterator[Case]]]] = {
     "composites": composite_cases,
     "sources": source_cases,
     "outboxes": outbox_cases,
+    "inboxes": inbox_cases,
 }
 
 

@@ -17,6 +17,7 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, SupportsIndex
 
 from bytebufs import CompositeBuffer, Outbox, Part
@@ -29,12 +30,16 @@ from .changes import (
     CONTENT,
     DETACHED,
     FORMATS,
+    INBOX_OPS,
+    NOTHING_YET,
     OUTBOX_OPS,
     Box,
     Caller,
+    Letters,
     Maker,
     Op,
     Outcome,
+    Receiving,
     Sending,
     Sink,
     State,
@@ -257,6 +262,10 @@ class Sending_(Trigger):  # noqa: N801  # the subject has the name without
         return _WithSink(self.intruder)
 
 
+class Receiving_(Trigger):  # noqa: N801  # the subject has the name without
+    """A source that acts before and behind giving a piece."""
+
+
 class _WithPart(Caller):
     def __init__(self, make: Maker) -> None:
         self._make = make
@@ -324,6 +333,7 @@ TRIGGERS: Final[dict[str, type[Trigger]]] = {
     "buffer": Exporting,
     "iterable": Iterating,
     "sink": Sending_,
+    "source": Receiving_,
     "outbox callback": Trigger,
 }
 
@@ -493,11 +503,52 @@ def outbox_cases(trigger: type[Trigger]) -> Iterator[Case]:
             yield Case(name, trigger, make, before, outer, act, outbox_is, may_refuse)
 
 
+def inbox_is(receiving: Receiving, letters: Letters) -> bool:
+    """Whether it holds what the model does. Looks only, but that what has come is shown."""
+    inbox = receiving.inbox
+    inbox.buffer._check()
+    if (receiving.coming, inbox._granted > 0, inbox.ended) != (letters.coming, bool(letters.room), False):
+        return False
+    if inbox._trouble or inbox._is_busy or inbox._shown != inbox._at or bytes(inbox.buffer) != letters.waiting:
+        return False
+    return letters.room in {b"", NOTHING_YET, bytes(inbox.room()[:4])}
+
+
+def inbox_cases(trigger: type[Trigger]) -> Iterator[Case]:
+    befores = {
+        "with a room": Letters(b"first", b"second and third", b"room"),
+        "without": Letters(b"", b"second and third"),
+    }
+
+    def make(t: Trigger, before: Letters) -> Receiving:
+        receiving = Receiving(t.intruder if trigger is Receiving_ else lambda: None)
+        inbox = receiving.inbox
+        inbox.room()[:5] = b"first"
+        inbox.filled(5)
+        if before.room:
+            inbox.room()[:4] = before.room
+        else:
+            inbox.buffer.clear()
+        receiving.coming = before.coming
+        return receiving
+
+    for layout, before in befores.items():
+        for outer in INBOX_OPS.values():
+            for act in INBOX_OPS.values():
+                name = f"Inbox {outer.name} / {act.name} / {layout}"
+                make_it = partial(make, before=before)
+                yield Case(name, trigger, make_it, before, outer, act, inbox_is, may_refuse=True)
+
+
 def cases(trigger: type[Trigger]) -> Iterator[Case]:
+    if trigger is Receiving_:
+        yield from inbox_cases(trigger)
+        return
     if trigger is not Trigger:
         yield from composite_cases(trigger)
     if trigger not in {Trigger, Sending_}:
         yield from framer_cases(trigger)
+        yield from inbox_cases(trigger)
     yield from outbox_cases(trigger)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bytebufs import COMPILED, Busy, CompositeBuffer, CopyForbidden, Reader, copy_audit, flush, no_copy
+from bytebufs import COMPILED, Busy, CompositeBuffer, CopyForbidden, Reader, SliceBuffer, copy_audit, flush, no_copy
 from bytebufs._core.parts import Memory
 from bytebufs._core.seeker import Seeker
 from bytebufs._core.table import Table
@@ -41,9 +41,17 @@ def five(reader: Reader) -> bytes:
     return reader.take_bytes(5)
 
 
+def _last_owner(b: CompositeBuffer) -> Any:
+    """Return the owner of the last part, which is not all of it."""
+    last: Any = b._index.last_entry()
+    return last.owner
+
+
 SMALL_CHANGES: Final[dict[str, tuple[Callable[[CompositeBuffer], object], bytes]]] = {
     "append": (lambda b: b.append(b"xy"), WHOLE + b"xy"),
     "append what goes on": (lambda b: b.append(b[8:]), WHOLE + b"ij"),
+    "append a run": (lambda b: b._append_run(b"<xy>", 1, 3), WHOLE + b"xy"),
+    "append a run that goes on": (lambda b: b._append_run(_last_owner(b), 3, 4), WHOLE + b">"),
     "append a buffer": (lambda b: b.append(CompositeBuffer([b"x", bytearray(b"y")])), WHOLE + b"xy"),
     "appendleft": (lambda b: b.appendleft(b"x"), b"x" + WHOLE),
     "appendleft a buffer": (lambda b: b.appendleft(CompositeBuffer([b"xy", bytearray(b"z")])), b"xyz" + WHOLE),
@@ -361,6 +369,42 @@ def add_within(b: CompositeBuffer, part: Any) -> None:
     b._append_within(part)
 
 
+RECEIVED: Final = SliceBuffer(bytearray(b"cdefgh"))
+
+
+def begun() -> CompositeBuffer:
+    """Return a composite that ends with the front of what was received."""
+    return CompositeBuffer([b"ab", RECEIVED[:2]])
+
+
+def test_slices_that_go_on_where_the_last_part_stops_extend_it() -> None:
+    b = begun()
+    for i in range(2, 6):
+        add_within(b, RECEIVED[i : i + 1])
+        assert assert_whole(b) == b"abcdefgh"[: i + 3]
+    assert b.part_count == 2
+    assert [b[i] for i in range(8)] == list(b"abcdefgh"), "where each part ends is known by now"
+    add_within(b, RECEIVED[:1])
+    add_within(b, RECEIVED[2:3])
+    assert assert_whole(b) == b"abcdefghce"
+    assert b.part_count == 4
+    b.skip(len(b))
+    add_within(b, RECEIVED[3:4])
+    assert assert_whole(b) == b"f"
+
+
+@interpreted
+def test_a_part_that_is_extended_and_interrupted_is_as_before_or_after() -> None:
+    seen = set()
+    for b, found in at_each_step(begun, lambda b: b._append_within(RECEIVED[2:4])):
+        content = assert_whole(b)
+        assert found.error or content == b"abcdef"
+        seen.add(content)
+        b.append(b"next")
+        assert assert_whole(b) == content + b"next"
+    assert seen == {b"abcd", b"abcdef"}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("limit", [1000, 5000])
 def test_tiny_parts_are_gathered_before_they_keep_more_than_twice_the_limit(limit: int, kind: str) -> None:
@@ -537,3 +581,31 @@ def test_a_finalizer_in_the_middle_of_a_mend_is_told_that_the_buffer_is_busy() -
     b.append(b"next")
     assert met == [b"defgh", Busy]
     assert assert_whole(b) == b"defghnext"
+
+
+def test_runs_of_one_owner_are_one_part_and_others_are_not() -> None:
+    memory = bytearray(b"0123456789")
+    b = CompositeBuffer([b"before, ", memoryview(memory)[:2]])
+    owner = _last_owner(b)
+    b._append_run(owner, 2, 4)
+    b._append_run(owner, 4, 5)
+    assert (assert_whole(b), b.part_count) == (b"before, 01234", 2)
+    b._append_run(owner, 6, 7)
+    b._append_run(CompositeBuffer([memory])._index.parts[0].owner, 7, 9)  # type: ignore[union-attr]
+    assert (assert_whole(b), b.part_count) == (b"before, 01234678", 3)
+    b.clear()
+    b._append_run(owner, 9, 10)
+    assert (assert_whole(b), b.part_count) == (b"9", 1)
+    b.skip(1)
+    reader = b.reader()
+    b._append_run(owner, 0, 3)
+    assert reader.take_bytes(3) == b"012"
+    with pytest.raises(RuntimeError, match="the buffer is being parsed"):
+        b.parse(lambda r: b._append_run(owner, 3, 4), limit=9)
+    assert assert_whole(b) == b"012"
+    gathering = CompositeBuffer(coalesce_below=9)
+    with copy_audit() as audit:
+        gathering._append_run(owner, 0, 3)
+        gathering._append_run(owner, 5, 6)
+    assert assert_whole(gathering) == b"0125"
+    assert audit.by_reason == {"coalesce": 4}

@@ -12,6 +12,7 @@ import pytest
 from bytebufs import errors
 from bytebufs.errors import (
     BrokenSink,
+    BrokenSource,
     Busy,
     BytebufsError,
     ClosedError,
@@ -89,6 +90,12 @@ EVERY_ERROR = [
     ),
     (
         BrokenSink("a signal came in between"),
+        OSError,
+        "a signal came in between",
+        {"reason": "a signal came in between"},
+    ),
+    (
+        BrokenSource("a signal came in between"),
         OSError,
         "a signal came in between",
         {"reason": "a signal came in between"},

@@ -34,11 +34,13 @@ from bytebufs import (
     FileRegion,
     FixedLength,
     Framer,
+    Inbox,
     LengthPrefixed,
     Lines,
     MappedFile,
     Outbox,
     Part,
+    Pool,
     Reader,
     SliceBuffer,
     VarintPrefixed,
@@ -571,6 +573,41 @@ def test_files_take_what_they_count(ground: Ground, tmp_path: Path, name: str) -
     assert_honest(OF_A_FILE[name], lambda: path)
 
 
+def received(make_source: Callable[[], Any]) -> Call:
+    """Receive all of it through a few blocks, and drop it."""
+
+    def receive(_: object) -> None:
+        inbox = Inbox(Pool(1 << 14, idle=3), limit=1 << 15)
+        with make_source() as source:
+            while inbox.receive(source):
+                inbox.buffer.clear()
+                inbox.rest()
+
+    return receive
+
+
+def received_by_hand(_: object) -> None:
+    pool = Pool(1 << 14, idle=3)
+    inbox = Inbox(pool)
+    left = SIZE
+    while left:
+        room = inbox.room()
+        size = min(left, len(room))
+        room[:size] = memoryview(DATA)[:size]
+        inbox.filled(size)
+        inbox.buffer.clear()
+        left -= size
+    assert (pool.lent + pool.waiting, pool.nbytes // pool.block, pool.trim() >= 0) == (pool.made, pool.made, True)
+
+
+@pytest.mark.parametrize("buffering", [0, 1 << 10])
+def test_receiving_takes_what_it_counts(ground: Ground, tmp_path: Path, buffering: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    assert_honest(received(lambda: path.open("rb", buffering=buffering)), lambda: None)
+    assert_honest(received_by_hand, lambda: None)
+
+
 # -- nothing is left out
 
 
@@ -600,10 +637,12 @@ def test_every_documented_call_is_measured() -> None:
         calls = {name.removeprefix(f"{holder.__name__}.") for name in named(OF_A_FILE)}
         assert documented(holder) - calls - FIELDS == set()
     assert documented(Outbox) - {"put", "flush", "pending", "paused", "close"} == set()
+    assert documented(Inbox) - {"receive", "room", "filled", "rest", "buffer", "ended", "limit"} == set()
+    assert documented(Pool) - {"block", "lent", "made", "nbytes", "reused", "trim", "waiting"} == set()
 
 
 ELSEWHERE: Final = frozenset(
-    {"BaseBuffer", "Framer", "SliceBuffer", "CompositeBuffer", "Reader", "Outbox", "flush", *FRAMERS}
+    {"BaseBuffer", "Framer", "SliceBuffer", "CompositeBuffer", "Reader", "Inbox", "Outbox", "Pool", "flush", *FRAMERS}
 )
 """Public names whose calls are measured above under other names."""
 

@@ -44,9 +44,11 @@ from .changes import (
 from .conftest import IS_QUICK, IS_SHORT
 from .disturbed import (
     ACTIONS,
+    MAIL,
     MOST,
     SOURCES,
     Interrupt,
+    Mail,
     Post,
     Run,
     assert_whole,
@@ -218,6 +220,26 @@ def test_an_interrupted_outbox_over_an_object_is_right_or_broken() -> None:
     assert total > 100
 
 
+# -- inboxes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", [number for number, name in enumerate(MAIL) if name != "take"])
+def test_an_interrupted_inbox_gives_all_that_came_in_order_or_is_broken(which: int) -> None:
+    def play(at: int) -> int:
+        mail, watch = Mail(), interrupted(at)
+        try:
+            mail.play(which, watch)
+        finally:
+            mail.close()
+        return watch.steps
+
+    total = play(-1)
+    assert total > 5
+    for at in in_steps(total, SOME * 12, which):
+        with told(f"{MAIL[which]}, {which}, interrupted at {at} of {total}"):
+            play(at)
+
+
 # -- flush ---------------------------------------------------------------------------------------------------
 
 
@@ -286,11 +308,11 @@ def handler() -> Iterator[None]:
 
 # A handler that raises while a generator is closed or an object dies is told as unraisable.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("kind", [*SOURCES, "outbox"])
+@pytest.mark.parametrize("kind", [*SOURCES, "outbox", "inbox"])
 def test_real_signals_leave_nothing_half_done(kind: str, handler: None) -> None:
     chance = random.Random(kind)
     cut = played = 0
-    end = time.monotonic() + SECONDS / (len(SOURCES) + 1)
+    end = time.monotonic() + SECONDS / (len(SOURCES) + 2)
     while time.monotonic() < end or not cut:
         played += 1
         assert played < 100_000
@@ -302,10 +324,16 @@ def test_real_signals_leave_nothing_half_done(kind: str, handler: None) -> None:
                     post.play(ACTIONS, chance.randrange(len(ACTIONS)), alarm(after))
                 finally:
                     post.close()
+            elif kind == "inbox":
+                mail = Mail()
+                try:
+                    mail.play(chance.randrange(len(MAIL)), alarm(after))
+                finally:
+                    mail.close()
             else:
                 run = Run(SOURCES[kind], chance.randrange(len(SOURCES[kind].calls())), alarm(after))
                 run.play()
                 cut += run.was_cut
         except Interrupt:
             pass  # it came outside of the call: between it and the end of the block
-        cut += kind == "outbox"
+        cut += kind in {"outbox", "inbox"}

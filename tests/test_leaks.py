@@ -31,6 +31,7 @@ import pytest
 
 from bytebufs import (
     COMPILED,
+    BrokenSource,
     BufferFile,
     ClosedError,
     CompositeBuffer,
@@ -40,9 +41,11 @@ from bytebufs import (
     Fragmented,
     FrameError,
     Framer,
+    Inbox,
     LengthPrefixed,
     LimitExceeded,
     Lines,
+    Pool,
     Reader,
     SliceBuffer,
     Underrun,
@@ -539,6 +542,64 @@ def _encode() -> Step:
             framer.encode(b"abcd")
 
     return step
+
+
+class Given:
+    """A source that gives as much as it is asked for, up to 300 bytes, and now and then nothing, or an error."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+
+    def readinto(self, view: memoryview) -> int | None:
+        self._turn += 1
+        if self._turn % 7 == 0:
+            raise BlockingIOError
+        if self._turn % 11 == 0:
+            return None
+        return min(len(view), 300)
+
+
+@kind(20)
+def _receive() -> Step:
+    pool = Pool(1000, idle=2)
+    inboxes = [Inbox(pool, limit=2000), Inbox(pool, limit=2000)]
+    source = Given()
+
+    def step() -> None:
+        for inbox in inboxes:
+            for _ in range(4):
+                with contextlib.suppress(BlockingIOError, LimitExceeded):
+                    inbox.receive(source)
+            inbox.buffer.skip(len(inbox.buffer) // 2)
+            inbox.buffer.take_all()
+            inbox.rest()
+            inbox.room()[:3] = b"abc"
+            with contextlib.suppress(ValueError):
+                inbox.filled(9999)
+            inbox.filled(3)
+        pool.lent, repr(pool)
+
+    return step
+
+
+@kind(3)
+def _inboxes_that_come_and_go() -> Step:
+    pool = Pool(1000, idle=2)
+
+    def step() -> None:
+        inbox = Inbox(pool)
+        inbox.room()
+        inbox.filled(500)
+        with contextlib.suppress(BrokenSource):
+            inbox.receive(Lying())
+        pool.trim()
+
+    return step
+
+
+class Lying:
+    def readinto(self, view: memoryview) -> int:
+        return len(view) + 1
 
 
 @kind(2)

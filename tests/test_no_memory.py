@@ -24,7 +24,7 @@ def is_let_pass(line: str) -> bool:
     return COMPILED and line.startswith("ABORT -6 ") and any(words in line for words in GIVEN_UP)
 
 
-@pytest.mark.parametrize("kind", ["composites", "sources", "outboxes"])
+@pytest.mark.parametrize("kind", ["composites", "sources", "outboxes", "inboxes"])
 def test_a_call_without_memory_is_undone_or_done(kind: str) -> None:
     child = run_child("tests.no_memory", kind)
     assert child.status == 0, child.errors[-2000:]

@@ -1,7 +1,8 @@
 """Code of the caller's that runs inside a change meets a whole buffer, or is told that it is busy; it breaks nothing.
 
-The cases are those of `tests.reentrancy`: each call that changes a composite, framer or outbox, by each way in which
-foreign code can run inside it, with each thing that it may do there. They run in a child, so that a crash has a name.
+The cases are those of `tests.reentrancy`: each call that changes a composite, framer, outbox or inbox, by each way in
+which foreign code can run inside it, with each thing that it may do there. They run in a child, so that a crash has a
+name.
 """
 
 from __future__ import annotations
@@ -37,14 +38,18 @@ COME: Final = {
         "append a buffer", "reserve",
         *([] if _SELDOM_COLLECTED else ["take many", "splice the middle", "consolidate", "next"]),
     },
-    "signal handler": {"append", "take few", "skip many", "insert", "reserve", "parse", "feed", "next", "put", "flush"},
+    "signal handler": {
+        "append", "take few", "skip many", "insert", "reserve", "parse", "feed", "next", "put", "flush",
+        "receive", "filled", "rest",
+    },
     "index": {
         "insert", "splice the middle", "pack", "pack_varint", "pack_uint", "reserve", "take few", "take_at_most",
-        "skip few", "truncate", "take_until", "parse", "consolidate the middle",
+        "skip few", "truncate", "take_until", "parse", "consolidate the middle", "filled",
     },
     "buffer": {"append", "+=", "appendleft", "extend", "insert", "splice the middle", "feed", "put"},
     "iterable": {"extend"},
     "sink": {"flush"},
+    "source": {"receive"},
     "outbox callback": {"put", "put a buffer", "flush"},
 }  # fmt: skip
 """Calls inside which each trigger acts in either build: if it did not, nothing would be tested."""

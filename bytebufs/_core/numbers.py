@@ -6,12 +6,13 @@ the other way round. So whoever decodes a number once a frame or a field asks ``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-__all__ = ["COMPILED", "uint"]
+__all__ = ["COMPILED", "uint", "uint_in"]
 
 
 _TWO_TO_64: Final = 1 << 64
@@ -42,3 +43,22 @@ def uint(data: bytes, at: i64, size: i64, *, little: bool) -> int:
     signed = _by_hand(data, at, at + size, little=little)
     number: int = signed
     return number if signed >= 0 else number + _TWO_TO_64
+
+
+def _unpackers(order: str) -> list[Any]:
+    """Return what unpacks a number, by its size; None where ``struct`` knows none of that size."""
+    codes = {1: "B", 2: "H", 4: "I", 8: "Q"}
+    return [Struct(order + codes[size]).unpack_from if size in codes else None for size in range(9)]
+
+
+_BIG: Final = _unpackers(">")
+_LITTLE: Final = _unpackers("<")
+
+
+def uint_in(view: memoryview, at: int, size: int, *, little: bool) -> int:
+    """As ``uint()``, in memory that is not bytes, of which no copy is made first."""
+    unpack = (_LITTLE if little else _BIG)[size]
+    if unpack is None:
+        return int.from_bytes(view[at : at + size], "little" if little else "big")
+    number: int = unpack(view, at)[0]
+    return number

@@ -106,7 +106,7 @@ class Outbox:
         self._late: CompositeBuffer | None = None  # put in while the queue was being sent
         self._ahead: Ahead | None = None  # what was read of a file, and not taken
         self._went = 0  # bytes of the queue that it still holds
-        self._callbacks: deque[_Waiter] = deque()
+        self._callbacks: deque[_Waiter] | None = None  # as few have any, and it is larger than all else here
         self._width = IOV_MAX  # entries that the sink can be offered
         self._is_busy = False
         self._is_closed = False
@@ -145,6 +145,17 @@ class Outbox:
         """Close it."""
         self.close()
 
+    def _is_as_new(self) -> bool:
+        """Whether nothing is left of what was put in and sent, nor is known of the sink."""
+        return (
+            not self._queue._size()
+            and self._late is None
+            and self._ahead is None
+            and not self._callbacks
+            and not (self.paused or self._is_busy or self._is_closed or self._is_cut or self._broken)
+            and self._width == IOV_MAX
+        )
+
     def _end(self) -> int:
         """Return the position in the queue where all that was put in ends, or will."""
         return self._queue._stop if self._late is None else self._queue._stop + self._late._size()
@@ -174,6 +185,8 @@ class Outbox:
         waiter = None if on_sent is None else _Waiter(self._end(), on_sent)
         try:
             if waiter is not None:
+                if self._callbacks is None:
+                    self._callbacks = deque()
                 self._callbacks.append(waiter)
             queue._append_within(part)
             pending = self.pending
@@ -182,7 +195,7 @@ class Outbox:
         except BaseException:
             if waiter is not None:
                 waiter.due += queue._stop - stop
-                if queue._stop == stop and waiter in self._callbacks:
+                if queue._stop == stop and self._callbacks is not None and waiter in self._callbacks:
                     self._callbacks.remove(waiter)
             raise
         if pending > self._high and not self.paused and not self._is_closed:
@@ -353,7 +366,8 @@ class Outbox:
             gone = (self._late, self._ahead)
             self._late = None
             self._ahead = None
-            self._callbacks.clear()
+            if self._callbacks is not None:
+                self._callbacks.clear()
             self.paused = False
             self._queue.clear()
             let_go(gone)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs._core import numbers as _numbers
-from bytebufs._core.numbers import COMPILED, uint
+from bytebufs._core.numbers import COMPILED, uint, uint_in
 
 
 @pytest.fixture(params=["as it is", "by hand"])
@@ -40,3 +40,15 @@ def test_eight_bytes_have_no_sign(*, little: bool) -> None:
 
 def test_the_flag_tells_the_truth() -> None:
     assert hasattr(uint, "__code__") != COMPILED
+
+
+@pytest.mark.parametrize("little", [False, True])
+@pytest.mark.parametrize("size", range(1, 9))
+def test_in_memory_that_is_not_bytes_it_is_the_same(size: int, *, little: bool) -> None:
+    @given(raw=st.binary(min_size=size, max_size=size), before=st.binary(max_size=3), after=st.binary(max_size=3))
+    def check(raw: bytes, before: bytes, after: bytes) -> None:
+        view = memoryview(bytearray(before + raw + after)).toreadonly()
+        number = int.from_bytes(raw, "little" if little else "big")
+        assert uint_in(view, len(before), size, little=little) == number
+
+    check()
