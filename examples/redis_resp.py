@@ -4,7 +4,8 @@
 
 A reply is parsed one item at a time, a scalar or the head of an aggregate: 10^5 elements are linear work, however cut.
 Replies are read while commands are sent, so that no pipeline is too long: a server stops reading once nobody takes its
-replies. A call that is cut short leaves replies under way, so its client serves no other one.
+replies. A call that is cut short leaves replies under way, so its client serves no other one. (That of redis_aio
+does, and many at a time: it has a task that reads.)
 
 Sources: the RESP3 specification; of doubles also hiredis, read.c. Left out: its streamed types ("$?", "*?"), which no
 server of Redis has sent yet.
@@ -159,7 +160,7 @@ _CONFIRMED: Final = {
 _UNFIT: Final = frozenset([b"MONITOR", b"SYNC", b"PSYNC", b"RESET", b"CLIENT REPLY", b"HELLO 2"])
 
 
-class _Command:
+class Command:
     """A command that was sent, and what it waits for: a reply, or pushes that confirm it."""
 
     def __init__(self, sent: CompositeBuffer) -> None:
@@ -177,6 +178,47 @@ class _Command:
             self.channels.update(_bytes(word) for command in words if isinstance(command, list) for word in command[1:])
 
 
+def is_push(value: Value) -> bool:
+    """Whether the server says this unasked."""
+    return isinstance(value, Aggregate) and value.kind == ">"
+
+
+def unasked(value: Value) -> str:
+    """Say what is wrong where a value is no push, and nobody waits for one."""
+    return f"the server sent a reply that nobody had asked for: {show(value)[:40]}"
+
+
+class Dialogue:
+    """Which values from a server are replies, and to what: sans I/O."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Command] = deque()
+        """Commands that were sent, in order."""
+        self._subscribed: dict[bytes, set[bytes]] = {kind: set() for kind in _CONFIRMED.values()}
+
+    def takes(self, value: Value) -> bool:
+        """Take in what came next: True if the command in front is answered by it, which then no longer waits."""
+        if isinstance(value, Aggregate) and value.kind == ">" and not self._confirms(value):
+            return False
+        self.waiting.popleft()
+        return True
+
+    def _confirms(self, push: Aggregate) -> bool:
+        """Note a change of what is subscribed to. True if it was the last one that the command in front waits for."""
+        name = _bytes(push[0]).upper() if len(push) == 3 else b""
+        if (kind := _CONFIRMED.get(name)) is None:
+            return False
+        channel, subscribed = _bytes(push[1]), self._subscribed[kind]
+        (subscribed.discard if b"UN" in name else subscribed.add)(channel)
+        if not self.waiting or self.waiting[0].name != name:
+            return False
+        channels = self.waiting[0].channels
+        if not channels:  # UNSUBSCRIBE alone means all, and is confirmed once where there is none
+            return not subscribed
+        channels -= Counter([channel])
+        return not channels
+
+
 class Client:
     """A connection that speaks RESP3. What the server says unasked is put into ``pushes``; the user empties it.
 
@@ -190,8 +232,7 @@ class Client:
         self.attributes: list[tuple[Aggregate, Value]] = []
         self._sock = sock
         self._replies = Replies()
-        self._waiting: deque[_Command] = deque()
-        self._subscribed: dict[bytes, set[bytes]] = {kind: set() for kind in _CONFIRMED.values()}
+        self._dialogue = Dialogue()
         self._broken = ""
         [hello] = self.call(encode(b"HELLO", b"3"))
         if isinstance(hello, RedisError):
@@ -205,13 +246,13 @@ class Client:
         TimeoutError, ConnectionError and other errors of the socket, FrameError and LimitExceeded of a reply: the
         client is broken then.
         """
-        waiting = deque(map(_Command, commands))
+        waiting = deque(map(Command, commands))
         outbox = Outbox()
         outbox.put(CompositeBuffer(commands))
         self._begin()
-        self._waiting, self.attributes = waiting, []
+        self._dialogue.waiting, self.attributes = waiting, []
         replies: list[Value] = []
-        self._exchange(outbox, replies, lambda: not self._waiting and not outbox.pending)
+        self._exchange(outbox, replies, lambda: not self._dialogue.waiting and not outbox.pending)
         return replies
 
     def next_push(self) -> Value:
@@ -268,34 +309,17 @@ class Client:
             return ""
         if not chunk:
             last = f"; the last it said: {show(replies[-1])[:200]}" if replies else ""
-            raise ConnectionError(f"the server has hung up with {len(self._waiting)} replies due{last}")
+            raise ConnectionError(f"the server has hung up with {len(self._dialogue.waiting)} replies due{last}")
         self._replies.buffer.append(chunk)
         for value in self._replies:
             self.attributes += self._replies.attributes
-            if isinstance(value, Aggregate) and value.kind == ">":
+            if is_push(value):
                 self.pushes.append(value)
-                if not self._confirms(value):
-                    continue
-            elif not self._waiting:
-                return f"the server sent a reply that nobody had asked for: {show(value)[:40]}"
-            self._waiting.popleft()
-            replies.append(value)
+            elif not self._dialogue.waiting:
+                return unasked(value)
+            if self._dialogue.takes(value):
+                replies.append(value)
         return ""
-
-    def _confirms(self, push: Aggregate) -> bool:
-        """Note a change of what is subscribed to. True if it was the last one that the command in front waits for."""
-        name = _bytes(push[0]).upper() if len(push) == 3 else b""
-        if (kind := _CONFIRMED.get(name)) is None:
-            return False
-        channel, subscribed = _bytes(push[1]), self._subscribed[kind]
-        (subscribed.discard if b"UN" in name else subscribed.add)(channel)
-        if not self._waiting or self._waiting[0].name != name:
-            return False
-        channels = self._waiting[0].channels
-        if not channels:  # UNSUBSCRIBE alone means all, and is confirmed once where there is none
-            return not subscribed
-        channels -= Counter([channel])
-        return not channels
 
 
 def _bytes(value: Value) -> bytes:

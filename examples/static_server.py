@@ -1,6 +1,6 @@
 """Serve the files below a folder over HTTP/1.1: one thread, many connections, and no file's bytes in the process.
 
-    python -m examples.static_server DIR [--host HOST] [--port PORT] [--stable]
+    python -m examples.static_server DIR [--listen [HOST:]PORT] [--stable]
 
 A header and a range of a file are one message. It goes into the connection's Outbox, which sends it by sendmsg and
 sendfile as fast as the client reads. While more than its watermark waits, no further request is read; a turn sends no
@@ -23,7 +23,9 @@ A client gets what a file holds when it *reads*: files that are replaced (writte
 files that are overwritten in place arrive mixed. For those there is --stable, which sends copies. A file that is cut
 short while it is sent ends its connection: its length has been announced.
 
-Ends on SIGTERM and SIGINT, after what it has begun to send, at most 10 seconds later.
+Its first line is "listening on HOST:PORT"; port 0 is one that is free. It ends on SIGTERM and SIGINT, with status 0: it
+lets nobody in any more, answers what has come, says with the last answer that it is the last, and sends all of them,
+for at most 10 seconds.
 """
 
 from __future__ import annotations
@@ -37,10 +39,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Self, final
 
+from .addresses import HERE, Address, listening_address
 from .web.connection import Connection, Limits
 from .web.files import Site
 
@@ -61,7 +65,7 @@ class StaticServer:
     def __init__(
         self,
         folder: str | os.PathLike[str],
-        address: tuple[str, int] = ("127.0.0.1", 0),
+        address: tuple[str, int] = (HERE, 0),
         *,
         stable: bool = False,
         limits: Limits | None = None,
@@ -78,7 +82,7 @@ class StaticServer:
         # What is accepted takes these over.
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT)
-        self.address: tuple[str, int] = self._listener.getsockname()[:2]
+        self.address = Address(*self._listener.getsockname()[:2])
         self._connections: set[Connection] = set()
         self._is_listening = False
         self._is_stopping = False
@@ -121,7 +125,7 @@ class StaticServer:
             self._listen()
             for key, events in self._selector.select(SWEEP if self._connections or not self._is_listening else None):
                 if isinstance(key.data, Connection):
-                    self._turn(key.data, events)
+                    self._do(key.data, partial(key.data.turn, events))
                 elif key.fileobj is self._listener:
                     self._accept()
                 else:
@@ -134,10 +138,10 @@ class StaticServer:
         if self._stop_at == float("inf"):
             self._stop_at = time.monotonic() + self._limits.grace
             self._listen()
+            self._accept()  # the system has done so already
             self._listener.close()
             for connection in list(self._connections):
-                connection.stop()
-                self._look_after(connection)
+                self._do(connection, connection.stop)
         return not self._connections or time.monotonic() > self._stop_at
 
     def _listen(self) -> None:
@@ -168,9 +172,9 @@ class StaticServer:
             self._connections.add(connection)
             self._selector.register(sock, connection.events, connection)
 
-    def _turn(self, connection: Connection, events: int) -> None:
+    def _do(self, connection: Connection, what: Callable[[], None]) -> None:
         try:
-            connection.turn(events)
+            what()
         except OSError:  # the client has gone, or the file was cut short: nothing more can be said
             self._drop(connection)
         else:
@@ -199,22 +203,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its status."""
     parser = argparse.ArgumentParser(prog="static_server", description="Serve the files below a folder over HTTP/1.1.")
     parser.add_argument("folder", metavar="DIR", type=Path)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free")
+    parser.add_argument(
+        "--listen", metavar="[HOST:]PORT", type=listening_address, default=Address(HERE, 8000), help="port 0: any"
+    )
     parser.add_argument("--stable", action="store_true", help="send copies: for files that are overwritten in place")
     options = parser.parse_args(arguments)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        server = StaticServer(options.folder, (options.host, options.port), stable=options.stable)
+        server = StaticServer(options.folder, options.listen, stable=options.stable)
     except OSError as error:
         print(f"static_server: {error}", file=sys.stderr)
         return 2
     with server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
-        host, port = server.address
-        print(f"http://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)
+        print(f"listening on {server.address}", flush=True)
         server.run()
     return 0
 

@@ -91,12 +91,12 @@ class Program:
     """The server as a process of its own."""
 
     def __init__(self, folder: Path, *arguments: str, through: Sequence[str] = ()) -> None:
-        command = [*through, sys.executable, "-m", "examples.static_server", str(folder), "--port", "0", *arguments]
+        command = [*through, sys.executable, "-m", "examples.static_server", str(folder), "--listen", "0", *arguments]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        match = re.fullmatch(r"http://(127\.0\.0\.1):(\d+)/", self.url)
+        match = re.fullmatch(r"listening on (127\.0\.0\.1):(\d+)\n", self.process.stdout.readline())
         assert match is not None
+        self.url = f"http://{match[1]}:{match[2]}/"
         self.address = match[1], int(match[2])
         self.pid = self.process.pid
         if through:
@@ -840,6 +840,100 @@ def test_it_ends_after_what_it_has_begun(folder: Path, number: signal.Signals) -
         assert program.process.wait(PATIENCE) == 0
 
 
+def answers(data: bytes) -> list[tuple[int, bool, bytes]]:
+    """Return status, whether it is said to be the last one, and body of each answer, all of which are to be whole."""
+    found = []
+    while data:
+        head, _, data = data.partition(b"\r\n\r\n")
+        size = int(re.search(rb"Content-Length: (\d+)", head)[1])  # type: ignore[index]  # it has one
+        assert len(data) >= size
+        found.append((int(head.split()[1]), b"\r\nConnection: close" in head, data[:size]))
+        data = data[size:]
+    return found
+
+
+def test_what_the_system_has_accepted_is_answered_at_the_end(folder: Path) -> None:
+    small = (200, False, CONTENT[:1])
+    with Program(folder) as program, ExitStack() as stack:
+        started = stack.enter_context(connect(program.address))
+        started.sendall(get("/1.bin"))
+        assert receive_head(started) == (200, 1)
+        receive(started, 1)
+        started.sendall(get("/1.bin")[:-1])
+        os.kill(program.pid, signal.SIGSTOP)
+        waiting = [stack.enter_context(connect(program.address)) for _ in range(20)]
+        for sock in waiting:
+            sock.sendall(get("/1.bin") * 3)
+        os.kill(program.pid, signal.SIGTERM)
+        os.kill(program.pid, signal.SIGCONT)
+        for sock in waiting:
+            assert answers(rest(sock)) == [small, small, (200, True, CONTENT[:1])]
+        started.sendall(get("/1.bin")[-1:])
+        assert answers(rest(started)) == [(200, True, CONTENT[:1])]
+        assert program.process.wait(PATIENCE) == 0
+
+
+def test_more_than_its_queue_takes_is_answered_at_the_end(folder: Path) -> None:
+    with Program(folder) as program, slow_client(program.address, f"/{5 * MIB}.bin") as sock:
+        sock.sendall(get("/1.bin") * 3 * MOST_QUEUED)
+        os.kill(program.pid, signal.SIGTERM)
+        assert sha256(all_of(sock)) == sha256(CONTENT)
+        *others, last = answers(rest(sock))
+        assert others == [(200, False, CONTENT[:1])] * (3 * MOST_QUEUED - 1)
+        assert last == (200, True, CONTENT[:1])
+        assert program.process.wait(PATIENCE) == 0
+
+
+def test_who_says_nothing_is_not_waited_for_at_the_end(folder: Path, quick_sweeps: None) -> None:
+    with ExitStack() as stack:
+        with serving(folder, limits=Limits(first=0.05, linger=PATIENCE, grace=PATIENCE)) as address:
+            silent = stack.enter_context(connect(address))
+            assert head(address, "/").startswith(b"HTTP/1.1 200 ")  # it has been accepted, too
+        assert rest(silent) == b""
+
+
+def test_the_end_under_load(folder: Path) -> None:
+    """Whatever is answered is answered wholly, and what is not was sent after an answer that said it is the last."""
+    asked = threading.Event()
+    wrong: list[object] = []
+    last: list[bool] = []
+    unanswered: list[bytes] = []
+
+    def ask(address: tuple[str, int]) -> None:
+        with connect(address) as sock:
+            for number in range(1 << 20):
+                if number == 20:
+                    asked.set()
+                sock.sendall(get(f"/{4 * KIB}.bin"))
+                data = b""
+                while b"\r\n\r\n" not in data or not data.endswith(CONTENT[4 * KIB - 20 : 4 * KIB]):
+                    piece = sock.recv(MIB)
+                    if not piece:
+                        unanswered.append(data)
+                        return
+                    data += piece
+                [(status, is_last, body)] = answers(data)
+                if (status, body) != (200, CONTENT[: 4 * KIB]):
+                    wrong.append(data)
+                if is_last:
+                    last.append(is_last)
+                    assert sock.recv(1) == b""
+                    return
+
+    with Program(folder) as program:
+        clients = [threading.Thread(target=ask, args=(program.address,), daemon=True) for _ in range(16)]
+        for client in clients:
+            client.start()
+        assert asked.wait(PATIENCE)
+        os.kill(program.pid, signal.SIGTERM)
+        assert program.process.wait(PATIENCE) == 0
+        for client in clients:
+            client.join(PATIENCE)
+    assert wrong == []
+    assert len(last) + len(unanswered) == len(clients)
+    assert set(unanswered) <= {b""}  # sent when the answer before was the last, which nobody knew when it was made
+
+
 def test_it_runs_until_a_signal_comes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
 
@@ -850,12 +944,12 @@ def test_it_runs_until_a_signal_comes(folder: Path, capsys: pytest.CaptureFixtur
     ending = threading.Thread(target=end)
     ending.start()
     try:
-        assert main([str(folder), "--port", "0"]) == 0
+        assert main([str(folder), "--listen", "0"]) == 0
     finally:
         ending.join()
         for number, handler in before:
             signal.signal(number, handler)
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\n", capsys.readouterr().out)
+    assert re.fullmatch(r"listening on 127\.0\.0\.1:\d+\n", capsys.readouterr().out)
 
 
 def test_it_may_be_told_to_stop_over_and_over(folder: Path) -> None:
@@ -876,7 +970,7 @@ def test_it_says_what_is_wrong_with_its_arguments(folder: Path, capsys: pytest.C
     assert main([str(folder / "1.bin")]) == 2
     assert capsys.readouterr().err.startswith("static_server: [Errno 20] Not a directory")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert main([str(folder), "--port", str(taken.getsockname()[1])]) == 2
+        assert main([str(folder), "--listen", str(taken.getsockname()[1])]) == 2
     assert "Address already in use" in capsys.readouterr().err
 
 

@@ -161,7 +161,7 @@ def test_what_anybody_may_take_for_a_body_is_never_read_as_requests(fields: str,
     assert status == 400 or not found[0].keeps_alive
 
 
-@pytest.mark.parametrize("length", ["0", "00", "0\r\nContent-Length: 0"])
+@pytest.mark.parametrize("length", ["0", "00", "0\r\nContent-Length: 0", "0" * 5000])
 def test_no_body_leaves_the_connection_as_it_is(length: str) -> None:
     (request,), _ = requests_in([f"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n".encode()])
     assert request.keeps_alive

@@ -53,6 +53,11 @@ class Exchange:
         """Whether any message has come."""
         return self.parsers[0].kind is not None
 
+    @property
+    def open(self) -> int:
+        """How many requests have no final response yet, and how many responses wait for the end of their requests."""
+        return len(self._due) + len(self._held)
+
     def overdue(self) -> None:
         """Wait no longer for what was awaited when `watch` was called: it is not in the capture."""
         watched, self._watched = self._watched, None

@@ -58,12 +58,14 @@ class HalfParser:
 
     __slots__ = (
         *("_audit", "_body", "_copied", "_in", "_is_running", "_partner", "_program", "_room"),
-        *("fed", "kind", "missing"),
+        *("current", "fed", "kind", "missing"),
     )
 
     def __init__(self, partner: Partner) -> None:
         self.kind: Kind | None = None
         """Which kind of messages; None before the first."""
+        self.current: Message | None = None
+        """The message of which more is to come."""
         self.fed = 0
         """Bytes that were fed."""
         self.missing = 0
@@ -80,6 +82,16 @@ class HalfParser:
     def unparsed(self) -> int:
         """Bytes that no message took."""
         return self._in.unparsed
+
+    @property
+    def waits(self) -> bool:
+        """Whether what has come waits for the other direction to be understood."""
+        return bool(self._in.events)
+
+    @property
+    def is_between(self) -> bool:
+        """Whether no message has begun that has not ended."""
+        return self.current is None and not self._in.data and not self._in.events
 
     # -- what comes
 
@@ -163,7 +175,7 @@ class HalfParser:
     def _begun(self, line: str) -> Message:
         """Return a message whose start line is right, but still there."""
         self._tell_left()
-        message = Message(self.kind or "request")
+        message = self.current = Message(self.kind or "request")
         if self.kind == "request":
             message.method, message.target, message.version = request_line(line)
         else:
@@ -186,6 +198,7 @@ class HalfParser:
         message.copied = self._copied + self._audit.hidden
         self._copied = -self._audit.hidden
         message.is_done = True
+        self.current = None
         self._partner.done(self, message)
 
     # -- where a message begins

@@ -77,6 +77,19 @@ class Counts:
     skipped: Counter[Skipped] = field(default_factory=Counter)
     """Packets that gave no segment."""
 
+    @classmethod
+    def of(cls, exchange: Exchange) -> Counts:
+        """Count what a connection said."""
+        counts = cls(streams=1, http=int(exchange.is_http))
+        for parser in exchange.parsers:
+            counts.fed += parser.fed
+            counts.missing += parser.missing
+            if exchange.is_http:
+                counts.unparsed += parser.unparsed
+            else:
+                counts.other += parser.fed
+        return counts
+
     def add(self, other: Counts) -> None:
         """Add what others counted."""
         self.packets += other.packets
@@ -128,15 +141,9 @@ class _Conversation:
     def counts(self) -> Counts:
         """Return what there was, in the end."""
         stream = self._stream
-        counts = Counts(streams=1, http=int(self.exchange.is_http), strays=stream.stray_count)
+        counts = Counts.of(self.exchange)
+        counts.strays = stream.stray_count
         counts.stray_bytes = stream.stray_bytes
-        for parser in self.exchange.parsers:
-            counts.fed += parser.fed
-            counts.missing += parser.missing
-            if self.exchange.is_http:
-                counts.unparsed += parser.unparsed
-            else:
-                counts.other += parser.fed
         return counts
 
 

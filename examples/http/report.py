@@ -8,10 +8,21 @@ from pathlib import Path
 
 from bytebufs import BaseBuffer, CompositeBuffer, flush, no_copy
 
-from .message import Leftover, Message
+from .message import Leftover, Message, Shed
 from .reassembly import Counts, Found, Moment
 
-__all__ = ["Row", "Wanted", "as_json", "counted", "digest", "export", "printable", "row_of", "summary_of"]
+__all__ = [
+    "Row",
+    "Wanted",
+    "as_json",
+    "counted",
+    "digest",
+    "export",
+    "printable",
+    "row_of",
+    "summary_of",
+    "summary_of_streams",
+]
 
 
 def printable(text: str) -> str:
@@ -48,6 +59,8 @@ class Row:
     """Lines below."""
     json: dict[str, object] | None = None
     body: CompositeBuffer | None = None
+    shed: Shed | None = None
+    """What came before it."""
     places: str = ""
 
     def text(self, number: int, stream: int) -> str:
@@ -64,18 +77,18 @@ def row_of(found: Found, wanted: Wanted) -> Row:
         text = f": {what.text!r}" if what.text else ""
         line = f"{ends}{counted(what.nbytes, 'byte')} in no message{missing}{text}"
         return Row(found.moment, is_message=False, is_complete=True, line=printable(line))
-    body = f"{counted(len(what.body), 'byte')} in {counted(what.body.part_count, 'part')}"
+    body = f"{counted(what.size, 'byte')} in {counted(what.parts, 'part')}"
     name = what.method if what.kind == "request" else what.status
     line = f"{ends}{'?' if name is None else f'{name:03}' if isinstance(name, int) else name} {what.target or '?'}  "
-    line += body if what.body else "no body"
+    line += body if what.size else "no body"
     if what.copied:
         line += f", {counted(what.copied, 'byte')} copied"
     more = f"\n       incomplete: {printable(what.error)}" if what.error else ""
     row = Row(found.moment, is_message=True, is_complete=what.complete, line=printable(line), more=more)
     if wanted.json:
         row.json = as_json(found, what)
-    if wanted.bodies and what.body:
-        row.body = what.body
+    if wanted.bodies and what.size:
+        row.body, row.shed = what.body, what.shed
     if wanted.places:
         row.places = (
             f"\nhead, [from:to] in the file: {what.head.layout()}\nbody, [from:to] in the file: {what.body.layout()}"
@@ -95,9 +108,9 @@ def as_json(found: Found, message: Message) -> dict[str, object]:
         "target": message.target,
         "headers": message.headers,
         "trailers": message.trailers,
-        "body_length": len(message.body),
-        "body_sha256": digest(message.body),
-        "parts": message.body.part_count,
+        "body_length": message.size,
+        "body_sha256": digest(message.body, message.shed),
+        "parts": message.parts,
         "copied": message.copied,
         "complete": message.complete,
         "error": message.error,
@@ -105,23 +118,37 @@ def as_json(found: Found, message: Message) -> dict[str, object]:
     }
 
 
-def digest(body: BaseBuffer) -> str:
-    """Return the SHA-256 of a buffer. Copies: nothing."""
-    sha256 = hashlib.sha256()
+def digest(body: BaseBuffer, before: Shed | None = None) -> str:
+    """Return the SHA-256 of a buffer, and what came before. Copies: nothing."""
+    sha256 = before.sha256.copy() if before and before.sha256 else hashlib.sha256()
     for view in body.views():
         sha256.update(view)
     return sha256.hexdigest()
 
 
-def export(body: CompositeBuffer, number: int, directory: Path, *, complete: bool) -> None:
+def export(row: Row, number: int, directory: Path) -> None:
     """Write a body to a file of its own, named by the message's number alone. Copies: nothing, or it fails."""
-    name = f"{number:06}.{'body' if complete else 'partial'}"
-    with (directory / name).open("wb") as file, no_copy():
+    body, shed = row.body, row.shed
+    if body is None:
+        return
+    path = directory / f"{number:06}.{'body' if row.is_complete else 'partial'}"
+    if shed is not None:
+        shed.take(body)
+        shed.move(path)
+        return
+    with path.open("wb") as file, no_copy():
         flush(body, file)
 
 
 def summary_of(counts: Counts, messages: int, incomplete: int) -> str:
-    """Say how much there was, and what was left out."""
+    """Say how much there was in captures, and what was left out."""
+    clauses = [summary_of_streams(counts, messages, incomplete), counted(counts.packets, "packet")]
+    clauses += [f"{counted(number, 'packet')} {reason.value}" for reason, number in counts.skipped.most_common()]
+    return "; ".join(clauses)
+
+
+def summary_of_streams(counts: Counts, messages: int, incomplete: int) -> str:
+    """Say how much there was in connections, and what was left out."""
     streams = f"{counted(counts.streams, 'TCP stream')}, {counts.streams - counts.http:,} of them not HTTP/1"
     if counts.other:
         streams += f" ({counted(counts.other, 'byte')})"
@@ -132,6 +159,4 @@ def summary_of(counts: Counts, messages: int, incomplete: int) -> str:
         clauses.append(f"{counted(counts.missing, 'byte')} missing")
     if counts.strays:
         clauses.append(f"{counted(counts.stray_bytes, 'byte')} in {counted(counts.strays, 'segment')} of no connection")
-    clauses.append(counted(counts.packets, "packet"))
-    clauses += [f"{counted(number, 'packet')} {reason.value}" for reason, number in counts.skipped.most_common()]
     return "; ".join(clauses)

@@ -227,7 +227,9 @@ def _one_length(fields: Sequence[str]) -> tuple[Framing, str | None]:
     lengths = [member for member in members if member]
     if not lengths or not all(map(_LENGTH.fullmatch, lengths)):
         return UNKNOWN, "a Content-Length that is no number"
-    if len(set(map(int, lengths))) > 1:
+    # Leading zeros count for int(), which refuses more than 4 300 digits.
+    counts = [int(length.lstrip("0") or "0") for length in lengths]
+    if len(set(counts)) > 1:
         return UNKNOWN, "Content-Lengths that differ"
     # Empty members of lists are to be ignored, but this field is a list by mistake only.
-    return int(lengths[0]), (None if len(lengths) == len(members) else "a Content-Length with an empty member")
+    return counts[0], (None if len(lengths) == len(members) else "a Content-Length with an empty member")

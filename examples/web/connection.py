@@ -51,7 +51,9 @@ class Limits:
     linger: float = 2
     """To read the last answer and hang up. Closed earlier, with bytes unread, it would be told of a reset instead."""
     grace: float = 10
-    """For what is being sent when the server is to stop."""
+    """For what has come when the server is to stop, and what is being sent then."""
+    first: float = 1
+    """Of these, for who has connected and said nothing yet."""
 
 
 @final
@@ -70,6 +72,8 @@ class Connection:
         self._phase: Phase = "head"
         self._pace = Pace(0, 0)
         self._is_taking = True  # requests
+        self._is_new = True  # it has said nothing yet
+        self._is_stopping = False
         self._has_ended = False  # the client sends no more
         self._has_parted = False  # nor do we
         self._is_held = False  # the system has bytes of answers that the client has not taken, as of the last look
@@ -95,6 +99,8 @@ class Connection:
         if sent:
             self._sent += sent
             self._answer()  # what had to wait for room
+        if self._is_stopping:
+            self._take_leave()
         if not self._is_taking and not self._outbox.pending:
             self._part()
         phase = self._phase_now()
@@ -140,6 +146,7 @@ class Connection:
         if not data:
             self._has_ended = True
         elif self._is_taking:
+            self._is_new = False
             self._requests.buffer.append(data)
 
     def _answer(self) -> None:
@@ -152,6 +159,7 @@ class Connection:
                 if request is None:
                     self._is_taking = not self._has_ended
                     return
+                request.is_last = self._is_stopping and not self._requests.buffer
                 answer = answer_to(request, self._site)
             self._queued += 1
             self._outbox.put(answer.message, on_sent=self._one_sent)
@@ -175,9 +183,22 @@ class Connection:
         return "head" if self._requests.is_within_one else "idle"
 
     def stop(self) -> None:
-        """Take no more requests."""
-        self._is_taking = False
-        self.is_done = self.is_done or not self._outbox.pending
+        """Answer what has come, and take no more. Raises OSError as `turn`.
+
+        The last answer says so. Who is within a request has the time for it, and who is new a moment for his first.
+        """
+        self._is_stopping = True
+        self.turn(0)
+        if self._is_new:
+            self.deadline = min(self.deadline, time.monotonic() + self._limits.first)
+
+    def _take_leave(self) -> None:
+        """Take no more, once what has come is answered, unless the client has not said anything yet."""
+        if self._may_take and not self._requests.is_within_one:
+            self._receive()
+            self._answer()
+        if self._may_take and not self._requests.is_within_one and not self._is_new:
+            self._is_taking = False
 
     def close(self) -> None:
         """Close the connection and its files. What is on its way is sent, but not to who has not taken it in time."""

@@ -31,6 +31,8 @@ class Request:
     version: str
     fields: list[Field] = field(default_factory=list)
     has_body: bool = False
+    is_last: bool = False
+    """Whether the server takes no more of this client."""
 
     def values(self, name: str) -> list[str]:
         """Return the value of each line of a field."""
@@ -50,7 +52,7 @@ class Request:
     def keeps_alive(self) -> bool:
         """Whether the connection can stay (RFC 9112, section 9.3). A body is never read: it ends the connection."""
         options = [option.lower() for option in field_values(self.fields, "connection")]
-        if self.has_body or "close" in options:
+        if self.has_body or self.is_last or "close" in options:
             return False
         return self.version != "HTTP/1.0" or "keep-alive" in options
 
