@@ -72,7 +72,7 @@ bench: ## measure both builds against their rivals, keep the results, write the 
 	@$(call prepare,bench)
 	set -e; at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; \
 	    $(PY) -m pip install -qq --disable-pip-version-check --no-deps --target "$$at" .; \
-	    cp -r benchmarks "$$at"; \
+	    cp -r benchmarks examples "$$at"; \
 	    (cd "$$at" && $(abspath $(PY)) -m benchmarks --json $(CURDIR)/benchmarks/results $(ARGS))
 	$(PY) -m benchmarks --json benchmarks/results $(ARGS)
 	$(PY) -m benchmarks._page

@@ -4,6 +4,7 @@ python -m benchmarks [NAME ...] [--quick] [--json FILE] [--plot DIR]
 
 _harness     cells, contenders and goals; how a cell is measured
 _sinks       where bytes go: a socket that somebody reads, a file in memory
+_servers     servers in processes of their own
 _netty       Netty's CompositeByteBuf, where Java and Debian's libnetty-java are
 framing      cut a stream into frames
 reading      read numbers
@@ -12,6 +13,9 @@ search       find and compare
 flushing     send a message
 serving      send a file behind a header
 memory       how much memory a message takes
+receiving    receive frames, and what they pin
+echo         servers: echo, memory of idle connections, files
+captures     the HTTP example on a capture
 programs     six protocols, as programs speak them
 others       others' parsers, with our buffer in the place of theirs
 calls        what each call costs on a small message

@@ -12,9 +12,24 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import calls, flushing, framing, growth, memory, others, programs, reading, search, serving
+from . import (
+    calls,
+    captures,
+    echo,
+    flushing,
+    framing,
+    growth,
+    memory,
+    others,
+    programs,
+    reading,
+    receiving,
+    search,
+    serving,
+)
 from ._harness import Cell, Effort, measure
 from ._report import Outcome, Run, describe_run, show
+from ._servers import close_servers
 
 __all__ = ["main", "run_benchmarks"]
 
@@ -26,6 +41,9 @@ BENCHMARKS: Final = {
     "flushing": flushing.plan,
     "serving": serving.plan,
     "memory": memory.plan,
+    "receiving": receiving.plan,
+    "echo": echo.plan,
+    "captures": captures.plan,
     "programs": programs.plan,
     "others": others.plan,
     "calls": calls.plan,
@@ -81,6 +99,7 @@ def run_benchmarks(names: Sequence[str], *, quick: bool) -> Run:
                 outcomes.append(Outcome.of(cell, *measure(cell, effort)))
                 progress.advance(task)
     finally:
+        close_servers()
         gc.unfreeze()
     return describe_run(outcomes, quick=quick, rounds=effort.rounds)
 
@@ -88,6 +107,8 @@ def run_benchmarks(names: Sequence[str], *, quick: bool) -> Run:
 def _keep(run: Run, place: Path) -> None:
     path = place if place.suffix == ".json" else place / f"{run.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():  # measures that were not taken now
+        run = run.beside(Run.from_json(path.read_text(encoding="utf-8")))
     path.write_text(run.to_json(), encoding="utf-8")
 
 

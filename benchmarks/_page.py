@@ -62,6 +62,7 @@ Each is written as somebody who knows it well would write it, and hands on what 
 - `os.writev`, `socket.sendall`, and joining first; `os.sendfile`, `socket.sendfile`, reading and mapping for files.
 - `bytes`, `bytearray` and `struct`, call by call; whole programs that are written with them; and the parsers of h11,
   websockets, tornado, aiohttp, urllib3, redis-py and h2 with the buffers that they have.
+- asyncio's streams and Protocols, on its own loop and on uvloop; `loop.sendfile`; tshark.
 - Netty's `CompositeByteBuf`, where Java is, for reference: what the same design does in a language that is compiled.
 
 Left out, and why:
@@ -120,6 +121,47 @@ reading, once by a map, none by `sendfile`.""",
     "memory": """\
 The peak of resident memory, above what the process had. All of it comes in by 64 KiB, and is sent to a socket. Goals:
 the peak against the payload, and the bytes that sending alone needs.""",
+    "receive": """\
+Frames behind a length of 4 bytes come through a socket, by so many bytes a read, and are dropped: by
+`stream.frames(framer)` and `stream.messages(fn)`, by `readexactly` of asyncio's StreamReader, and by a Protocol that
+keeps a bytearray and an offset in it. The sender shares its loop, which therefore is never idle, and sends no more
+before a read has taken all that was sent; what sending costs is taken off. Goals, of ours in both ways: the cost of
+StreamReader and of the Protocol.
+
+Where a read brings less than a frame or two, most of the cost is that of a turn of the loop and of two system calls,
+which all have alike: a goal of less than their part cannot be reached. What was tried: the task is woken in the
+callback, and only when its frame is whole; numbers are read where they lie; nothing is made for bytes that go on where
+the last ones ended. What would be needed for messages of some bytes by `messages(fn)`: a Reader costs more than to cut
+out a frame by hand.""",
+    "receive, pinned": """\
+As many bytes as wait are received, by so many a read, and nothing is taken. The number is what the buffer keeps alive;
+the goal is that, less one block, against what it shows.""",
+    "echo": """\
+Frames behind a length of 4 bytes are sent back, over TCP within the machine. The server is a process of its own, whose
+processor time counts. *many* sends without waiting for answers, *one* sends the next frame when it has the answer, and
+of the connections that are *busy* each has one frame under way, while those that are *idle* only exist. Beside ours,
+asyncio's streams (`readexactly`, `write`, `drain`), and a Protocol over a bytearray that writes each answer; and one
+that joins all answers that are due for what came in and writes once, which few do: what the same can cost without
+streams. Goals: the cost of streams and of the Protocol; for show that of the one that joins, and of ours with
+`messages(fn)` against streams.""",
+    "echo, idle": """\
+Each connection has had one answer and waits. *resident* is by how much the server's memory grows for each, *allocated*
+is what tracemalloc says, which does not see what is allocated in C. Goal: half of what a connection of asyncio's
+streams takes; the Protocol, which has no task, is for show.
+
+What takes the most is the task of a connection and the coroutines in it, which streams have as well; of ours are the
+stream, its inbox, a link and a waiter. What was tried: no outbox and no queue of callbacks while nothing is sent, a
+coroutine less while a task waits, memory to receive into given back. On uvloop, half of what streams take is less than
+a task with a coroutine.""",
+    "send a file": """\
+A file is sent for each byte that comes, over TCP within the machine; the processor time of the server. By hand it is
+`loop.sendfile`, or where a loop has none `read` and `write` of 64 KiB.""",
+    "capture": """\
+The HTTP of a capture is put together, by the example of this library, in a process of its own, and by tshark, where
+that is; listed, or with the bodies written to files. Processor time of the process and its children, Python's start
+included. `python -m benchmarks.captures` does it with a larger capture, and tells more.""",
+    "capture, memory": """\
+The most memory that the process had beside the files that it maps, its interpreter's included.""",
     "program": """\
 Six protocols, each spoken twice: with this library as its documentation teaches it, and by hand with a bytearray,
 offsets and `struct`. All values are used as str or int, answers are sent through a socket. Goals: the cost against the

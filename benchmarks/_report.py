@@ -40,6 +40,13 @@ MEASURES: Final = {
     "serve, calls": "Serve a file: system calls",
     "serve, copied": "Serve a file: bytes copied",
     "memory": "Memory for a message of 1 GiB",
+    "receive": "Receive frames, and drop them",
+    "receive, pinned": "Receive in small reads: memory that is pinned",
+    "echo": "Echo frames",
+    "echo, idle": "Memory of an idle connection",
+    "send a file": "Send a file by a server",
+    "capture": "Put the HTTP of a capture together",
+    "capture, memory": "Put the HTTP of a capture together: memory beside the file",
     "program": "Programs of small messages",
     "place": "Others' parsers, with our buffer in the place of theirs",
     "call": "What each call costs on a message of 90 bytes",
@@ -156,6 +163,14 @@ class Run:
             places = ",\n".join(_place(o, axes, kinds.index(_kind(o))) for o in outcomes)
             blocks.append(f'{_compact(measure)}: {{"axes": {_compact(axes)}, "places": [\n{places}\n]}}')
         return "\n".join(["{", *lines, '"measures": {', ",\n".join(blocks), "}}"]) + "\n"
+
+    def beside(self, other: Run) -> Run:
+        """Return this run with what another one has of measures that this has not; nothing, if one is of toy sizes."""
+        others = MEASURES.keys() - {outcome.measure for outcome in self.outcomes}
+        if self.quick != other.quick:
+            return self
+        both = [*self.outcomes, *(outcome for outcome in other.outcomes if outcome.measure in others)]
+        return replace(self, outcomes=sorted(both, key=lambda outcome: list(MEASURES).index(outcome.measure)))
 
     @classmethod
     def from_json(cls, text: str) -> Run:

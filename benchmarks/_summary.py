@@ -40,6 +40,9 @@ PAGES: Final[Mapping[str, Sequence[str]]] = {
     "sending": ["flush"],
     "serving": ["serve", "serve, wall", "serve, calls", "serve, copied"],
     "memory": ["memory"],
+    "receiving": ["receive", "receive, pinned"],
+    "servers": ["echo", "echo, idle", "send a file"],
+    "captures": ["capture", "capture, memory"],
     "programs": ["program"],
     "parsers": ["place"],
     "calls": ["call"],
@@ -50,6 +53,9 @@ TITLES: Final[Mapping[str, str]] = {
     **{name: MEASURES[measures[0]] for name, measures in PAGES.items()},
     "framing": "Cut a stream into frames",
     "serving": "Serve a file",
+    "captures": "Put the HTTP of a capture together",
+    "receiving": "Receive on asyncio and uvloop",
+    "servers": "Servers on asyncio and uvloop",
 }
 
 WAYS: Final = "All ways to serve a file"
@@ -209,7 +215,10 @@ stands in [how it was measured](performance/measuring.md).
         yield from table(["", "median", *_KINDS], rows)
 
 
-_COMPARED: Final = frozenset({"cut", "feed", "read", "find", "compare", "flush", "serve", "program", "place", "call"})
+_COMPARED: Final = frozenset({
+    "cut", "feed", "read", "find", "compare", "flush", "serve", "receive", "echo", "send a file", "capture", "program",
+    "place", "call",
+})  # fmt: skip
 """The measures in which others do the same, in processor time."""
 
 _KINDS: Final = ("faster", "even", "slower")

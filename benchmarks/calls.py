@@ -355,7 +355,7 @@ LINES: Final[Sequence[Line]] = [
 ]  # fmt: skip
 
 _FOR_PEOPLE: Final = "text for people: no program waits for it"
-_BY_SYSTEM: Final = "what it costs is what the system's calls cost: see the benchmarks of sending and serving"
+_BY_SYSTEM: Final = "what it costs is what the system's calls cost: see the benchmarks of sending and receiving"
 _REFUSES: Final = "raises, and says what to write instead"
 _AS: Final = "is the same code as {}"
 _ATTRIBUTE: Final = "a field that is looked at, as {}"
@@ -363,7 +363,8 @@ _ATTRIBUTE: Final = "a field that is looked at, as {}"
 REASONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("BaseBuffer.hexdump", "BaseBuffer.layout", "BaseBuffer.__repr__", "Reader.__repr__", "Framer.__repr__",
-         "Outbox.__repr__", "CopyAudit.__repr__", "BufferFile.__repr__", "FileRegion.__repr__", "MappedFile.__repr__"),
+         "Outbox.__repr__", "Inbox.__repr__", "Pool.__repr__", "CopyAudit.__repr__",
+         "BufferFile.__repr__", "FileRegion.__repr__", "MappedFile.__repr__"),
         _FOR_PEOPLE,
     ),
     **dict.fromkeys(
@@ -373,13 +374,17 @@ REASONS: Final[Mapping[str, str]] = {
          "FileRegion.__reduce_ex__", "FileRegion.__del__",
          "MappedFile.access", "MappedFile.advise", "MappedFile.close", "MappedFile.closed", "MappedFile.flush",
          "MappedFile.prefetch", "MappedFile.__getitem__", "MappedFile.__len__", "MappedFile.__iter__",
-         "MappedFile.__enter__", "MappedFile.__exit__", "MappedFile.__reduce_ex__"),
+         "MappedFile.__enter__", "MappedFile.__exit__", "MappedFile.__reduce_ex__",
+         "Inbox", "Inbox.receive", "Inbox.room", "Inbox.filled", "Inbox.rest", "Inbox.buffer", "Inbox.ended",
+         "Inbox.limit", "Pool", "Pool.block", "Pool.lent", "Pool.made", "Pool.nbytes", "Pool.reused", "Pool.trim",
+         "Pool.waiting"),
         _BY_SYSTEM,
     ),
     **dict.fromkeys(
         ("BaseBuffer.__hash__", "BaseBuffer.__add__", "BaseBuffer.__radd__", "BaseBuffer.__mul__",
          "BaseBuffer.__rmul__", "BaseBuffer.__setitem__", "BaseBuffer.__delitem__", "BaseBuffer.__array__",
          "BaseBuffer.__array_ufunc__", "Reader.__reduce_ex__", "Framer.__reduce_ex__", "Outbox.__reduce_ex__",
+         "Inbox.__reduce_ex__", "Pool.__reduce_ex__",
          "CopyAudit.__reduce_ex__"),
         _REFUSES,
     ),

@@ -7,12 +7,14 @@ chunks, a hundred open at a time, in segments as on Ethernet. Then each program 
     wall       time that passed
     memory     the most that the process had beside the files that it maps (RssAnon), and each child
 
-tshark is needed for the comparison; without it there is none. All of ours have to show the same.
+tshark is needed for the comparison; without it there is none. All of ours have to show the same. As a part of
+``python -m benchmarks`` the same is done with a smaller capture.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import hashlib
 import os
 import random
@@ -22,14 +24,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Final
 
 import bytebufs
 
-__all__ = ["main", "write_captures"]
+from ._harness import MIB, OURS, TOLD, Cell, Contender, Goal, Sample, by_build, cost_of, size_name
+
+__all__ = ["main", "plan", "write_captures"]
 
 MSS: Final = 1448
 CHUNK: Final = 16_384
@@ -205,6 +210,68 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{'':28}{'processor':>10}{'wall':>10}{'memory':>14}{'of the file':>12}")
         for cost in costs:
             print(f"{cost.name:28}{cost.processor:9.2f}s{cost.wall:9.2f}s{cost.memory:14,}{cost.memory / size:12.1%}")
+
+
+# -- as a part of all benchmarks -------------------------------------------------------------------------------
+
+ONE: Final = "one process"
+WORKERS: Final = "two workers, ten files"
+TSHARK: Final = "tshark"
+
+
+def plan(*, quick: bool) -> list[Callable[[], Cell]]:
+    """Return the cells, to be made when their turn comes."""
+    size, connections = (MIB, 20) if quick else (128 * MIB, 4000)
+    return [
+        *(partial(_cell, size, connections, task, bound) for task, bound in (("list", None), ("export", 1 / 3))),
+        partial(_memory, size, connections),
+    ]
+
+
+def _cell(size: int, connections: int, task: str, bound: float | None) -> Cell:
+    folder, whole, parts = _captures(size, connections)
+    ours = [sys.executable, "-P", "-m", "examples.http_reassembly"]
+    out = ["--export", str(folder / "ours")] if task == "export" else []
+    commands = {ONE: [*ours, str(whole), *out], WORKERS: [*ours, *map(str, parts), "--workers", "2", *out]}
+    goals = [cost_of(ONE, WORKERS, None)]
+    if tshark := shutil.which("tshark"):
+        theirs = ["-q", "--export-objects", f"http,{folder / 'theirs'}"] if task == "export" else ["-Y", "http"]
+        commands[TSHARK] = [tshark, "-r", str(whole), *theirs]
+        goals = [cost_of(ONE, TSHARK, by_build(compiled=bound, pure=None)), *goals]
+    contenders = [
+        Contender(name, TSHARK if name == TSHARK else OURS, partial(partial, _told, command, folder, "processor"), TOLD)
+        for name, command in commands.items()
+    ]
+    at = {"capture": size_name(size), "connections": str(connections), "task": task}
+    return Cell("capture", at, "run", 1, contenders, goals)
+
+
+def _memory(size: int, connections: int) -> Cell:
+    folder, whole, _ = _captures(size, connections)
+    command = [sys.executable, "-P", "-m", "examples.http_reassembly", str(whole)]
+
+    def share(samples: Mapping[str, Sample]) -> tuple[float, str]:
+        return samples[ONE].median / size, "the file"
+
+    contenders = [Contender(ONE, OURS, partial(partial, _told, command, folder, "memory"), TOLD)]
+    at = {"capture": size_name(size), "connections": str(connections)}
+    # An interpreter alone takes some MiB: of a toy that is more than all.
+    goal = Goal("memory against the file", "at most", 0.05 if size >= 1024 * MIB else None, share)
+    return Cell("capture, memory", at, "run", 1, contenders, [goal], unit="bytes")
+
+
+def _told(command: Sequence[str], folder: Path, what: str) -> float:
+    for out in ("ours", "theirs"):
+        shutil.rmtree(folder / out, ignore_errors=True)
+    cost = _run(command[0], command, folder)
+    return cost.processor * 1e9 if what == "processor" else cost.memory
+
+
+@cache
+def _captures(size: int, connections: int) -> tuple[Path, Path, list[Path]]:
+    folder = Path(tempfile.mkdtemp(dir=os.environ.get("TMPDIR", "/var/tmp")))
+    atexit.register(shutil.rmtree, folder)
+    return folder, *write_captures(folder, connections, size)
 
 
 if __name__ == "__main__":
