@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from griffe import Attribute, Class, Extension, Function, Module, Object
+from griffe import Alias, Attribute, Class, Extension, Function, Module, Object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +76,11 @@ def _rewrite(scope: Object, package: Module) -> None:
         scope.docstring.value = as_markdown(scope.docstring.value, lambda name: _path_of(name, scope, package))
     if isinstance(scope, Function):
         for parameter in scope.parameters:
-            constant = scope.module.members.get(str(parameter.default))
-            if constant is not None and constant.is_private:  # its name says nothing to a reader
+            name = str(parameter.default)
+            constant = scope.module.members.get(name)
+            if constant is not None and name not in (scope.module.exports or ()):  # it says nothing to a reader
+                if isinstance(constant, Alias):  # of a constant in another module
+                    constant = constant.final_target
                 parameter.default = constant.value if isinstance(constant, Attribute) else "..."
     for member in scope.members.values():
         if isinstance(member, Object):  # and no alias of one
@@ -90,22 +93,32 @@ def _path_of(name: str, scope: Object, package: Module) -> str | None:
     around = scope if scope.is_class else scope.parent
     if owner == package.name:
         return f"{owner}.{member}"
-    if owner in (package.exports or ()):  # else a module, as sys is
-        found = _member_of(package.members[owner], member, package)
+    found = None
+    home = _home_of(owner or name, scope, package)
+    if owner and home is not None:  # else a module, as sys is
+        found = _member_of(home.members[owner], member, scope, package)
     elif not owner and isinstance(around, Class):
-        found = _member_of(around, member, package)
-    else:
-        found = None
-    if found is None and not owner and name in (package.exports or ()):
-        found = f"{package.name}.{name}"
+        found = _member_of(around, member, scope, package)
+    if found is None and not owner and home is not None:
+        found = f"{home.path}.{name}"
     return None if found is not None and package[found.partition(".")[2]].canonical_path == scope.path else found
 
 
-def _member_of(kind: Any, name: str, package: Module) -> str | None:
+def _home_of(name: str, scope: Object, package: Module) -> Any:
+    """Return what a name is imported from: the package, or ``aio``, of whose names only its own docstrings speak."""
+    if name in (package.exports or ()):
+        return package
+    aio = package.members.get("aio")
+    is_of_aio = isinstance(aio, Module) and name in (aio.exports or ()) and scope.path.startswith(f"{aio.path}.")
+    return aio if is_of_aio else None
+
+
+def _member_of(kind: Any, name: str, scope: Object, package: Module) -> str | None:
     """Return the path of what the pages show of a class: below the public class that defines it, if it is explained."""
     if kind is None or name.startswith("_"):
         return None
     for owner in (kind, *kind.mro()):
-        if name in owner.members and owner.members[name].has_docstring and owner.name in (package.exports or ()):
-            return f"{package.name}.{owner.name}.{name}"
+        home = _home_of(owner.name, scope, package)
+        if home is not None and name in owner.members and owner.members[name].has_docstring:
+            return f"{home.path}.{owner.name}.{name}"
     return None

@@ -35,9 +35,10 @@ EXAMPLES: Final = {
         "numbers": ["numbers"],
         "tcp": ["tcp"],
         "connections": ["connections"],
+        "live": ["live"],
     }.items()
     for module in modules
-}
+} | {"examples/redis_aio.py": "tests/test_example_redis_aio.py"}
 """Modules of examples, and the file with their tests."""
 
 

@@ -1670,3 +1670,37 @@ def test_a_message_is_the_same_whatever_was_done_to_the_parts_before() -> None:
                 found.append(answer)
         assert found == [bytes([65 + n]) * n for n in range(12)]
         assert len(b) == 0
+
+
+# -- who waits for the rest
+
+
+def test_it_tells_where_a_parser_has_what_it_waits_for() -> None:
+    def message(reader: Reader) -> bytes:
+        return reader.take_bytes(reader.u8())
+
+    b = CompositeBuffer([b"\1x\5he"])
+    assert b._due() == 0
+    assert b.parse(message, limit=10) == b"x"
+    assert b.parse(message, limit=10) is None
+    assert b._due() == 8
+    b.append(b"l")
+    assert b.parse(message, limit=10) is None
+    assert b._due() == 8
+    b.append(b"lo")
+    assert b.parse(message, limit=10) == b"hello"
+    assert b._due() == 0
+
+
+def test_it_does_not_tell_where_a_separator_comes_or_of_what_was_drained_meanwhile() -> None:
+    def line(reader: Reader) -> SliceBuffer:
+        return reader.line(limit=10)
+
+    b = CompositeBuffer([b"abc"])
+    assert b.parse(line, limit=20) is None
+    assert b._due() == 0
+    c = CompositeBuffer([b"abc"])
+    assert c.parse(lambda reader: reader.take(5), limit=20) is None
+    assert c._due() == 5
+    c.skip(1)
+    assert c._due() == 0

@@ -6,7 +6,9 @@ The blocks of one file share one namespace, in order, so a page reads like one s
 
 from __future__ import annotations
 
+import asyncio
 import doctest
+import inspect
 import re
 import textwrap
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from bytebufs import aio
 
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -84,6 +88,37 @@ def test_a_how_to_says_first_what_it_assumes(page: Path) -> None:
     title, _, rest = page.read_text(encoding="utf-8").partition("\n\n")
     assert title.startswith("# ")
     assert rest.startswith("**This page assumes** ")
+
+
+MIGRATING: Final = ROOT / "docs" / "howto" / "migrating.md"
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("reader", asyncio.StreamReader), ("writer", asyncio.StreamWriter), ("server", asyncio.Server)],
+    ids=["reader", "writer", "server"],
+)
+def test_who_migrates_finds_every_name_of_asyncios_streams(word: str, kind: type) -> None:
+    page = MIGRATING.read_text(encoding="utf-8")
+    names = [name for name in vars(kind) if not name.startswith("_")]
+    assert len(names) > 6
+    assert [name for name in names if not re.search(rf"`[^`|]*\b{word}\.{name}\b[^`|]*`", page)] == []
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (asyncio.BaseEventLoop.create_connection, aio.open_connection),
+        (asyncio.BaseEventLoop.create_server, aio.start_server),
+        (asyncio.SelectorEventLoop.create_unix_connection, aio.open_unix_connection),
+        (asyncio.SelectorEventLoop.create_unix_server, aio.start_unix_server),
+    ],
+    ids=["open_connection", "start_server", "open_unix_connection", "start_unix_server"],
+)
+def test_who_migrates_is_told_which_arguments_are_not_taken(theirs: Any, ours: Any) -> None:
+    missing = {*inspect.signature(theirs).parameters} - {*inspect.signature(ours).parameters}
+    told = {*re.findall(r"`(\w+)=[^`]*`", MIGRATING.read_text(encoding="utf-8"))}
+    assert missing - told == {"self", "protocol_factory"}
 
 
 def test_readme_has_code_that_runs() -> None:

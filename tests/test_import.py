@@ -12,7 +12,7 @@ import pytest
 
 import bytebufs
 
-PUBLIC: Final = "import bytebufs; [getattr(bytebufs, name) for name in bytebufs.__all__]; "
+PUBLIC: Final = "import bytebufs, {0}; [getattr({0}, name) for name in {0}.__all__]; print(bytebufs.COMPILED)"
 
 
 def _python(*arguments: str) -> str:
@@ -39,19 +39,35 @@ def _options(way: str) -> list[str]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_all_that_is_public_is_imported(way: str) -> None:
-    assert _python(*_options(way), "-c", f"{PUBLIC} print(bytebufs.COMPILED)") == str(bytebufs.COMPILED)
+@pytest.mark.parametrize("name", ["bytebufs", "bytebufs.aio"])
+def test_all_that_is_public_is_imported(name: str, way: str) -> None:
+    assert _python(*_options(way), "-c", PUBLIC.format(name)) == str(bytebufs.COMPILED)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_asyncio_is_loaded_by_those_who_ask_for_aio(way: str) -> None:
+    loaded = "print([name in sys.modules for name in ('asyncio', 'ssl')])"
+    assert _python(*_options(way), "-c", f"import sys, bytebufs; bytebufs.Inbox(limit=1); {loaded}") == "[False, False]"
+    assert _python("-c", f"import sys, bytebufs.aio; {loaded}") == "[True, True]"
 
 
 @pytest.mark.skipif(not PEP_810, reason="`lazy import` is syntax of Python 3.15 and newer (PEP 810)")
-@pytest.mark.parametrize("name", ["bytebufs", "bytebufs.framing", "bytebufs.sending.outbox", "bytebufs.files.mapped"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("bytebufs", "bytebufs.framing", "bytebufs.sending.outbox", "bytebufs.files.mapped"),
+        *("bytebufs.receiving.inbox", "bytebufs.aio", "bytebufs.aio.serving"),
+    ],
+)
 def test_a_module_that_is_imported_lazily_works(name: str) -> None:
     program = f"lazy import {name}; print({name}.__name__, bytebufs.CompositeBuffer([b'ab', b'c']).find(b'bc'))"
     assert _python("-c", program) == f"{name} 1"
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("base", ["BaseBuffer", "SliceBuffer", "Framer", "Lines", "Reader", "CopyAudit"])
+@pytest.mark.parametrize(
+    "base", ["BaseBuffer", "SliceBuffer", "Framer", "Lines", "Reader", "CopyAudit", "Pool", "Inbox"]
+)
 def test_nobody_derives_from_what_is_final(base: str, way: str) -> None:
     said = _python(*_options(way), "-c", f"import bytebufs\nclass Heir(bytebufs.{base}): pass")
     assert said == f"TypeError: {base} is final: hold one, do not derive from it"

@@ -6,13 +6,16 @@ import ast
 import re
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, get_args
 
 import griffe
 import pytest
 
 import bytebufs
+from bytebufs import aio
 from bytebufs._core.audit import ASKED, HIDDEN
+from bytebufs.aio import State
 from bytebufs.files.mapped import Access, Advice
 from bytebufs.framing import OnError
 from bytebufs.reader import ByteOrder
@@ -30,7 +33,7 @@ def _shown() -> list[str]:
     for page in PAGES:
         for name, options in _SHOWN.findall(page.read_text(encoding="utf-8") + "\n"):
             names.append(name)
-            thing = getattr(bytebufs, name, None)
+            thing = getattr(aio if name.startswith("aio.") else bytebufs, name.removeprefix("aio."), None)
             if isinstance(thing, type) and "members: false" not in options:
                 names += [f"{name}.{member}" for member in _members(thing) if f"!^{member}$" not in options]
     return names
@@ -40,21 +43,28 @@ def _members(kind: type) -> list[str]:
     return [name for name in vars(kind) if not name.startswith("_")]
 
 
-def _public() -> list[str]:
+def _public(package: ModuleType, prefix: str = "") -> list[str]:
     """Return what is public, each member below the class that explains it."""
     names = []
-    for name in bytebufs.__all__:
-        names.append(name)
-        thing = getattr(bytebufs, name)
+    for name in package.__all__:
+        names.append(prefix + name)
+        thing = getattr(package, name)
         if isinstance(thing, type):
-            bases = [base for base in thing.__mro__[1:] if base.__name__ in bytebufs.__all__]
+            bases = [base for base in thing.__mro__[1:] if base.__name__ in package.__all__]
             inherited = {member for base in bases for member in _members(base)}
-            names += [f"{name}.{member}" for member in _members(thing) if member not in inherited]
+            names += [f"{prefix}{name}.{member}" for member in _members(thing) if member not in inherited]
     return names
 
 
+WANTED_OF_ARGUMENTS: Final = (
+    *("sending.channels.Writer", "sending.channels.Sender"),
+    *("receiving.inbox.Readable", "receiving.inbox.Receiver"),
+)
+"""Protocols: what an object has to have that is sent to, or received from."""
+
+
 def test_whatever_is_public_stands_on_one_page_once() -> None:
-    assert Counter(_shown()) == Counter([*_public(), "sending.channels.Writer", "sending.channels.Sender"])
+    assert Counter(_shown()) == Counter([*_public(bytebufs), *_public(aio, "aio."), *WANTED_OF_ARGUMENTS])
 
 
 def test_what_a_user_of_a_composite_meets_first_is_append() -> None:
@@ -65,7 +75,8 @@ def test_what_a_user_of_a_composite_meets_first_is_append() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "alias"), [("ByteOrder", ByteOrder), ("OnError", OnError), ("Access", Access), ("Advice", Advice)]
+    ("name", "alias"),
+    [("ByteOrder", ByteOrder), ("OnError", OnError), ("Access", Access), ("Advice", Advice), ("State", State)],
 )
 def test_the_words_that_a_signature_takes_are_named(name: str, alias: Any) -> None:
     page = (ROOT / "docs" / "reference" / "rest.md").read_text(encoding="utf-8")
@@ -167,3 +178,8 @@ def test_the_docstrings_of_the_package_are_rewritten() -> None:
     assert [str(parameter.default) for parameter in package["CompositeBuffer.__init__"].parameters][1] == "()"
     assert str(package["Reader.varint"].parameters["max_bytes"].default) == "10"
     assert str(package["Outbox.__init__"].parameters["on_pause"].default) == "None"
+    assert "[`flush()`][bytebufs.aio.Stream.flush]" in said("aio.Stream.send")
+    assert "[`CompositeBuffer.parse()`][bytebufs.CompositeBuffer.parse]" in said("aio.Stream.parse")
+    assert "[`start_server`][bytebufs.aio.start_server]" in said("aio.start_unix_server")
+    assert "`write`" in said("sending.channels.Writer")  # which is not that of aio
+    assert str(package["aio.start_server"].parameters["limit"].default) == "256 << 10"

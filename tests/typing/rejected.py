@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from bytebufs import BaseBuffer, CompositeBuffer, Reader, SliceBuffer, no_copy
+from bytebufs import BaseBuffer, CompositeBuffer, Inbox, Pool, Reader, SliceBuffer, no_copy
 
 REJECTED: Final[list[Callable[[CompositeBuffer], Any]]] = []
 
@@ -265,6 +265,36 @@ def a_reader_expects_no_text(b: CompositeBuffer) -> None:
 @rejected
 def strict_is_named(b: CompositeBuffer) -> None:
     no_copy(True)  # type: ignore[call-arg]
+
+
+# -- who receives
+
+
+@rejected
+def the_limit_of_an_inbox_is_named(_: CompositeBuffer) -> None:
+    Inbox(4096)  # type: ignore[arg-type]
+
+
+@rejected
+def an_inbox_receives_from_no_path(_: CompositeBuffer) -> None:
+    Inbox(limit=1).receive("file")  # type: ignore[arg-type]
+
+
+@rejected
+def an_inbox_receives_from_no_bytes(_: CompositeBuffer) -> None:
+    Inbox(limit=1).receive(b"bytes")  # type: ignore[arg-type]
+
+
+@rejected
+def a_pool_has_no_heirs(_: CompositeBuffer) -> None:
+    class Heir(Pool):  # type: ignore[misc]
+        pass
+
+
+@rejected
+def an_inbox_has_no_heirs(_: CompositeBuffer) -> None:
+    class Heir(Inbox):  # type: ignore[misc]
+        pass
 
 
 @rejected

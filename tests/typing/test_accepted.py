@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import copy
 import io
 import mmap
@@ -10,7 +11,7 @@ import socket
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
 from typing import Any, assert_type
 
@@ -25,14 +26,17 @@ from bytebufs import (
     CopyAudit,
     FileRegion,
     FrameError,
+    Inbox,
     LimitExceeded,
     Lines,
     MappedFile,
     Part,
+    Pool,
     Reader,
     SliceBuffer,
     Transferred,
     Underrun,
+    aio,
     allocate,
     copy_audit,
     flush,
@@ -57,6 +61,60 @@ def test_ranges_of_files_are_parts_and_give_slices() -> None:
         moved = assert_type(transfer(region, io.BytesIO()), Transferred)
         assert_type(moved.nbytes, int)
         assert moved.how == "copy"
+
+
+def test_an_inbox_receives_from_whatever_has_bytes() -> None:
+    inbox = Inbox(Pool(4096, idle=2), limit=100)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"one")
+        assert_type(inbox.receive(ours), int)
+        theirs.sendall(b"two")
+        inbox.receive(ours.fileno())
+    inbox.receive(io.BytesIO(b"three"))
+    with tempfile.TemporaryFile() as file:
+        inbox.receive(file)
+    inbox.room()[:4] = b"four"
+    inbox.filled(4)
+    assert_type(inbox.buffer, CompositeBuffer)
+    assert assert_type(inbox.ended, bool)
+    assert inbox.buffer == b"onetwothreefour"
+
+
+async def _handler(stream: aio.Stream) -> int:  # whatever it returns
+    async for frame in stream.frames(Lines(limit=100)):
+        assert_type(frame, SliceBuffer)
+        await stream.send(frame)
+        assert_type(await stream.send(CompositeBuffer([b"\n"])), None)
+    return 0
+
+
+def test_a_stream_gives_what_its_parser_returns() -> None:
+    def read(r: Reader) -> tuple[int, str]:
+        return r.u8(), r.take_bytes(1).decode()
+
+    async def main() -> None:
+        handler: aio.Handler = _handler
+        async with asyncio.timeout(30), await aio.start_server(handler, "127.0.0.1", 0) as server:
+            assert_type(server, aio.Server)
+            sock = assert_type(server.sockets, tuple[socket.socket, ...])[0]
+            async with await aio.open_connection(*sock.getsockname()) as stream:
+                assert_type(stream, aio.Stream)
+                await asyncio.create_task(_whole(stream.send(b"\1a\n\2b\n")))
+                assert assert_type(await stream.parse(read), tuple[int, str] | None) == (1, "a")
+                assert assert_type(await stream.take(1), SliceBuffer) == b"\n"
+                messages = assert_type(stream.messages(read), AsyncIterator[tuple[int, str]])
+                assert await anext(messages) == (2, "b")
+                assert_type(await stream.take_until(b"\n", limit=10), SliceBuffer)
+                await stream.send_eof()
+                assert not assert_type(await stream.receive(), bool)
+                state: aio.State = stream.state
+                assert state == "ended"
+
+    async def _whole(sent: Awaitable[None]) -> None:
+        await sent
+
+    asyncio.run(main())
 
 
 def test_a_part_is_anything_bytes_like_and_any_buffer() -> None:
