@@ -127,7 +127,7 @@ class SocketLink(Link):
         self._sock = sock
         self._fd = sock.fileno()
         self._loop = loop
-        self.is_reading = False
+        self.is_reading: bool = False
         self._is_writing = False
         # libuv, which uvloop stands on, stops looking at a socket once it has an error (uv__poll_io).
         self._is_told_again = isinstance(loop, asyncio.BaseEventLoop)
@@ -305,7 +305,7 @@ class TransportLink(Link, asyncio.BufferedProtocol):
         self._names = {name: stream.get_extra_info(name) for name in ("socket", *_NAMES)}
         self._loop = loop
         self._sink: _TransportSink | None = None
-        self.is_reading = True
+        self.is_reading: bool = True
         self._is_discarding = False
         self._discarded = 0
         self._is_tls = False
