@@ -77,7 +77,7 @@ class Report:
                 self.cases += 1
         if child.status:
             self.failures.append(f"CRASH {child.status} in {last}: {child.errors[-600:]}")
-        elif child.errors and "in __release_buffer__" not in child.errors:
+        elif child.errors and "__release_buffer__" not in child.errors:
             # Where it lets go of a buffer with an error on its way, the interpreter finds neither method nor name.
             self.failures.append(f"SAID {child.errors[-600:]}")
         return int(last.split()[0])
