@@ -211,7 +211,7 @@ def test_frames_that_another_thread_drops_leave_nothing(size: int) -> None:
     assert not thread.is_alive()
     assert_unchanged(kept, size)
     pinned = sum(frame.pinned_nbytes for _, frame in kept)
-    assert pool.made <= pinned // BLOCK + 24
+    assert pool.made <= pinned // BLOCK + IDLE + 4
     assert pool.reused + pool.made >= TOTAL // BLOCK
     assert watch.peak < pinned + POOL + SLACK + COST * len(kept)
     assert watch.grown < pinned + POOL + SLACK + COST * len(kept)
