@@ -169,7 +169,21 @@ def _name_to_match(ssl: SSL, server_hostname: str | None, host: str | None) -> s
         return None
     if server_hostname is None and not host:
         raise ValueError("with ssl, and no host, server_hostname is wanted: '' to match none")
-    return host if server_hostname is None else server_hostname
+    name = host if server_hostname is None else server_hostname
+    try_context(ssl, name or None)
+    return name
+
+
+def try_context(ssl: SSL, server_hostname: str | None = None, *, server_side: bool = False) -> None:
+    """Refuse what no handshake can begin with. Some loops do so too late: uvloop keeps the socket then, for good."""
+    if not ssl:
+        return
+    import ssl as tls
+
+    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT) if isinstance(ssl, bool) else ssl
+    if context.check_hostname and not (server_hostname or server_side):  # before 3.14, nothing would be checked then
+        raise ValueError("a context that checks host names wants a server_hostname, not ''")
+    context.wrap_bio(tls.MemoryBIO(), tls.MemoryBIO(), server_side, server_hostname)
 
 
 async def _attach(stream: Stream, sock: socket.socket, options: Options, server_hostname: str | None) -> None:

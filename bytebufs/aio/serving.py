@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, final
 
 from ..errors import BytebufsError
-from .connecting import CLOSE_TIMEOUT, Options, attach_accepted, is_stream_socket
+from .connecting import CLOSE_TIMEOUT, Options, attach_accepted, is_stream_socket, try_context
 from .links import wake
 from .stream import HIGH, LIMIT, Stream
 
@@ -397,6 +397,7 @@ def _refuse_none(connections: int) -> None:
 def _context_of(ssl: tls.SSLContext | None) -> tls.SSLContext | None:
     if isinstance(ssl, bool):
         raise TypeError(f"a server wants an ssl.SSLContext, with its certificate, or None: not {ssl!r}")
+    try_context(ssl, server_side=True)
     return ssl
 
 
