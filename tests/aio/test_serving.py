@@ -741,3 +741,21 @@ def test_it_accepts_a_few_in_a_turn_then_others_have_theirs(monkeypatch: pytest.
                 await stream.aclose()
 
     run(main)
+
+
+def test_all_that_the_system_has_accepted_is_answered_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_module, "_ACCEPTS", 1)
+
+    async def main() -> None:
+        server = await aio.start_server(echo, "127.0.0.1", 0)
+        clients = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(3)]  # not seen yet
+        for client in clients:
+            client.sendall(b"\x01a")
+            client.shutdown(socket.SHUT_WR)
+        await server.close()
+        for client in clients:
+            with client:
+                assert client.recv(100) == b"\x01a"
+                assert not client.recv(100)
+
+    run(main)
