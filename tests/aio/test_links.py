@@ -54,6 +54,7 @@ def test_a_stream_that_is_being_made_moves_nothing() -> None:
                 call()
         UNLINKED.abort()
         assert UNLINKED.is_drained()
+        assert not UNLINKED.is_full()
         assert UNLINKED.get_extra_info("peername", 7) == 7
 
     run(main)
@@ -110,6 +111,21 @@ def test_a_socket_that_is_not_ready_after_all_is_asked_again() -> None:
             assert link._discard()
 
     run(main)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pausing_and_going_on_twice_is_doing_it_once(way: str) -> None:
+    kind, loop = way.split("-")
+
+    async def main() -> None:
+        async with connected(kind) as (stream, peer):
+            for call in (stream._link.pause, stream._link.resume):
+                call()
+                call()
+            await peer.send(b"x")
+            assert await stream.take(1) == b"x"
+
+    run(main, loop)
 
 
 def test_a_few_reads_in_a_turn_then_others_have_theirs() -> None:

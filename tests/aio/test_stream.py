@@ -29,6 +29,7 @@ from bytebufs import (
     aio,
     no_copy,
 )
+from bytebufs.aio import stream as stream_module
 from bytebufs.aio.stream import Stream
 
 from .loops import KINDS, LOOPS, WAYS, connected, reset, run, serving
@@ -939,3 +940,24 @@ def test_a_reset_after_the_end_is_an_error_of_sending_only(loop: str) -> None:
             assert not await stream.receive()
 
     run(main, loop)
+
+
+def test_few_outboxes_are_kept_for_streams_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_SPARES", 1)
+
+    async def main() -> None:
+        async with connected("tcp", high=5432, low=1) as (stream, peer):
+            for sender in (stream, peer):
+                await sender.send(b"x")
+            for receiver in (stream, peer):
+                assert await receiver.take(1) == b"x"
+            await stream.flush()
+            waiting = [asyncio.ensure_future(receiver.receive()) for receiver in (stream, peer)]
+            await until(lambda: stream._outbox is peer._outbox is None)
+            assert len(stream_module._SPARE[5432, 1]) == 1
+            for sender in (stream, peer):
+                await sender.send(b"y")
+            assert await asyncio.gather(*waiting) == [True, True]
+            assert stream.buffer == peer.buffer == b"y"
+
+    run(main)
