@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import textwrap
@@ -164,7 +163,7 @@ def test_arguments_are_looked_at() -> None:
             wrong: list[tuple[type[Exception], str, Callable[[], Awaitable[object]]]] = [
                 (TypeError, "async def handler", lambda: aio.start_server(None, port=0)),  # type: ignore[arg-type]
                 (TypeError, "SSLContext", lambda: aio.start_server(echo, port=0, ssl=True)),  # type: ignore[arg-type]
-                (ssl.SSLError, "server", lambda: aio.start_server(echo, port=0, ssl=client_context())),
+                (Exception, "server", lambda: aio.start_server(echo, port=0, ssl=client_context())),
                 (ValueError, "not both", lambda: aio.start_server(echo, port=0, sock=sock)),
                 (ValueError, "host and port", lambda: aio.start_server(echo)),
                 (ValueError, "stream socket", lambda: aio.start_server(echo, sock=datagrams)),
