@@ -118,7 +118,8 @@ class SocketLink(Link):
     """A connected stream socket that does not block."""
 
     __slots__ = (
-        "_fd", "_gone", "_inbox", "_is_told_again", "_is_writing", "_loop", "_peer", "_sock", "_stream", "is_reading",
+        "_fd", "_gone", "_has_sent", "_inbox", "_is_told_again", "_is_writing", "_loop", "_peer", "_sock", "_stream",
+        "is_reading",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
@@ -129,6 +130,7 @@ class SocketLink(Link):
         self._loop = loop
         self.is_reading: bool = False
         self._is_writing = False
+        self._has_sent = False  # something, when that was tried last
         # libuv, which uvloop stands on, stops looking at a socket once it has an error (uv__poll_io).
         self._is_told_again = isinstance(loop, asyncio.BaseEventLoop)
         self._gone: asyncio.Future[None] | None = None  # the peer, for whom closing waits
@@ -170,20 +172,25 @@ class SocketLink(Link):
 
     def _on_polled(self) -> None:
         """As ``_on_readable()``, where the loop tells of an error only once, be it before what has come is read."""
+        self._has_sent = False
+        self._on_readable()
+        if self._has_sent or not self.is_reading or self._gone is not None:
+            return  # what went, went without an error; and who begins to read again is told again
         number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if not number:
-            self._on_readable()
-            return
-        self.pause()
-        _receive_rest(self._inbox, self._sock)
-        self._stream._failed_receiving(OSError(number, os.strerror(number)))
+        if number:
+            self.pause()
+            _receive_rest(self._inbox, self._sock)
+            self._stream._failed_receiving(OSError(number, os.strerror(number)))
+        elif self._stream._sending_error is not None:  # it may be that one, which the system tells once, too
+            self.pause()
+            self.resume()
 
     def is_readable(self) -> bool:
         return _has_come(self._sock)
 
     def send(self, outbox: Outbox) -> None:
         try:
-            outbox.flush(self._sock)
+            self._has_sent = outbox.flush(self._sock) > 0
         except BaseException:
             self._watch_for_room(wants=False)
             raise
