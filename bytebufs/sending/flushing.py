@@ -77,17 +77,19 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
         return 0
     taken = 0
     plan: Plan | None = None
+    start = source._start
+    edits = source._edit_count()
     try:
         batch = in_one_batch(source, below, size)
         if batch:
-            taken = offer(batch, channel)
+            taken = max(offer(batch, channel), 0)
             if taken == size:
                 return size
         plan = Plan(source, iov_max=channel.iov_max, coalesce_below=below)
         if plan.left != size:
             raise RuntimeError(CHANGED)
         if batch:
-            plan.resume(batch, taken)
+            plan.resume(batch, taken, start, edits)
         _send_all(plan, channel)
     except BaseException as error:
         tell_flushed(error, taken if plan is None else max(plan.position, taken))
@@ -102,7 +104,10 @@ def tell_flushed(error: BaseException, nbytes: int) -> None:
 
 
 def offer(batch: list[Piece], channel: Channel) -> int:
-    """Make the one call that most messages take, where it needs no more than that. Return how many bytes were taken."""
+    """Make the one call that most messages take, where it needs no more than that.
+
+    Return how many bytes were taken, -1 for "not now".
+    """
     if not isinstance(channel, SystemChannel):
         return 0
     try:
@@ -110,7 +115,7 @@ def offer(batch: list[Piece], channel: Channel) -> int:
             return 0  # all that follows needs to know how long that takes
         return channel.write(batch, more=False)
     except BlockingIOError:
-        return 0
+        return -1
 
 
 # -- the loops -----------------------------------------------------------------------------------------------

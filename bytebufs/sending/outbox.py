@@ -323,8 +323,12 @@ class Outbox:
         Returns the plan by which they went, None if it took none.
         """
         size = self._queue._size()
+        start = self._queue._start
+        edits = self._queue._edit_count()
         batch = in_one_batch(self._queue, 0, size) if self._width == IOV_MAX and size <= _TURN else []
         taken = offer(batch, channel) if batch else 0
+        if taken < 0:
+            return None
         self._went = taken
         if taken == size:
             return None
@@ -332,7 +336,7 @@ class Outbox:
         plan.width = min(self._width, channel.iov_max)
         try:
             if taken:
-                plan.resume(batch, taken)
+                plan.resume(batch, taken, start, edits)
             send_some(plan, channel, _TURN)
         finally:
             self._went = max(plan.position, taken)

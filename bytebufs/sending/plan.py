@@ -200,20 +200,20 @@ class Plan:
         """In which entry of the buffer's table the next byte is, and how far into it; not where parts are joined."""
         return self._i, self._at
 
-    def resume(self, batch: list[Piece], taken: int) -> None:
+    def resume(self, batch: list[Piece], taken: int, start: int, edits: int) -> None:
         """Go on after a first call that was made without the plan, offered ``batch`` and took ``taken`` bytes of it.
 
-        What was joined for that is not joined again. RuntimeError if the buffer has changed since.
+        What was joined for that is not joined again. ``start`` and ``edits`` are the buffer's from before that call:
+        RuntimeError if it has changed since.
         """
+        if start != self._start or edits != self._edits or sum([len(piece) for piece in batch]) != self.left:
+            raise RuntimeError(CHANGED)
         if self._coalescer is not None:
-            if sum([len(piece) for piece in batch]) != self.left:
-                raise RuntimeError(CHANGED)
             self._coalescer = None
             self._near = self.left
             self._offer_instead(cast("list[Entry]", batch))
         if taken:
-            if self.gather() != batch:
-                raise RuntimeError(CHANGED)
+            self.gather()
             self.advance(taken)
 
     def _refill(self) -> None:
@@ -312,7 +312,7 @@ def in_one_batch(buffer: BaseBuffer, coalesce_below: int, size: int) -> list[Pie
 def _whole_batch(buffer: BaseBuffer, start: int, stop: int, coalesce_below: int) -> list[Piece]:
     source = buffer._exact_source()
     if not isinstance(source, Table):
-        return [source] if isinstance(source, bytes) and len(source) == stop - start else []
+        return _pieces([make_entry(source, start, stop)])
     parts = source.parts
     n = len(parts)
     count = n - source.head
@@ -334,7 +334,16 @@ def _whole_batch(buffer: BaseBuffer, start: int, stop: int, coalesce_below: int)
     if count > IOV_MAX:
         return []
     batch = parts[n - count :]
-    return cast("list[Piece]", batch) if _are_bytes(batch) else []
+    if _are_bytes(batch):
+        return cast("list[Piece]", batch)
+    return _pieces(batch) if count <= _FEW else []
+
+
+def _pieces(entries: list[Entry]) -> list[Piece]:
+    """Return the memory of entries, none if one of them is another's than the process's own."""
+    if not _are_memory(entries, 0):
+        return []
+    return [entry if isinstance(entry, bytes) else memory_view(entry) for entry in entries]
 
 
 def _is_joined_whole(nbytes: int, count: int, below: int) -> bool:

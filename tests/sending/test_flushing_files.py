@@ -165,7 +165,7 @@ def test_a_composite_that_a_signal_handler_changes(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("change", ["clear", "replace", "skip", "appendleft"])
 def test_a_composite_that_a_signal_handler_changes_before_the_first_call(change: str) -> None:
-    buffer = CompositeBuffer([bytearray(b"abc"), b"def"])
+    buffer = CompositeBuffer([bytearray(b"abc"), b"def"] * 10)  # more than go without a plan
 
     def replace() -> None:
         buffer.clear()

@@ -27,6 +27,11 @@ def in_one_batch(buffer: BaseBuffer, coalesce_below: int) -> list[planning.Piece
     return planning.in_one_batch(buffer, coalesce_below, buffer._size())
 
 
+def state_of(buffer: BaseBuffer) -> tuple[int, int]:
+    """Return what a plan that goes on wants to know of its buffer."""
+    return buffer._start, buffer._edit_count()
+
+
 BLOCK = 1 << 16
 WHOLE = 1 << 20
 
@@ -364,19 +369,26 @@ def test_most_messages_are_one_batch() -> None:
     assert in_one_batch(CompositeBuffer([whole] * IOV_MAX), 0) == [whole] * IOV_MAX
 
 
+def test_a_few_parts_of_memory_are_one_batch() -> None:
+    assert in_one_batch(SliceBuffer(b"abc", 1), 0) == [b"bc"]
+    assert in_one_batch(SliceBuffer(bytearray(b"abc")), 0) == [b"abc"]
+    few = CompositeBuffer([b"abc", bytearray(b"def"), memoryview(b"ghij")[1:]])
+    assert in_one_batch(few, 0) == [b"abc", b"def", b"hij"]
+    assert in_one_batch(CompositeBuffer([bytearray(b"ab"), b"c"] * 8), 0) == [b"ab", b"c"] * 8
+
+
 @pytest.mark.parametrize(
     "buffer",
     [
-        SliceBuffer(b"abc", 1),
-        SliceBuffer(bytearray(b"abc")),
-        CompositeBuffer([b"abc", bytearray(b"def")]),
+        SliceBuffer(File(b"def")),
+        CompositeBuffer([bytearray(b"ab"), b"c"] * 9),
         CompositeBuffer([b"abc", File(b"def")]),
         CompositeBuffer([b"abc", b"def"])[1:],
         CompositeBuffer([b"abc", b"def"])[:-1],
         CompositeBuffer([b"ab"] * (IOV_MAX + 1)),
         CompositeBuffer([bytes(1 << 20)] * (CALL_MAX // (1 << 20)) + [b"x"]),
     ],
-    ids=["clipped", "bytearray", "mixed", "file", "clipped in front", "clipped behind", "many", "large"],
+    ids=["a file", "more than a few", "file", "clipped in front", "clipped behind", "many", "large"],
 )
 def test_others_take_a_plan(buffer: BaseBuffer) -> None:
     assert in_one_batch(buffer, 0) == []
@@ -385,13 +397,27 @@ def test_others_take_a_plan(buffer: BaseBuffer) -> None:
 def test_a_plan_goes_on_behind_one_batch() -> None:
     buffer = CompositeBuffer([b"abcd", b"efgh"])
     plan = Plan(buffer)
-    plan.resume(in_one_batch(buffer, 0), 5)
+    plan.resume(in_one_batch(buffer, 0), 5, *state_of(buffer))
     assert plan.position == 5
     assert [bytes(piece) for piece in plan.gather()] == [b"fgh"]
-    batch = in_one_batch(buffer, 0)
-    buffer.append(b"x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda buffer: buffer.append(b"x"),
+        lambda buffer: buffer.skip(1),
+        lambda buffer: (buffer.skip(2), buffer.append(b"xy")),
+        lambda buffer: (buffer.appendleft(b"x"), buffer.skip(1)),
+    ],
+    ids=["append", "skip", "as long as before", "as before"],
+)
+def test_a_plan_does_not_go_on_in_a_buffer_that_has_changed(change: Callable[[CompositeBuffer], object]) -> None:
+    buffer = CompositeBuffer([b"abcd", bytearray(b"efgh")])
+    batch, state = in_one_batch(buffer, 0), state_of(buffer)
+    change(buffer)
     with pytest.raises(RuntimeError, match="changed while it was flushed"):
-        Plan(buffer).resume(batch, 5)
+        Plan(buffer).resume(batch, 5, *state)
 
 
 # -- joining small parts ---------------------------------------------------------------------------------------
@@ -470,7 +496,7 @@ def test_what_was_joined_for_a_first_call_is_not_joined_again(taken: int) -> Non
     (block,) = in_one_batch(buffer, 10)
     plan = Plan(buffer, coalesce_below=10)
     taken = min(taken, 19_999)
-    plan.resume([block], taken)
+    plan.resume([block], taken, *state_of(buffer))
     assert (plan.position, plan.left) == (taken, 20_000 - taken)
     (rest,) = plan.gather()
     assert rest == block[taken:]
@@ -479,7 +505,7 @@ def test_what_was_joined_for_a_first_call_is_not_joined_again(taken: int) -> Non
     assert (plan.gather(), plan.file) == ([], None)
     buffer.append(b"x")
     with pytest.raises(RuntimeError, match="changed while it was flushed"):
-        Plan(buffer, coalesce_below=10).resume([block], taken)
+        Plan(buffer, coalesce_below=10).resume([block], taken, *state_of(buffer))
 
 
 def test_a_large_part_is_not_copied() -> None:
