@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, final
 
@@ -57,6 +58,9 @@ class Server:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._connections: dict[asyncio.Task[None], Stream] = {}
+        # Made once: else each connection has a bound method and a context of its own for as long as it lasts.
+        self._when_ended = self._ended
+        self._context = copy_context()
         self._handshakes: set[asyncio.Task[None] | None] = set()
         self._accepting: list[asyncio.Task[None]] = []  # where the loop watches no descriptors
         self._watched: list[socket.socket] = []  # all, or none for a while
@@ -226,7 +230,7 @@ class Server:
         stream = self._options.stream(sock)
         task = self._loop.create_task(self._serve(stream, sock))
         self._connections[task] = stream
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._when_ended, context=self._context)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._connections.pop(task).abort()  # it may have been cancelled before it began

@@ -65,8 +65,33 @@ HIGH: Final = 64 << 10
 
 _SPARES: Final = 64
 """Outboxes that are kept for the next stream that sends: as many as are likely to be busy at a time."""
-_SPARE: Final[dict[tuple[int, int], list[Outbox]]] = {}
-"""Outboxes that streams have put aside, by their watermarks. A connection that waits is in no need of one."""
+
+
+@final
+class _Spare(list[Outbox]):
+    """Outboxes that streams have put aside. A connection that waits is in no need of one, nor of its watermarks."""
+
+    __slots__ = ("high", "low")
+
+    def __init__(self, high: int, low: int) -> None:
+        super().__init__()
+        self.high = high
+        self.low = low
+
+
+_SPARE: Final[dict[tuple[int, int], _Spare]] = {}
+"""By their watermarks."""
+
+
+def _spare_of(high: SupportsIndex, low: SupportsIndex) -> _Spare:
+    marks = size_of(high), size_of(low)
+    if marks[1] > marks[0]:
+        raise ValueError(f"the low watermark is above the high one: {marks[1]} > {marks[0]}")
+    spare = _SPARE.get(marks)
+    if spare is None:
+        spare = _SPARE[marks] = _Spare(*marks)
+    return spare
+
 
 _NOTHING_LEFT: Final = iter(())
 
@@ -107,8 +132,8 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__", "_close_timeout", "_closed", "_closer", "_context", "_has_news", "_high", "_inbox",
-        "_is_closing", "_is_due", "_is_last", "_is_receiving", "_is_untold", "_limit", "_link", "_loop", "_low",
+        "__weakref__", "_close_timeout", "_closed", "_closer", "_context", "_has_news", "_inbox",
+        "_is_closing", "_is_due", "_is_last", "_is_receiving", "_is_untold", "_limit", "_link", "_loop",
         "_outbox", "_reader", "_receiving_error", "_sending", "_sending_error", "_spare", "_until", "_writer",
         "_writer_wants_all", "buffer",
     )  # fmt: skip
@@ -127,13 +152,9 @@ class Stream:
         self._inbox = Inbox(pool, limit=limit)
         self.buffer: CompositeBuffer = self._inbox.buffer
         """What has come and has not been taken. The task that receives may take from it."""
-        self._limit = self._inbox.limit
-        self._high = size_of(high)
-        self._low = size_of(low)
-        if self._low > self._high:
-            raise ValueError(f"the low watermark is above the high one: {self._low} > {self._high}")
+        self._limit = limit if type(limit) is int else self._inbox.limit  # the number that all have, not one of its own
         self._outbox: Outbox | None = None  # while something is sent
-        self._spare = _SPARE.setdefault((self._high, self._low), [])
+        self._spare = _spare_of(high, low)
         self._close_timeout = close_timeout
         self._context = Context()  # of callbacks: nothing of those who call is theirs, audits neither
         self._reader = Waiter(loop)
@@ -395,7 +416,8 @@ class Stream:
         if self._writer is not None:
             raise Busy("the sending side of the stream")
         if self._outbox is None:
-            self._outbox = self._spare.pop() if self._spare else Outbox(self._high, self._low)
+            spare = self._spare
+            self._outbox = spare.pop() if spare else Outbox(spare.high, spare.low)
         return self._outbox
 
     def _put_outbox_aside(self, outbox: Outbox) -> None:

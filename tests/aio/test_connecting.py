@@ -105,7 +105,7 @@ def test_marks_and_limits_are_of_the_stream() -> None:
         async with serving(greet, "tcp") as (_, connect):
             async with await connect(limit=1000, high=100) as stream:
                 assert stream.limit == 1000
-                assert stream._low == 25  # a quarter
+                assert stream._spare.low == 25  # a quarter
             for wrong in ({"limit": 0}, {"high": 1, "low": 2}, {"high": -4}):
                 with pytest.raises(ValueError):
                     await connect(**wrong)
