@@ -183,6 +183,51 @@ def test_a_reset_that_comes_with_bytes_is_told_behind_them(loop: str) -> None:
     run(main, loop)
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_reset_that_an_answer_meets_is_no_wait_for_ever(loop: str) -> None:
+    """The system tells of it once: to who sends first, here."""
+
+    async def main() -> None:
+        async with connected("tcp") as (stream, peer):
+
+            async def answer() -> bytes:
+                request = bytes(await stream.take(2))
+                await stream.send(b"answer")
+                with suppress(ConnectionError):
+                    assert not await stream.receive()
+                with pytest.raises(ConnectionError):
+                    await stream.flush()
+                return request
+
+            answering = asyncio.ensure_future(answer())
+            await turns()
+            raw(peer).send(b"yy")
+            reset(peer)
+            assert await answering == b"yy"
+
+    run(main, loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_reset_behind_answers_is_told(loop: str) -> None:
+    async def main() -> None:
+        async with connected("tcp") as (stream, peer):
+
+            async def echo() -> None:
+                while await stream.receive():
+                    await stream.send(stream.buffer.take(len(stream.buffer)))
+
+            echoing = asyncio.ensure_future(echo())
+            for word in (b"one", b"two", b"three"):
+                await peer.send(word)
+                assert await peer.take(len(word)) == word
+            reset(peer)
+            with pytest.raises(ConnectionResetError):
+                await echoing
+
+    run(main, loop)
+
+
 # -- sending --------------------------------------------------------------------------------------------------
 
 
