@@ -361,18 +361,17 @@ class Stream:
     def _came_in_callback(self) -> None:
         """As ``_came``, from a callback of the loop: who waits for it has his turn now, and what he sends goes then."""
         self._has_news = True
-        inbox = self._inbox
-        if inbox._is_full():
-            self._link.pause()
-        elif self.buffer._stop < self._until and not inbox.ended:
-            return
-        if self._is_receiving:
-            self._is_due = True
-            try:
-                self._reader.wake_now()
-            finally:
-                if self._is_due:
-                    self._flush()
+        try:
+            if self._is_receiving and (self._inbox._is_full() or self.buffer._stop >= self._until or self._inbox.ended):
+                self._is_due = True
+                try:
+                    self._reader.wake_now()
+                finally:
+                    if self._is_due:
+                        self._flush()
+        finally:
+            if not self._is_closing:
+                self._pause_if_full()  # only now: what he has taken makes room
 
     def _pause_if_full(self) -> bool:
         if not self._inbox._is_full():

@@ -99,6 +99,59 @@ def test_receiving_pauses_at_the_limit_exactly(way: str) -> None:
     run(main, loop)
 
 
+def test_receiving_goes_on_where_all_is_taken_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with connected("tcp", limit=100) as (stream, peer):
+            loop = asyncio.get_running_loop()
+            left: list[int] = []
+            remove_reader = loop.remove_reader
+
+            def remove(fd: int) -> bool:
+                left.append(fd)
+                return remove_reader(fd)
+
+            monkeypatch.setattr(loop, "remove_reader", remove)
+
+            async def take_all() -> int:
+                count = 0
+                while count < 500 and await stream.receive():
+                    count += len(stream.buffer)
+                    stream.buffer.clear()
+                return count
+
+            taking = asyncio.ensure_future(take_all())
+            await peer.send(bytes(500))
+            assert await taking == 500
+            assert left == []
+            await peer.send(bytes(100))
+            await until(lambda: len(stream.buffer) == 100)
+            assert left == [raw(stream).fileno()]
+
+    run(main)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_closes_at_the_limit_waits_for_the_peer_only(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "_LINGER", 1000)
+
+    async def main() -> None:
+        async with connected("tcp", limit=100, close_timeout=1000) as (stream, peer):
+
+            async def close() -> None:
+                assert await stream.receive()
+                await stream.aclose()
+
+            closing = asyncio.ensure_future(close())
+            await turns()
+            await peer.send(bytes(200))
+            assert not await peer.receive()
+            await peer.send(bytes(300))
+            await peer.send_eof()
+            await closing
+
+    run(main, loop)
+
+
 def test_a_socket_that_is_not_ready_after_all_is_asked_again() -> None:
     async def main() -> None:
         async with connected("tcp") as (stream, peer):
