@@ -132,9 +132,9 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__", "_close_timeout", "_closed", "_closer", "_context", "_has_news", "_inbox",
-        "_is_closing", "_is_due", "_is_last", "_is_receiving", "_is_untold", "_limit", "_link", "_loop",
-        "_outbox", "_reader", "_receiving_error", "_sending", "_sending_error", "_spare", "_until", "_writer",
+        "__weakref__", "_close_timeout", "_closed", "_closer", "_context", "_has_news", "_inbox", "_is_called",
+        "_is_closing", "_is_due", "_is_last", "_is_receiving", "_is_untold", "_limit", "_link", "_loop", "_outbox",
+        "_reader", "_receiving_error", "_sending", "_sending_error", "_spare", "_until", "_writer",
         "_writer_wants_all", "buffer",
     )  # fmt: skip
 
@@ -165,6 +165,7 @@ class Stream:
         self._closer: asyncio.Future[None] | None = None
         self._has_news = False  # something has come that receive() has not told of
         self._is_due = False  # something is to be sent at the end of this turn
+        self._is_called = False  # by a callback, which sends it
         self._sending: Literal["open", "ending", "ended"] = "open"
         self._is_last = False  # no further message is taken
         self._is_closing = False
@@ -319,10 +320,10 @@ class Stream:
             return False
         if self._receiving_error is not None:
             raise self._receiving_error
-        if self._is_due:
-            self._flush_now()
-        if self._outbox is not None and not self.buffer:
-            self._put_outbox_aside(self._outbox)
+        if not self._is_called:
+            if self._is_due:
+                self._flush_now()
+            self._put_outbox_aside()
         if at_boundary and self._is_last and not self.buffer and not self._link.is_readable():
             return False
         if most < self._limit:
@@ -363,12 +364,15 @@ class Stream:
         self._has_news = True
         try:
             if self._is_receiving and (self._inbox._is_full() or self.buffer._stop >= self._until or self._inbox.ended):
-                self._is_due = True
+                self._is_due = self._is_called = True
                 try:
                     self._reader.wake_now()
                 finally:
+                    self._is_called = False
                     if self._is_due:
                         self._flush()
+                    if self._is_receiving:
+                        self._put_outbox_aside()
         finally:
             if not self._is_closing:
                 self._pause_if_full()  # only now: what he has taken makes room
@@ -419,9 +423,16 @@ class Stream:
             self._outbox = spare.pop() if spare else Outbox(spare.high, spare.low)
         return self._outbox
 
-    def _put_outbox_aside(self, outbox: Outbox) -> None:
+    def _put_outbox_aside(self) -> None:
         """Let go of the outbox, if it is as if it were new, before a wait that may be a long one."""
-        if self._sending == "open" and self._sending_error is None and outbox._is_as_new():
+        outbox = self._outbox
+        if (
+            outbox is not None
+            and not self.buffer
+            and self._sending == "open"
+            and self._sending_error is None
+            and outbox._is_as_new()
+        ):
             self._outbox = None
             if len(self._spare) < _SPARES:
                 self._spare.append(outbox)
