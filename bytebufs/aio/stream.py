@@ -362,8 +362,9 @@ class Stream:
     def _came_in_callback(self) -> None:
         """As ``_came``, from a callback of the loop: who waits for it has his turn now, and what he sends goes then."""
         self._has_news = True
+        inbox = self._inbox
         try:
-            if self._is_receiving and (self._inbox._is_full() or self.buffer._stop >= self._until or self._inbox.ended):
+            if self._is_receiving and (self.buffer._stop >= self._until or inbox.ended or inbox._is_full()):
                 self._is_due = self._is_called = True
                 try:
                     self._reader.wake_now()
@@ -374,8 +375,8 @@ class Stream:
                     if self._is_receiving:
                         self._put_outbox_aside()
         finally:
-            if not self._is_closing:
-                self._pause_if_full()  # only now: what he has taken makes room
+            if inbox._is_full() and not self._is_closing:
+                self._link.pause()  # only now: what he has taken makes room
 
     def _pause_if_full(self) -> bool:
         if not self._inbox._is_full():
@@ -411,7 +412,8 @@ class Stream:
 
     def _sendable(self) -> Outbox:
         """Return the outbox if something may be put in."""
-        self._assert_open()
+        if self._closed or self._is_closing:
+            raise ClosedError("the stream")
         if self._sending_error is not None:
             raise self._told(self._sending_error)
         if self._sending != "open":
