@@ -494,14 +494,16 @@ def test_a_context_of_tls_is_known() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("later", [0, 1], ids=["in the callback", "later"])
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_put_into_the_buffer_counts(way: str) -> None:
+def test_what_is_put_into_the_buffer_counts(way: str, later: int) -> None:
     kind, loop = way.split("-")
 
     async def main() -> None:
         async with connected(kind, limit=10) as (stream, peer):
             await peer.send(b"abc")
             await stream.receive()
+            await turns(later)
             stream.buffer.append(bytes(20))
             await peer.send(b"def")
             await turns(20)
