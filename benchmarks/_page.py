@@ -143,7 +143,13 @@ of the connections that are *busy* each has one frame under way, while those tha
 asyncio's streams (`readexactly`, `write`, `drain`), and a Protocol over a bytearray that writes each answer; and one
 that joins all answers that are due for what came in and writes once, which few do: what the same can cost without
 streams. Goals: the cost of streams and of the Protocol; for show that of the one that joins, and of ours with
-`messages(fn)` against streams.""",
+`messages(fn)` against streams.
+
+On uvloop, whose streams are compiled but for the two classes that users see, a frame at a time takes as many system
+calls as theirs does, and more of the interpreter: some sixteen calls of ours, none of which takes much. What was tried:
+the socket is asked for an error only where sending did not show that there is none; parts of memory go without a plan;
+a task's answers go once, when its callback ends. What would be needed: `bytebufs.aio` compiled, whose coroutines cost
+more then than they do now.""",
     "echo, idle": """\
 Each connection has had one answer and waits. *resident* is by how much the server's memory grows for each, *allocated*
 is what tracemalloc says, which does not see what is allocated in C. Goal: half of what a connection of asyncio's
