@@ -103,7 +103,8 @@ endef
 # $(call build_wheels): the source distribution, and from it the wheel that this machine gives, compiled where a C
 # compiler works, and the pure one. Done again only when something that is built has changed. One line says what was
 # built, and why it is not compiled if it is not: pip would keep that to itself. (The source distribution is unpacked
-# first: pip keeps what it builds of an archive, and does not look again whether the archive has changed.)
+# first: pip keeps what it builds of an archive, and does not look again whether the archive has changed. And one is
+# made at a time: setuptools gathers its files in a folder of this tree, whoever else does.)
 define build_wheels
 set -eu; \
 wanted="$(CURDIR) $$(find bytebufs _build setup.py pyproject.toml README.md -type f ! -name '*.pyc' \
@@ -113,7 +114,8 @@ if [ "$$(cat $(WHEELS)/stamp 2>/dev/null || true)" != "$$wanted" ]; then \
     rm -rf $(WHEELS); mkdir -p $(WHEELS); \
     $(PY) -m pip install -qq --disable-pip-version-check 'setuptools>=77'; \
     say() { "$$@" >$(WHEELS)/log 2>&1 || { cat $(WHEELS)/log >&2; exit 1; }; }; \
-    say $(PY) -c 'import sys; sys.path.insert(0, "_build"); import backend; backend.build_sdist(sys.argv[1])' $(WHEELS); \
+    say $(PY) -c 'import fcntl, sys; lock = open("setup.py"); fcntl.flock(lock, fcntl.LOCK_EX); \
+        sys.path.insert(0, "_build"); import backend; backend.build_sdist(sys.argv[1])' $(WHEELS); \
     tar -xzf $(WHEELS)/bytebufs-*.tar.gz -C $(WHEELS); \
     for pure in 1 0; do \
         export BYTEBUFS_PURE=$$pure; \
