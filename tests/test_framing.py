@@ -1438,3 +1438,28 @@ def test_who_comes_into_the_middle_of_a_framer_is_told_that_it_is_busy(monkeypat
         with pytest.raises(KeyboardInterrupt):
             next(framer._frames())
     assert [bytes(frame) for frame in framer.feed(b"d")] == [b"ab", b"cd"]
+
+
+# -- in a buffer that somebody else fills --------------------------------------------------------------------
+
+
+def test_a_framer_cuts_what_somebody_else_fills_and_takes_from() -> None:
+    buffer = CompositeBuffer([b"\1a\2b"])
+    framer = LengthPrefixed(1, limit=9)
+    framer._cut_from(buffer)
+    assert list(framer._frames()) == [b"a"]
+    buffer.append(b"c\1d+OK")
+    assert next(framer._frames()) == b"bc"
+    framer._cut_from(buffer)  # which it does already
+    assert next(framer._frames()) == b"d"
+    assert buffer.take(3) == b"+OK"
+
+
+def test_a_framer_that_has_begun_cuts_nothing_else() -> None:
+    framer = LengthPrefixed(1, limit=9)
+    framer.feed(b"\2a")
+    with pytest.raises(ValueError, match="make a new one"):
+        framer._cut_from(CompositeBuffer())
+    framer.detach()
+    with pytest.raises(ClosedError):
+        framer._cut_from(CompositeBuffer())

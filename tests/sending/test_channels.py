@@ -300,8 +300,20 @@ def test_what_is_to_be_waited_for_after_an_error(error: OSError, event: int) -> 
 def test_ssl_is_not_loaded_for_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "ssl")
     with pytest.raises(OSError, match="Bad file descriptor"):
-        flush(CompositeBuffer([b"abc", bytearray(b"def")]), -1)
+        flush(CompositeBuffer([b"abc", bytearray(b"def")] * 20), -1)
+    assert event_wanted(BrokenPipeError(errno.EPIPE, "x")) == 0
     assert "ssl" not in sys.modules
+
+
+def test_a_gathering_call_that_takes_nothing_is_no_refusal() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        channel = channel_to(ours)
+        assert channel.write([b"ab", b"c"], more=False) == 3
+        with pytest.raises(BlockingIOError):
+            all(channel.write([bytes(1 << 16)] * 2, more=False) for _ in range(1000))
+        assert theirs.recv(3) == b"abc"
 
 
 # -- calls that are missing or refused -----------------------------------------------------------------------
