@@ -73,7 +73,15 @@ def under(disturbance: Disturbance, call: Callable[[], object]) -> Outcome:
         error = caught
     finally:
         disturbance.stop()
-    return Outcome(plainly(answer), error)
+    return Outcome(plainly(answer), _own(error) if type(error) is MemoryError else error)
+
+
+def _own(error: MemoryError) -> MemoryError:
+    """Take what is set on an error off it: the interpreter has one for when nothing is left, which would keep it."""
+    own = MemoryError(*error.args)
+    own.__dict__.update(error.__dict__)
+    error.__dict__.clear()
+    return own
 
 
 class meanwhile(Bytecodes):  # noqa: N801  # a disturbance, read as the time that it comes at

@@ -13,7 +13,6 @@ import io
 import os
 import selectors
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, SupportsIndex
 
 from .._core.parts import size_of
@@ -90,7 +89,7 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
             raise RuntimeError(CHANGED)
         if batch:
             plan.resume(batch, taken, start, edits)
-        _send_all(plan, channel)
+        send_all(plan, channel)
     except BaseException as error:
         tell_flushed(error, taken if plan is None else max(plan.position, taken))
         raise
@@ -98,9 +97,15 @@ def flush(buffer: Part, sink: Sink, *, coalesce_below: SupportsIndex = 0) -> int
 
 
 def tell_flushed(error: BaseException, nbytes: int) -> None:
-    """Set ``bytes_flushed`` on an exception. One that takes no attributes stays as it is: it is what is to be seen."""
-    with suppress(Exception):
+    """Set ``bytes_flushed`` on an exception. One that takes no attributes stays as it is: it is what is to be seen.
+
+    Where the attribute is there, no memory is needed: the interpreter has one MemoryError for when nothing is left,
+    and that keeps what was set on it the last time.
+    """
+    try:
         error.bytes_flushed = nbytes  # type: ignore[attr-defined]  # the documented way to resume
+    except Exception:  # noqa: BLE001  # whatever it is, the first one is under way
+        pass
 
 
 def offer(batch: list[Piece], channel: Channel) -> int:
@@ -121,7 +126,7 @@ def offer(batch: list[Piece], channel: Channel) -> int:
 # -- the loops -----------------------------------------------------------------------------------------------
 
 
-def _send_all(plan: Plan, channel: Channel) -> None:
+def send_all(plan: Plan, channel: Channel) -> None:
     timeout = _open(channel)
     deadline = time.monotonic() + timeout if timeout else None  # 0 is non-blocking, None blocks for ever
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, Self, SupportsIndex, final
 
 from .._core.numbers import COMPILED
@@ -359,8 +358,10 @@ class Outbox:
             try:
                 self._tell()
             except Exception as other:  # noqa: BLE001  # whatever it is, another error is under way
-                with suppress(Exception):  # one that takes no notes
+                try:
                     error.add_note(f"a callback of the outbox raised {other!r}")
+                except Exception:  # noqa: BLE001  # it takes no notes, or there is no memory for one
+                    pass
             else:
                 return
 
@@ -376,8 +377,10 @@ class Outbox:
             self._queue.clear()
             let_go(gone)
         elif self._late is not None and not self._is_cut:
-            with suppress(MemoryError):  # then it waits for the next flush
+            try:
                 self._take_late(self._late)
+            except MemoryError:
+                pass  # then it waits for the next flush
 
     def _take_late(self, late: CompositeBuffer) -> None:
         queue = self._queue

@@ -27,8 +27,10 @@ from .._core.parts import size_of
 from ..errors import TruncatedFile
 from ..files.opening import descriptor_of, is_plain_file, kind_of, name_of, read_at, retried
 from ..files.region import FileRegion
-from .channels import REFUSED_BY_REFERENCE, is_plain_socket
-from .flushing import flush, tell_flushed
+from ..slice_buffer import SliceBuffer
+from .channels import REFUSED_BY_REFERENCE, channel_to, is_plain_socket
+from .flushing import flush, send_all, tell_flushed
+from .plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,11 +247,16 @@ class _Transfer:
     def _copy(self, most: int) -> int:
         data = self._patiently(lambda: self._read(min(most, _BLOCK)))
         count_copy(self._reason, len(data))
+        if not data:
+            return 0
+        channel = channel_to(self._sink)
+        plan = Plan(SliceBuffer(data), iov_max=channel.iov_max)
         try:
-            return flush(data, self._sink)
-        except BaseException as error:
-            self.moved += getattr(error, "bytes_flushed", 0)  # flush() sets it, once it has begun
+            send_all(plan, channel)
+        except BaseException:
+            self.moved += plan.position
             raise
+        return len(data)
 
     def _read(self, most: int) -> bytes:
         return read_at(self._fd, most, self._start + self.moved) if self._regular else os.read(self._fd, most)

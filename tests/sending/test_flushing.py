@@ -111,7 +111,7 @@ def test_an_empty_buffer_makes_no_call_even_on_what_is_closed(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(bytebufs.COMPILED, reason="compiled code calls itself directly: nothing can be patched to raise")
-@pytest.mark.parametrize("name", ["in_one_batch", "Plan", "_send_all"])
+@pytest.mark.parametrize("name", ["in_one_batch", "Plan", "send_all"])
 def test_an_interrupt_around_the_first_call_tells_what_went(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
