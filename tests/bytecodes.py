@@ -47,11 +47,13 @@ if sys.version_info >= (3, 12):
     def _watch_the_package() -> None:
         """Have each bytecode reported, to nobody yet."""
         monitoring.use_tool_id(TOOL, "tests.bytecodes")
+        gc.unfreeze()  # or what is frozen is not among them
         for one in gc.get_objects():
             if isinstance(one, FunctionType) and is_ours(one.__code__):
                 for code in _nested(one.__code__):
                     _QUIET[id(code)] = frozenset(_where_nobody_raises(code))
                     monitoring.set_local_events(TOOL, code, monitoring.events.INSTRUCTION)
+        gc.freeze()
 
     _QUIET: Final[dict[int, frozenset[int]]] = {}
     """By code: the bytecodes that nobody is told of."""

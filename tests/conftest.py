@@ -7,10 +7,12 @@ as one likes to wait).
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
 import unittest
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +71,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for machine in machines:
         if issubclass(machine, unittest.TestCase) and isinstance(getattr(machine, "settings", None), settings):
             machine.settings = settings(machine.settings, max_examples=MACHINE_EXAMPLES[PROFILE])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Hide all that is loaded from the collector: tests have it look for what they left, and that alone is quick."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def nothing_hidden() -> Iterator[None]:
+    """Show the collector all that is loaded, for tests that ask it who refers to something."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 def _leave_some(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -25,11 +25,12 @@ from hypothesis import strategies as st
 from bytebufs import CompositeBuffer, FrameError, LimitExceeded, Reader, SliceBuffer, copy_audit, flush, no_copy
 from examples.redis_resp import MAX_DEPTH, Aggregate, Client, RedisError, Replies, Value, encode, show
 
+from .conftest import IS_QUICK
 from .example_cuts import Outcome, cut, outcome, same_for_every_cut
 from .layouts import addresses
 
 ROOT: Final = Path(__file__).parent.parent
-MANY: Final = 100_000
+MANY: Final = 10_000 if IS_QUICK else 100_000
 BIG: Final = 64 << 20
 
 

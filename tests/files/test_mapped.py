@@ -341,6 +341,7 @@ def test_a_closed_one_is_a_closed_error(path: Path, monkeypatch: pytest.MonkeyPa
         mapped.advise("random")
 
 
+@pytest.mark.usefixtures("nothing_hidden")
 def test_closing_with_live_slices_says_how_many_and_who(path: Path) -> None:
     global held  # noqa: PLW0603 - what a collector can name
     mapped = MappedFile(path)

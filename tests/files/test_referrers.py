@@ -6,10 +6,14 @@ import mmap
 import sys
 from typing import Any
 
+import pytest
+
 from bytebufs import CompositeBuffer, SliceBuffer
 from bytebufs._core.parts import Memory
 from bytebufs.files.referrers import count_views, holders
 from bytebufs.slice_buffer import cut
+
+pytestmark = pytest.mark.usefixtures("nothing_hidden")
 
 held: Any = None
 
