@@ -5,9 +5,9 @@
     apt-get install libnetty-java openjdk-17-jdk-headless
     python -m tests.java_methods "$(ls /usr/share/java/netty-*.jar | tr '\n' ':')" > tests/java_methods.json
 
-of Netty 4.1.48.Final (Debian's libnetty-java 1:4.1.48-7+deb12u2) and OpenJDK 17.0.15. Of each class it has what is public
-and declared there, with the types of the parameters; of codecs also what is protected, for that is what one overrides, and
-the names of the constructors' parameters.
+of Netty 4.1.48.Final (Debian's libnetty-java 1:4.1.48-7+deb12u2) and OpenJDK 17.0.15. Of each class it has what is
+public and declared there, with the types of the parameters; of codecs also what is protected, for that is what one
+overrides, and the names of the constructors' parameters.
 """
 
 from __future__ import annotations
@@ -122,9 +122,10 @@ def _short(parameters: str) -> str:
 
 
 def parameters_of(text: str, name: str) -> Iterator[str]:
-    """Yield the names of the parameters of a class's constructors, which `javap -l` has where the compiler kept them."""
+    """Yield the names of the parameters of a class's constructors, which `javap -l` has where they were compiled in."""
+    head = re.compile(rf"^  (?:public|protected) [\w$.]*\b{re.escape(name)}\((.+)\)", re.MULTILINE)
     for block in text.split("\n\n"):
-        if constructor := re.search(rf"^  (?:public|protected) [\w$.]*\b{re.escape(name)}\((.+)\)", block, re.MULTILINE):
+        if constructor := head.search(block):
             found = [row for line in block.splitlines() if (row := _LOCAL.match(line))]
             local = [row["name"] for row in sorted(found, key=lambda row: int(row["slot"]))]
             count = re.sub(r"<.*?>", "", constructor[1]).count(",") + 1
@@ -142,8 +143,7 @@ def main(classpath: str) -> None:
         if wanted.is_codec:
             members += parameters_of(text, name)
         classes[name] = {"page": wanted.page, "bases": wanted.bases, "members": list(dict.fromkeys(members))}
-    json.dump(classes, sys.stdout, indent=1)
-    print()
+    sys.stdout.write(json.dumps(classes, indent=1) + "\n")
 
 
 def _output(command: list[str]) -> str:

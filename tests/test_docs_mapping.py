@@ -1,9 +1,9 @@
 """The pages for who comes from Netty or NIO: every row of their tables runs, and every method of Java's has one.
 
 A table's first header names the class. In a row the first cell names methods, with the types of their parameters where
-overloads differ. The second has code, each `piece` of which is run in order: what follows ` → ` is the value that it has,
-what follows ` raises ` the exception; else it is a statement, or None. Or it begins with "none", and the third says why.
-Each row begins anew from what two blocks of its page have made: the first, and the last before its table.
+overloads differ. The second has code, whose pieces are run in order: behind ` → ` stands the value that it has, behind
+` raises ` the exception; else it is a statement, or None. Or it begins with "none", and the third says why. Each row
+begins anew, in an empty folder, from what two blocks of its page make: the first, and the last before its table.
 """
 
 from __future__ import annotations
@@ -86,9 +86,11 @@ def run(row: Row, names: dict[str, Any]) -> None:
     assert pieces, "no code, and no 'none'"
     for piece in pieces:
         if piece["error"]:
-            with pytest.raises(eval(piece["error"], names)):
+            try:
                 evaluate(piece["code"], names)
-            continue
+            except eval(piece["error"], names):
+                continue
+            raise AssertionError(f"{piece['code']} raises no {piece['error']}")
         value = evaluate(piece["code"], names)
         if piece["value"]:
             wanted = eval(piece["value"], names)
@@ -123,8 +125,13 @@ ROWS: Final = [(table.java, row) for table in ALL for row in table.rows]
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_row_does_what_it_says(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    wrong = [told for table in ALL if table.page == page for row in table.rows for told in faults(table, row)]
+    wrong: list[str] = []
+    for table in ALL:
+        for row in table.rows if table.page == page else ():
+            folder = tmp_path / str(row.line)
+            folder.mkdir()
+            monkeypatch.chdir(folder)
+            wrong += faults(table, row)
     assert not wrong, "\n".join(wrong)
 
 
@@ -135,7 +142,7 @@ def faults(table: Table, row: Row) -> Iterator[str]:
         for block in table.blocks:
             exec(block.source, names)
         run(row, names)
-    except Exception as error:  # whatever it is: the other rows are looked at, too
+    except Exception as error:  # noqa: BLE001  # whatever it is: the other rows are looked at, too
         yield f"docs/{table.page}.md:{row.line}: {type(error).__name__}: {error}"
     finally:
         close(names)
@@ -181,3 +188,95 @@ def unknown(table: Table) -> Iterator[str]:
 def test_no_method_has_two_answers() -> None:
     told = sorted((java, name) for java, row in ROWS for name in row.names if java in JAVA)
     assert [one for one, other in pairwise(told) if one == other] == []
+
+
+# -- the check itself
+
+PAGE: Final = """
+```python
+x = 1
+```
+
+| Thing | here | |
+|---|---|---|
+| `one`, `two(int)` | `x + 1` → `2` | |
+| `wrong` | `x += 1` `x` → `3` | |
+| `raising` | `1 / 0` raises `ZeroDivisionError` | |
+| `not_raising` | `1 / 1` raises `ZeroDivisionError` | |
+| `broken` | `1 / 0` → `0` | |
+| `silent` | `x + 1` | |
+| `none` | none | because |
+| `unexplained` | none | |
+| `prose` | somehow | |
+
+```python
+x = 5
+```
+
+| not a table | of ours | |
+|---|---|---|
+| `x` | `0 / 0` | |
+
+| Other | here | |
+|---|---|---|
+| `five` | `x` → `5` | |
+"""
+
+
+def test_a_row_that_does_otherwise_is_found() -> None:
+    thing, other = tables("page", PAGE)
+    assert (thing.java, thing.line, other.java, len(other.rows)) == ("Thing", 6, "Other", 1)
+    found = [fault for table in (thing, other) for row in table.rows for fault in faults(table, row)]
+    assert [re.sub(r"\nassert.*", "", fault, flags=re.DOTALL) for fault in found] == [
+        "docs/page.md:9: AssertionError: x is 2, not 3",
+        "docs/page.md:11: AssertionError: 1 / 1 raises no ZeroDivisionError",
+        "docs/page.md:12: ZeroDivisionError: division by zero",
+        "docs/page.md:13: AssertionError: x + 1 is 2: say so",
+        "docs/page.md:15: AssertionError: there is none: why?",
+        "docs/page.md:16: AssertionError: no code, and no 'none'",
+    ]
+
+
+def test_a_method_without_a_row_is_found() -> None:
+    java = {
+        "Base": JavaClass("page", [], ["one()"]),
+        "Thing": JavaClass("page", ["Base"], ["one()", "two(int)", "two(long)", "wrong()", "three()"]),
+    }
+    rows = [("Thing", row) for row in next(tables("page", PAGE)).rows]
+    assert without_a_row("Thing", java, rows) == ["two(long)", "three()"]
+    assert without_a_row("Base", java, rows) == ["one()"]
+    assert java["Thing"].names >= {"two", "two(int)", "three()"}
+
+
+JAVAP: Final = """\
+Compiled from "Thing.java"
+public abstract class io.netty.Thing<T> extends io.netty.Base<T> implements java.util.Map<java.lang.String, T> {
+  public static final io.netty.Thing$Kind FIRST;
+  protected io.netty.Thing();
+    LineNumberTable:
+      line 7: 0
+
+  public io.netty.Thing(int, java.util.Map<java.lang.String, java.util.List<T>>);
+    LineNumberTable:
+      line 9: 0
+    LocalVariableTable:
+      Start  Length  Slot  Name   Signature
+         10       3     3     i   I
+          0      13     0  this   Lio/netty/Thing;
+          0      13     1  size   I
+          0      13     2  rest   Ljava/util/Map;
+
+  public int read(byte[], java.nio.ByteBuffer...) throws java.io.IOException;
+  public static <S> java.util.List<S> of(S, long);
+}
+"""
+
+
+def test_what_javap_says_is_read() -> None:
+    assert list(declared(JAVAP, "Thing")) == ["FIRST", "Thing(int, Map)", "read(byte[], ByteBuffer...)", "of(S, long)"]
+    assert list(parameters_of(JAVAP, "Thing")) == ["size", "rest"]
+
+
+def test_the_data_has_each_class_that_is_wanted_and_no_other() -> None:
+    assert [*JAVA] == [wanted.name.rpartition("$")[2] for wanted in CLASSES]
+    assert all(java.members for java in JAVA.values())
