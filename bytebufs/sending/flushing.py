@@ -127,6 +127,7 @@ def offer(batch: list[Piece], channel: Channel) -> int:
 
 
 def send_all(plan: Plan, channel: Channel) -> None:
+    """Send all of a plan, and wait where that takes time. How far it came is the plan's position, whatever happens."""
     timeout = _open(channel)
     deadline = time.monotonic() + timeout if timeout else None  # 0 is non-blocking, None blocks for ever
     try:
