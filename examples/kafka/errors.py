@@ -1,7 +1,7 @@
 """The protocol's error codes: those that this broker says.
 
-Clients tell by the number what to do next: ask again, look for another coordinator, give up. A handler that cannot go on
-raises ``Refused`` with one of them; whoever encodes the answer puts the number where the message has its error code.
+Clients tell by the number what to do next: ask again, look for another coordinator, give up. A handler that cannot go
+on raises ``Refused`` with one of them; whoever encodes the answer puts the number where the message has its error code.
 """
 
 from __future__ import annotations
