@@ -14,8 +14,8 @@ A group goes round through these states (the names are Kafka's own, shortened):
 3. A member that is not heard of for its session timeout is out. One that waits for an answer of ours is not silent.
 4. Whatever names another generation than the present one is refused: that member's work is no longer its own.
 
-Time is in milliseconds, and comes as ``now`` with each event. ``deadline`` says when ``tick`` is due. An answer is given
-by calling what came with the question, once: at once, or in the course of a later event. Not here: static members
+Time is in milliseconds, and comes as ``now`` with each event. ``deadline`` says when ``tick`` is due. An answer is
+given by calling what came with the question, once: at once, or in the course of a later event. Not here: static members
 (``group.instance.id``); versions of messages that know them are not offered.
 """
 
@@ -67,7 +67,7 @@ class Group:
     @property
     def size(self) -> int:
         """Bytes that are kept for its members."""
-        return sum(member.said.size + len(member.assignment) for member in self.members.values())
+        return sum(len(name) + each.said.size + len(each.assignment) for name, each in self.members.items())
 
     @property
     def deadline(self) -> int | None:

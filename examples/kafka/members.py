@@ -54,7 +54,7 @@ class Join:
     @property
     def size(self) -> int:
         """Bytes that are kept of it."""
-        return sum(len(name) + len(text) for name, text in self.protocols) + len(self.member)
+        return sum(len(name) + len(text) for name, text in self.protocols)
 
 
 @final
