@@ -218,7 +218,6 @@ class Group:
         if self.leader not in self.members:
             self.leader = next(iter(self.members))
         for name, member in self.members.items():
-            member.assignment = b""
             member.expires = now + member.said.session
             member.answer_join(self._joined(name))
 

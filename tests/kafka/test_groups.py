@@ -112,7 +112,6 @@ def test_an_id_that_is_not_used_is_forgotten() -> None:
     assert group.deadline == 100
     group.tick(100)
     assert group.is_idle
-    assert group.deadline is None
     assert joined(group, said("c-0")).error is Error.UNKNOWN_MEMBER_ID
 
 
