@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
+from .durable import new_file, sync_folder, write_all
 from .errors import Error, Refused
 
 __all__ = ["Committed", "OffsetLimits", "Offsets", "Place"]
@@ -154,8 +155,8 @@ class Offsets:
             if not MAGIC.startswith(text):
                 raise ValueError(f"{self._path} is no file of offsets")
             os.ftruncate(self._file, 0)
-            _write_all(self._file, MAGIC)
-            _sync_folder(self._path.parent)
+            write_all(self._file, MAGIC)
+            sync_folder(self._path.parent)
             return len(MAGIC)
         end = len(MAGIC)
         while (entry := _unpack(text, end)) is not None:
@@ -168,7 +169,7 @@ class Offsets:
     def _append(self, text: bytes) -> None:
         """Append it, all or nothing."""
         try:
-            _write_all(self._file, text)
+            write_all(self._file, text)
         except OSError:
             os.ftruncate(self._file, self._end)
             raise
@@ -180,14 +181,14 @@ class Offsets:
         entries = (_pack(group, *entry) for group, known in self._groups.items() for entry in known.items())
         text = MAGIC + b"".join(entries)
         try:
-            file = _new_file(beside, text)
+            file = new_file(beside, text)
         except OSError:  # no room for a second file: the one that is there holds everything
             beside.unlink(missing_ok=True)
             self._rewrite_at = self._end + self._limits.slack
             return
         with self._renaming:
             beside.rename(self._path)
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
             os.close(self._file)
             self._file, self._end = file, len(text)
 
@@ -217,30 +218,3 @@ def _texts(text: bytes, lengths: list[int]) -> Iterator[str]:
     for length in lengths:
         yield text[:length].decode()
         text = text[length:]
-
-
-def _write_all(file: int, text: bytes) -> None:
-    done = 0
-    while done < len(text):
-        done += os.write(file, memoryview(text)[done:])
-
-
-def _new_file(path: Path, text: bytes) -> int:
-    """Make a file that holds the text, on the disk too."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    try:
-        _write_all(file, text)
-        os.fdatasync(file)
-    except OSError:
-        os.close(file)
-        raise
-    return file
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the system keep the names in a folder."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
