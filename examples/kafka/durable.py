@@ -1,6 +1,6 @@
 """Small files that are whole or not there at all, whenever the machine stops.
 
-A file is written beside, brought to the disk, and renamed; then the folder is brought to the disk, which keeps the name.
+A file is written beside, brought to the disk, and renamed; then the folder is brought to the disk: it keeps the name.
 """
 
 from __future__ import annotations

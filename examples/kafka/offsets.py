@@ -19,7 +19,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, final
@@ -66,14 +66,11 @@ class Committed(NamedTuple):
 
 @final
 class Offsets:
-    """The offsets of all groups. ``is_live`` says whether a group has members."""
+    """The offsets of all groups."""
 
-    def __init__(
-        self, path: Path, limits: OffsetLimits | None = None, *, is_live: Callable[[str], bool] = lambda _: False
-    ) -> None:
+    def __init__(self, path: Path, limits: OffsetLimits | None = None) -> None:
         self._path = path
-        self._limits = OffsetLimits() if limits is None else limits
-        self._is_live = is_live
+        self.limits = OffsetLimits() if limits is None else limits
         self._groups: dict[str, dict[Place, Committed]] = {}
         self._size = self._rewrite_at = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -99,27 +96,27 @@ class Offsets:
 
     def check(self, group: str, place: Place, committed: Committed) -> Error:
         """Say why this cannot be committed, if so."""
-        if not 0 < len(group.encode()) <= self._limits.name:
+        if not 0 < len(group.encode()) <= self.limits.name:
             return Error.INVALID_GROUP_ID
-        if len(committed.metadata.encode()) > self._limits.metadata:
+        if len(committed.metadata.encode()) > self.limits.metadata:
             return Error.OFFSET_METADATA_TOO_LARGE
-        if len(place[0].encode()) > self._limits.name:
+        if len(place[0].encode()) > self.limits.name:
             return Error.INVALID_TOPIC_EXCEPTION
         return Error.NONE
 
-    def commit(self, group: str, entries: Mapping[Place, Committed]) -> None:
-        """Keep all of these, which have been checked.
+    def commit(self, group: str, entries: Mapping[Place, Committed], live: Container[str] = ()) -> None:
+        """Keep all of these, which have been checked. What ``live`` groups have committed makes no room for it.
 
         Raises:
             Refused: there is no room. Nothing was changed.
             OSError: it could not be written. Nothing was changed.
         """
         texts = {place: _pack(group, place, committed) for place, committed in entries.items()}
-        self._make_room(sum(map(len, texts.values())), max((each.time for each in entries.values()), default=0))
+        self._make_room(sum(map(len, texts.values())), max((each.time for each in entries.values()), default=0), live)
         self._append(b"".join(texts.values()))
         for place, committed in entries.items():
             self._keep(group, place, committed, len(texts[place]))
-        if self._end > max(2 * self._size + self._limits.slack, self._rewrite_at):
+        if self._end > max(2 * self._size + self.limits.slack, self._rewrite_at):
             self._rewrite()
 
     # --------------------------------------------------------------------------------------------- what is kept
@@ -131,15 +128,15 @@ class Offsets:
         known[place] = committed
         self._size += size
 
-    def _make_room(self, wanted: int, now: int) -> None:
-        if self._size + wanted > self._limits.size:
-            self._forget(now - self._limits.age)
-        if self._size + wanted > self._limits.size:
+    def _make_room(self, wanted: int, now: int, live: Container[str]) -> None:
+        if self._size + wanted > self.limits.size:
+            self._forget(now - self.limits.age, live)
+        if self._size + wanted > self.limits.size:
             raise Refused(Error.INVALID_COMMIT_OFFSET_SIZE)
 
-    def _forget(self, before: int) -> None:
-        """Forget what is older, and of groups without members."""
-        for group in [group for group in self._groups if not self._is_live(group)]:
+    def _forget(self, before: int, live: Container[str]) -> None:
+        """Forget what is older, and of groups that are not live."""
+        for group in [group for group in self._groups if group not in live]:
             known = self._groups[group]
             for place in [place for place, committed in known.items() if committed.time < before]:
                 self._size -= len(_pack(group, place, known.pop(place)))
@@ -184,7 +181,7 @@ class Offsets:
             file = new_file(beside, text)
         except OSError:  # no room for a second file: the one that is there holds everything
             beside.unlink(missing_ok=True)
-            self._rewrite_at = self._end + self._limits.slack
+            self._rewrite_at = self._end + self.limits.slack
             return
         with self._renaming:
             beside.rename(self._path)

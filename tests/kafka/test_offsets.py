@@ -31,7 +31,7 @@ def at(offset: int, metadata: str = "", time: int = 0) -> Committed:
 
 @contextmanager
 def opened(path: Path, limits: OffsetLimits | None = None) -> Iterator[Offsets]:
-    offsets = Offsets(path, limits, is_live=lambda group: group == "live")
+    offsets = Offsets(path, limits)
     try:
         yield offsets
     finally:
@@ -161,9 +161,9 @@ def test_without_room_what_is_old_goes_and_what_is_new_is_refused(tmp_path: Path
         offsets.commit("idle", {("t", 0): at(1, time=2 * DAY)})
         for time in (0, 8 * DAY):
             with pytest.raises(Refused) as caught:
-                offsets.commit("more", {("t", 0): at(1, time=time)})
+                offsets.commit("more", {("t", 0): at(1, time=time)}, live={"live"})
             assert caught.value.error is Error.INVALID_COMMIT_OFFSET_SIZE
-        offsets.commit("more", {("t", 0): at(1, time=8 * DAY + 1)})
+        offsets.commit("more", {("t", 0): at(1, time=8 * DAY + 1)}, live={"live"})
         assert [group for group in ("live", "dead", "idle", "more") if offsets.of(group)] == ["live", "idle", "more"]
 
 
