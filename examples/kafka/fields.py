@@ -41,8 +41,8 @@ __all__ = [
     "Writer",
     "encode",
     "parse",
-    "put_text",
-    "read_text",
+    "pass_tags",
+    "read_nullable",
 ]
 
 Message: TypeAlias = dict[str, Any]
@@ -85,9 +85,7 @@ class Source:
     def tags(self) -> None:
         """Pass over tagged fields."""
         if self.is_flexible:
-            for _ in range(self.count(self.reader.varint(max_bytes=5))):
-                self.reader.varint(max_bytes=5)
-                self.reader.skip(self.reader.varint(max_bytes=5))
+            pass_tags(self.reader)
 
 
 @final
@@ -196,6 +194,18 @@ class Api:
     answer: Schema
 
 
+def pass_tags(reader: Reader) -> None:
+    """Pass over tagged fields."""
+    for _ in range(reader.varint(max_bytes=5)):  # each takes two bytes at least, or it is Underrun
+        reader.varint(max_bytes=5)
+        reader.skip(reader.varint(max_bytes=5))
+
+
+def read_nullable(reader: Reader) -> str | None:
+    """Read a text, or null, as headers have them in every version."""
+    return _read_text(Source(reader, 0, is_flexible=False))
+
+
 def parse(schema: Schema, version: int, reader: Reader) -> Message:
     """Read a message. Copies: all but RECORDS."""
     source = Source(reader, version, is_flexible=version >= schema.flexible)
@@ -231,13 +241,13 @@ def _number(code: str, read: Callable[[Reader], int]) -> Kind:
     return Kind(lambda source: read(source.reader), lambda writer, value: writer.put(pack(value)), 0)
 
 
-def read_text(source: Source) -> str | None:
+def _read_text(source: Source) -> str | None:
     """Read a text, or null."""
     length = source.length(wide=False)
     return None if length < 0 else source.reader.text(length)
 
 
-def put_text(writer: Writer, text: str | None) -> None:
+def _put_text(writer: Writer, text: str | None) -> None:
     """Add a text, or null."""
     encoded = b"" if text is None else text.encode()
     writer.put_length(-1 if text is None else len(encoded), wide=False)
@@ -245,7 +255,7 @@ def put_text(writer: Writer, text: str | None) -> None:
 
 
 def _read_string(source: Source) -> str:
-    text = read_text(source)
+    text = _read_text(source)
     if text is None:
         raise FrameError("a text is null")
     return text
@@ -302,7 +312,7 @@ INT16: Final = _number("h", Reader.i16_be)
 INT32: Final = _number("i", Reader.i32_be)
 INT64: Final = _number("q", Reader.i64_be)
 UUID: Final = Kind(lambda source: source.reader.take_bytes(16), lambda writer, value: writer.put(value), bytes(16))
-STRING: Final = Kind(_read_string, put_text, "")
-NULLABLE_STRING: Final = Kind(read_text, put_text, None)
+STRING: Final = Kind(_read_string, _put_text, "")
+NULLABLE_STRING: Final = Kind(_read_text, _put_text, None)
 BYTES: Final = Kind(_read_bytes, _write_bytes, b"")
 RECORDS: Final = Kind(_read_records, _write_records, None)
