@@ -66,7 +66,12 @@ def test_a_body_is_neither_copied_out_nor_in() -> None:
 def test_fields_are_texts_whatever_they_were_written_as() -> None:
     command = read(b'{"code":1,"extFields":{"a":1,"b":true,"c":"x","d":null,"e":1.5}}')
     assert command.fields == {"a": "1", "b": "true", "c": "x", "e": "1.5"}
-    assert (command.number("a"), command.flag_of("b"), command.flag_of("nothing"), command.text("c")) == (1, True, False, "x")
+    assert (command.number("a"), command.flag_of("b"), command.flag_of("nothing"), command.text("c")) == (
+        1,
+        True,
+        False,
+        "x",
+    )
     assert command.number("nothing", 5) == 5
     assert read(b'{"code":1,"extFields":null}').fields == {}
 
@@ -187,7 +192,11 @@ def test_members_come_and_go() -> None:
     groups.hear("G", "a", {"T": "*"}, there)
     groups.hear("H", "a", {}, there)
     assert (groups.members("G"), groups.members("H"), groups.members("I")) == (["a", "b"], ["a"], [])
-    assert (groups.subscription("G", "T"), groups.subscription("G", "U"), groups.subscription("I", "T")) == ("*", None, None)
+    assert (groups.subscription("G", "T"), groups.subscription("G", "U"), groups.subscription("I", "T")) == (
+        "*",
+        None,
+        None,
+    )
     with pytest.raises(GroupError, match="2 groups"):
         groups.hear("I", "a", {}, here)
     with pytest.raises(GroupError, match="2 members"):

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
 import socket
-import struct
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from bytebufs import LengthPrefixed
+from bytebufs import CompositeBuffer, LengthPrefixed
 from bytebufs.aio import Stream, open_connection
 
 from .codes import PullFlag, Request, Response
+from .record import HEAD, Head
 from .remoting import Command, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from types import TracebackType
 
     from bytebufs import SliceBuffer
 
-__all__ = ["Client", "ClientError", "Received"]
+__all__ = ["Client", "ClientError", "Received", "records_of"]
 
 _MOST: Final = 32 << 20
 """Bytes of an answer: a broker may have longer messages than this one."""
 _PULL_COUNT: Final = 32
 _PULL_TIME: Final = 15.0
 """Seconds that a pull may wait at the broker: brokerSuspendMaxTimeMillis of other clients."""
-_HEAD: Final = struct.Struct(">iIIiiqqiq4siq4siiqi")
-"""A record up to its body: length, magic number, checksum, queue, flag, offset in the queue, position in the log, system
-flag, born when and where, stored when and where, reconsume times, transaction, length of the body."""
 
 
 class ClientError(Exception):
@@ -54,7 +51,7 @@ class Received(NamedTuple):
 
 
 class Client:
-    """A connection to a name server and broker. ``connect`` makes one; ``async with`` closes it."""
+    """A connection to a name server and broker. ``async with Client.connect(host, port)`` makes one."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -65,20 +62,15 @@ class Client:
         self._name = f"{socket.gethostname()}@{os.getpid()}"
 
     @classmethod
-    async def connect(cls, host: str, port: int) -> Self:
-        """Connect to where a broker listens."""
-        return cls(await open_connection(host, port))
-
-    async def __aenter__(self) -> Self:
-        """Close it at the end of the block."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close it: calls that wait raise ConnectionError."""
-        self._stream.abort()
-        await asyncio.wait([self._reader])
+    @contextlib.asynccontextmanager
+    async def connect(cls, host: str, port: int) -> AsyncIterator[Self]:
+        """Be connected to where a broker listens. At the end, calls that wait raise ConnectionError."""
+        client = cls(await open_connection(host, port))
+        try:
+            yield client
+        finally:
+            client._stream.abort()
+            await asyncio.wait([client._reader])
 
     async def _read(self) -> None:
         error = ConnectionError("the broker has hung up")
@@ -104,7 +96,8 @@ class Client:
         try:
             async with self._turn:
                 await self._stream.send(encode(Command(code, number, fields=texts, body=body)))
-            return await call
+            answer: Command = await call
+            return answer
         finally:
             self._calls.pop(number, None)
 
@@ -162,7 +155,7 @@ class Client:
             return [], answer.number("nextBeginOffset")
         if answer.code != Response.SUCCESS:
             raise ClientError(answer.code, answer.remark)
-        return [*_records(answer.body)], answer.number("nextBeginOffset")
+        return records_of(answer.body), answer.number("nextBeginOffset")
 
     async def messages(
         self, group: str, topic: str, queue: int, *, tags: str = "*", follow: bool
@@ -171,28 +164,28 @@ class Client:
 
         Whenever more are asked for, those before count as consumed.
         """
-        offset = await self.committed(group, topic, queue)
+        offset = await self.committed(group, topic, queue) if group else 0
         while True:
             received, behind = await self.pull(group, topic, queue, offset, tags=tags, wait=_PULL_TIME * follow)
             for message in received:
                 yield message
             is_end = behind == offset
             offset = behind
-            if not is_end:
-                await self.commit(group, topic, queue, offset)
-            elif not follow:
+            if is_end and not follow:
                 return
+            if group and not is_end:
+                await self.commit(group, topic, queue, offset)
 
 
-def _records(body: SliceBuffer) -> list[Received]:
+def records_of(body: CompositeBuffer | SliceBuffer | bytes) -> list[Received]:
     """Cut an answer into messages."""
-    reader = body.reader()
+    reader = CompositeBuffer([body]).reader()
     found = []
     while not reader.at_end:
-        _, _, _, queue, _, offset, position, *_, length = reader.unpack(_HEAD)
-        payload = reader.take(length)
-        reader.skip(reader.u8())
-        found.append(Received(queue, offset, position, reader.text(reader.u16()), payload))
+        head = Head(*reader.unpack(HEAD))
+        body = reader.take(head.body_size)
+        reader.skip(reader.u8())  # the topic
+        found.append(Received(head.queue, head.queue_offset, head.position, reader.text(reader.u16()), body))
     return found
 
 

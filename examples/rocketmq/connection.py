@@ -17,8 +17,10 @@ from bytebufs import ClosedError, LimitExceeded, Underrun
 
 from .codes import Response
 from .consumers import GroupError
+from .data_folder import StoreError
+from .record import MessageError
 from .remoting import Command, FieldError, RemotingError, decode, encode, read_length
-from .topics import TopicError
+from .topics import NoTopicError, TopicError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,6 +38,18 @@ Handler: TypeAlias = "Callable[[Command, Connection], Answer]"
 """What answers a request: at once, or later."""
 
 _LENGTH: Final = 4
+_CODES: Final[dict[type[Exception], Response]] = {
+    NoTopicError: Response.TOPIC_NOT_EXIST,
+    MessageError: Response.MESSAGE_ILLEGAL,
+    OSError: Response.SERVICE_NOT_AVAILABLE,  # a full disk, or a broken one
+    FieldError: Response.SYSTEM_ERROR,
+    TopicError: Response.SYSTEM_ERROR,
+    GroupError: Response.SYSTEM_ERROR,
+    RemotingError: Response.SYSTEM_ERROR,  # the body is no JSON
+    StoreError: Response.SYSTEM_ERROR,
+}
+_REFUSALS: Final = tuple(_CODES)
+"""What a handler may raise, and how that is answered."""
 
 
 class Room:
@@ -65,8 +79,10 @@ class Connection:
     def __init__(self, stream: Stream, handlers: Mapping[int, Handler], limits: Limits, room: Room) -> None:
         self.here: Address = stream.get_extra_info("sockname")[:2]
         self.peer: Address = stream.get_extra_info("peername")[:2]
-        self.ended = asyncio.Event()
+        self.is_ending = False
         """No further request comes: what waits for messages need not wait any longer."""
+        self.parked: set[asyncio.Future[None]] = set()
+        """What waits for messages."""
         self._stream = stream
         self._handlers = handlers
         self._limits = limits
@@ -82,14 +98,20 @@ class Connection:
             async for length in self._stream.messages(read_length, limit=_LENGTH):
                 await self._receive(length)
         except (RemotingError, Underrun, LimitExceeded, ClosedError, OSError) as error:  # faults of the client
-            print(f"rocketmq: {self.peer}: {error or type(error).__name__}", file=sys.stderr)
-        self.ended.set()
+            print(f"rocketmq: {self.peer}: {str(error) or type(error).__name__}", file=sys.stderr)
+        self._release()
         try:
             while self._waiting:
                 await asyncio.wait(self._waiting)
         finally:
             for task in self._waiting:
                 task.cancel()
+
+    def _release(self) -> None:
+        self.is_ending = True
+        for news in self.parked:
+            if not news.done():
+                news.set_result(None)
 
     def is_idle(self) -> bool:
         """Whether nothing has been asked or answered for too long."""
@@ -136,13 +158,13 @@ class Connection:
             return request.answer(Response.REQUEST_CODE_NOT_SUPPORTED, f"this broker does not know code {request.code}")
         try:
             return handler(request, self)
-        except (FieldError, TopicError, GroupError, RemotingError, OSError) as error:
+        except _REFUSALS as error:
             return _refused(request, error)
 
     async def _answer_later(self, request: Command, answer: Awaitable[Command]) -> None:
         try:
             ready = await answer
-        except OSError as error:
+        except _REFUSALS as error:
             ready = _refused(request, error)
         with contextlib.suppress(ClosedError, OSError):  # whoever reads the requests is told, too
             await self._send(request, ready)
@@ -156,5 +178,5 @@ class Connection:
 
 def _refused(request: Command, error: Exception) -> Command:
     """Answer what cannot be done: by fault of the client, or of the disk."""
-    code = Response.SERVICE_NOT_AVAILABLE if isinstance(error, OSError) else Response.SYSTEM_ERROR
+    code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
     return request.answer(code, str(error))

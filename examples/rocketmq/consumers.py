@@ -69,7 +69,10 @@ class Groups:
     def leave(self, group: str, member: str) -> None:
         """Let a member go."""
         known = self._groups.get(group)
-        if known is not None and known.members.pop(member, None) and not known.members:
+        if known is None:
+            return
+        known.members.pop(member, None)
+        if not known.members:
             del self._groups[group]
 
     def lose(self, connection: object) -> None:

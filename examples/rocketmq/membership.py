@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .consumers import Groups, Offsets
     from .limits import Limits
     from .remoting import Command
+    from .store import Store
     from .topics import Topics
 
 __all__ = ["Membership"]
@@ -23,7 +24,8 @@ __all__ = ["Membership"]
 class Membership:
     """Answers to heartbeats, and about offsets."""
 
-    def __init__(self, groups: Groups, offsets: Offsets, topics: Topics, limits: Limits) -> None:
+    def __init__(self, store: Store, groups: Groups, offsets: Offsets, topics: Topics, limits: Limits) -> None:
+        self._store = store
         self._groups = groups
         self._offsets = offsets
         self._topics = topics
@@ -48,7 +50,7 @@ class Membership:
                 for subscription in _objects(data, "subscriptionDataSet")
             }
             self._groups.hear(group, member, subscriptions, connection)
-            self._topics.at_first_use(RETRY + group)
+            self._topics.of_group(RETRY + group)
         return request.answer(Response.SUCCESS)
 
     def _leave(self, request: Command, _: Connection) -> Command:
@@ -65,6 +67,8 @@ class Membership:
     def _query(self, request: Command, _: Connection) -> Command:
         group, topic, queue = request.text("consumerGroup"), request.text("topic"), request.number("queueId")
         offset = self._offsets.get(group, topic, queue)
+        if offset is None and self._store.max_offset(topic, queue) == 0:
+            offset = 0  # whether from the first or from the last message on, it begins there
         if offset is None:
             return request.answer(Response.QUERY_NOT_FOUND, f"{group} has no offset in queue {queue} of {topic}")
         return request.answer(Response.SUCCESS, offset=offset)

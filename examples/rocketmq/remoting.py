@@ -58,7 +58,9 @@ class Command:
         """Whether no answer is wanted."""
         return bool(self.flag & _IS_ONEWAY)
 
-    def answer(self, code: int, remark: str = "", *, body: CompositeBuffer | bytes = b"", **fields: object) -> Command:
+    def answer(
+        self, code: int, remark: str = "", *, body: CompositeBuffer | SliceBuffer | bytes = b"", **fields: object
+    ) -> Command:
         """Return an answer to this request."""
         texts = {name: str(value) for name, value in fields.items()}
         return Command(code, self.opaque, _IS_RESPONSE, remark, texts, body)

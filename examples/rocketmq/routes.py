@@ -39,8 +39,6 @@ class Routes:
     def _route(self, request: Command, connection: Connection) -> Command:
         name = request.text("topic")
         topic = self._topics.at_first_use(name)
-        if topic is None:
-            return request.answer(Response.TOPIC_NOT_EXIST, f"there is no topic {name}")
         host, port = connection.here
         queues = {
             "brokerName": BROKER, "readQueueNums": topic.read, "writeQueueNums": topic.write,

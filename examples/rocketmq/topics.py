@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .limits import Limits
 
-__all__ = ["AUTO_CREATE", "DEAD", "READ", "RETRY", "WRITE", "Topic", "TopicError", "Topics", "is_name"]
+__all__ = ["AUTO_CREATE", "DEAD", "READ", "RETRY", "WRITE", "NoTopicError", "Topic", "TopicError", "Topics", "is_name"]
 
 AUTO_CREATE: Final = "TBW102"
 """The topic that clients ask for when there is none of a name: new ones are made after its pattern."""
@@ -27,6 +27,7 @@ WRITE: Final = 2
 """Permissions, as routes tell them."""
 _QUEUES: Final = 4
 """Of a topic that is made at its first use: the defaultTopicQueueNums of producers."""
+_SHOWN: Final = 127
 _NAME: Final = re.compile(r"[%|a-zA-Z0-9_-]+", re.ASCII)
 
 
@@ -37,6 +38,13 @@ def is_name(name: str, most: int) -> bool:
 
 class TopicError(ValueError):
     """There can be no such topic."""
+
+
+class NoTopicError(ValueError):
+    """There is no such topic."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no topic {name[:_SHOWN]}")
 
 
 @dataclass(frozen=True)
@@ -66,18 +74,29 @@ class Topics:
             return Topic()
         return self._topics.get(name)
 
-    def at_first_use(self, name: str) -> Topic | None:
-        """Return a topic. One that is not there is made, unless that was forbidden. Raises TopicError."""
+    def at_first_use(self, name: str) -> Topic:
+        """Return a topic. One that is not there is made, unless that was forbidden. Raises NoTopicError, TopicError."""
         topic = self.get(name)
-        if topic is None and self.auto_create:
-            topic = Topic(1, 1) if name.startswith((RETRY, DEAD)) else Topic()
-            self.put(name, topic)
+        if topic is not None:
+            return topic
+        if not self.auto_create:
+            raise NoTopicError(name)
+        return self.of_group(name) if name.startswith((RETRY, DEAD)) else self._made(name, Topic())
+
+    def of_group(self, name: str) -> Topic:
+        """Return a topic that a group needs for itself: it is made in any case. Raises TopicError."""
+        return self.get(name) or self._made(name, Topic(1, 1))
+
+    def _made(self, name: str, topic: Topic) -> Topic:
+        self.put(name, topic)
         return topic
 
     def put(self, name: str, topic: Topic) -> None:
         """Make a topic, or change it. It is on the disk when this returns. Raises TopicError."""
         if not is_name(name, self._limits.name) or name == AUTO_CREATE:
-            raise TopicError(f"there is no topic named {name[:200]!r}: up to {self._limits.name} of A-Z a-z 0-9 _ - % |")
+            raise TopicError(
+                f"there is no topic named {name[:200]!r}: up to {self._limits.name} of A-Z a-z 0-9 _ - % |"
+            )
         if name not in self._topics and len(self._topics) >= self._limits.topics:
             raise TopicError(f"there are {self._limits.topics} topics, and there may be no more")
         if not 1 <= min(topic.write, topic.read) <= max(topic.write, topic.read) <= self._limits.queues:

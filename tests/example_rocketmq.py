@@ -1,0 +1,188 @@
+"""What the tests of examples/rocketmq share: a broker as a process of its own, and the client of npm."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+import pytest
+
+from bytebufs import CompositeBuffer
+from examples.rocketmq.client import records_of
+from examples.rocketmq.codes import Request
+from examples.rocketmq.remoting import Command, decode, encode
+
+from .sinks import PATIENCE
+
+ROOT: Final = Path(__file__).parent.parent
+HOST: Final = "127.0.0.1"
+NODE: Final = Path(os.environ.get("BYTEBUFS_NODE", ROOT / ".ci-cache" / "node"))
+"""Where ``npm ci`` was run on tests/node/package-lock.json."""
+
+
+class Talk:
+    """A connection to a broker, on which one waits for each answer."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    def send(self, code: int, body: bytes = b"", flag: int = 0, **fields: object) -> int:
+        """Send a request, and return its number."""
+        number = next(self._numbers)
+        texts = {name: str(value) for name, value in fields.items()}
+        self.sock.sendall(encode(Command(code, number, flag, fields=texts, body=body)).tobytes())
+        return number
+
+    def receive(self) -> Command:
+        """Receive an answer."""
+        [length] = struct.unpack(">I", self._exactly(4))
+        return decode(CompositeBuffer([self._exactly(length)])[:])
+
+    def ask(self, code: int, body: bytes = b"", **fields: object) -> Command:
+        """Send a request, and return its answer."""
+        number = self.send(code, body, **fields)
+        answer = self.receive()
+        assert (answer.opaque, answer.flag) == (number, 1)
+        return answer
+
+    def put(self, topic: str, queue: int, body: bytes, properties: str = "", **fields: object) -> Command:
+        """Send a message."""
+        fields = {"a": "P", "b": topic, "e": queue, "f": 0, "g": 1, "h": 0, "i": properties, **fields}
+        return self.ask(Request.SEND_MESSAGE_V2, body, **fields)
+
+    def pull(self, topic: str, queue: int, offset: int, **fields: object) -> Command:
+        """Ask for messages."""
+        return self.ask(Request.PULL_MESSAGE, **pulling(topic, queue, offset, **fields))
+
+    def _exactly(self, nbytes: int) -> bytes:
+        data = bytearray()
+        while len(data) < nbytes:
+            got = self.sock.recv(nbytes - len(data))
+            if not got:
+                raise EOFError
+            data += got
+        return bytes(data)
+
+    def is_closed(self) -> bool:
+        """Wait until the broker hangs up. Whether it has sent nothing before."""
+        try:
+            return self.sock.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+def pulling(topic: str, queue: int, offset: int, **fields: object) -> dict[str, object]:
+    """Return the fields of a pull that does not wait."""
+    return {
+        "consumerGroup": "G", "topic": topic, "queueId": queue, "queueOffset": offset, "maxMsgNums": 32,
+        "sysFlag": 4, "commitOffset": 0, "suspendTimeoutMillis": 0, "subscription": "*", "subVersion": 0, **fields,
+    }  # fmt: skip
+
+
+def bodies(answer: Command) -> list[bytes]:
+    """Return the bodies of the messages in an answer."""
+    assert not isinstance(answer.body, bytes)
+    return [message.body.tobytes() for message in records_of(answer.body)]
+
+
+class Broker:
+    """A broker that runs as a program, until it is told to end or killed."""
+
+    def __init__(self, folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> None:
+        command = [*prefix, sys.executable, "-P", "-m", "examples.rocketmq", "serve", "--data", str(folder)]
+        self._errors = (folder.parent / f"{folder.name}.stderr").open("w+")
+        self.process = subprocess.Popen(
+            [*command, "--listen", f"{HOST}:0", *options],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": _path()}, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
+        assert match is not None, f"{line!r}, {self.errors()}"
+        self.port = int(match[1])
+        self.address = f"{HOST}:{self.port}"
+
+    def memory(self) -> int:
+        """Return how much memory is its own: what of files is mapped there is not."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        match = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
+        assert match is not None
+        return int(match[1]) << 10
+
+    def connect(self) -> Talk:
+        """Connect to it."""
+        return Talk(socket.create_connection((HOST, self.port), timeout=PATIENCE))
+
+    def errors(self) -> str:
+        """Return what it has complained of."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def end(self) -> str:
+        """Tell it to end, and return its complaints: it has to end well."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE) == 0, self.errors()
+        return self.errors()
+
+    def close(self) -> None:
+        """Kill it, if it still runs."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._errors.close()
+
+
+@contextlib.contextmanager
+def broker(folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> Iterator[Broker]:
+    """Have a broker for a while."""
+    running = Broker(folder, *options, prefix=prefix)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def _path() -> str:
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def node(program: str, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start a program of tests/node."""
+    if not (NODE / "node_modules" / "ali-ons").is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"ali-ons is not in {NODE}: .ci/run puts it there")
+        pytest.skip(f"ali-ons is not in {NODE}: copy tests/node/*.json there, and run npm ci")
+    return subprocess.Popen(
+        ["node", str(ROOT / "tests" / "node" / program), *map(str, arguments)],
+        env={**os.environ, "NODE_PATH": str(NODE / "node_modules")},
+        stdout=stdout, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def lines_of(process: subprocess.Popen[str], patience: float = PATIENCE) -> list[list[str]]:
+    """Wait for a program of tests/node, and return what it has written, in words."""
+    with process:
+        try:
+            out, errors = process.communicate(timeout=patience)
+        finally:
+            process.kill()
+    assert process.returncode == 0, f"{process.args}: {errors}"
+    return [line.split() for line in out.splitlines()]
