@@ -2,9 +2,9 @@
 
     0  8  position in the log        8  4  size        12  8  hash of the tag
 
-The entry at queue offset n lies at byte 20 n, so finding a message is a multiplication, and what a consumer's tags leave
-out is passed over without a look at the log. Entries are written behind the log and never written out by us: whatever is
-wrong with them, they are made anew from it.
+The entry at queue offset n lies at byte 20 n, so finding a message is a multiplication, and what a consumer's tags
+leave out is passed over without a look at the log. Entries are written behind the log and never written out by us:
+whatever is wrong with them, they are made anew from it.
 """
 
 from __future__ import annotations

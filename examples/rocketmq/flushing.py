@@ -62,7 +62,7 @@ class Flusher:
         self._thread.start()
 
     def appended(self, end: int) -> None:
-        """Take notice of how far the log goes now. Raises LogBrokenError if it is."""
+        """Take notice of how far the log goes now."""
         self._end = end
 
     def check(self) -> None:
@@ -72,12 +72,12 @@ class Flusher:
 
     async def settle(self, end: int) -> None:
         """Wait, if flushing is sync, until everything below ``end`` is on the disk. Raises LogBrokenError."""
-        self.check()
-        if self._settings.flush == "async" or end <= self.flushed:
-            return
         loop = get_running_loop()
-        told = loop.create_future()
         with self._changed:
+            self.check()
+            if self._settings.flush == "async" or end <= self.flushed:
+                return
+            told = loop.create_future()
             self._waiting.append(_Waiting(end, loop, told))
             self._changed.notify()
         await told
@@ -93,12 +93,16 @@ class Flusher:
     def _run(self) -> None:
         while self.fault is None and not self._is_closing:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._is_closing, self._settings.flush_interval)
+                self._changed.wait_for(self._is_called, self._settings.flush_interval)
                 if self._waiting:
                     self._gather()
-            if self._waiting or self._is_closing or self._is_due():
+            if self._is_called() or self._is_due():
                 self._round()
-        self._tell()
+        if self.fault is None:
+            self._round()
+
+    def _is_called(self) -> bool:
+        return bool(self._waiting) or self._is_closing
 
     def _gather(self) -> None:
         delay = max(self._took / 2, _LEAST_DELAY)
@@ -109,25 +113,24 @@ class Flusher:
         return behind >= self._settings.flush_least or (behind > 0 and time.monotonic() >= self._thorough_at)
 
     def _round(self) -> None:
-        end, began = self._end, time.monotonic()
+        end, began, fault = self._end, time.monotonic(), None
         try:
             if end > self.flushed:
                 self.rounds += 1
                 self._write_out(self.flushed, end)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not be forgotten
-            self.fault = LogBrokenError(getattr(error, "errno", None), f"the log could not be written out: {error}")
-        else:
-            self.flushed = end
+            fault = LogBrokenError(getattr(error, "errno", None), f"the log could not be written out: {error}")
         now = time.monotonic()
         self._took, self._thorough_at = now - began, now + self._settings.flush_thoroughly
-        self._tell()
+        self._tell(self.flushed if fault else end, fault)
 
-    def _tell(self) -> None:
-        """Wake those whose messages are on the disk; after a fault, and at the end, all."""
+    def _tell(self, flushed: int, fault: LogBrokenError | None) -> None:
+        """Wake those whose messages are on the disk; after a fault, all."""
         with self._changed:
+            self.flushed, self.fault = flushed, fault
             self._expected = len(self._waiting)
-            ready = [one for one in self._waiting if one.end <= self.flushed or self.fault]
-            self._waiting = [one for one in self._waiting if one not in ready]
+            ready = [one for one in self._waiting if fault or one.end <= flushed]
+            self._waiting = [one for one in self._waiting if not fault and one.end > flushed]
         for loop in {one.loop for one in ready}:
             with contextlib.suppress(RuntimeError):  # it is closed: nobody waits there any more
                 loop.call_soon_threadsafe(self._wake, [one.told for one in ready if one.loop is loop])

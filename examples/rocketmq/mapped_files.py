@@ -172,7 +172,10 @@ class MappedFiles:
         return self._maps.get(self.path(self.firsts[bisect_right(self.firsts, offset) - 1]))
 
     def make(self, offset: int) -> None:
-        """Have a file for this byte: the next one, or the first. Raises OSError, ENOSPC say, and none is made."""
+        """Have a file for this byte: the next one, or the first. Its name is not on the disk yet.
+
+        Raises OSError, ENOSPC say, and none is made.
+        """
         if self.has(offset):
             return
         first = self.first_of(offset)
@@ -185,7 +188,6 @@ class MappedFiles:
             path.unlink(missing_ok=True)
             raise
         self.firsts.append(first)
-        sync_folder(self.folder)
 
     def _allocate(self, path: Path) -> None:
         self._maps.drop(path)
@@ -193,7 +195,6 @@ class MappedFiles:
         try:
             os.ftruncate(descriptor, min(os.fstat(descriptor).st_size, self.file_size))
             os.posix_fallocate(descriptor, 0, self.file_size)
-            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -208,6 +209,7 @@ class MappedFiles:
             self._maps.drop(path)
             os.truncate(path, offset - self.first_of(offset))
             self._allocate(path)
+            write_out(path)
 
     def delete_first(self) -> None:
         """Delete the oldest file. Slices that are held of it stay as they are."""

@@ -1,20 +1,20 @@
-"""A message as the log keeps it and as consumers are sent it: RocketMQ 4.x's layout, but for what its CRC is over.
+"""A message as the log keeps it and as consumers are sent it: in RocketMQ 4.x's layout, but for the CRC.
 
-    0   4  size of all of it          28  8  physical offset: its place       64  8  stored, ms
-    4   4  magic                      36  4  sys flag                         72  8  store's host
-    8   4  CRC                        40  8  born, ms                         80  4  times consumed again
-    12  4  queue                      48  8  born's host                      84  8  of a transaction: 0 here
-    16  4  flag                       (a host is 4 bytes and a port)          92  4  length of the body, then that
-    20  8  queue offset               56  8  (the place of the last)              1  length of the topic, then that
-                                                                                  2  length of the properties, then those
+    0   4  size of all of it         28  8  physical offset: its place      72  4  times consumed again
+    4   4  magic                     36  4  system flag                     76  8  of a transaction: 0 here
+    8   4  CRC                       40  8  born when (ms)                  84  4  length of the body, then that
+    12  4  queue                     48  8  born where (4 IP, 4 port)           1  length of the topic, then that
+    16  4  flag                      56  8  stored when                         2  length of the properties, then those
+    20  8  queue offset              64  8  stored where
 
-Consumers get the very bytes that lie in the log, so the layout is theirs to say. The CRC is not: no client looks at
-it. RocketMQ's is over the body alone, and says nothing of a record whose head is torn. Ours is CRC-32 over all but
-itself, the record's place and its place in the queue with it, so what lies where it was not written is no record.
+Consumers get the very bytes that lie in the log, so they have a say in the layout, but not in the CRC, which none of
+them looks at. RocketMQ's is over the body alone, and says nothing of a record whose head is torn. Ours is CRC-32 over
+all but itself, the record's place and its place in the queue with it, so what lies where it was not written is none.
 """
 
 from __future__ import annotations
 
+import struct
 import zlib
 from dataclasses import dataclass, field
 from struct import Struct
@@ -44,7 +44,7 @@ _CRC: Final = Struct(">I")
 _CRC_AT: Final = 8
 _AFTER_CRC: Final = _CRC_AT + _CRC.size
 _PROPERTIES: Final = Struct(">H")
-NO_HOST: Final = ("0.0.0.0", 0)  # noqa: S104 - nothing is bound to it
+NO_HOST: Final = ("0.0.0.0", 0)
 _MOST_TOPIC: Final = 127
 """Its length is a signed byte to clients; the properties' is a signed 16-bit number."""
 _MOST_PROPERTIES: Final = 0x7FFF
@@ -144,7 +144,7 @@ def parts_of(sized: Sized, *, position: int, queue_offset: int, stored_at: int) 
                 message.born_at, born_host, stored_at, store_host, message.reconsume_times, 0, len(sized.body),
             )
         )  # fmt: skip
-    except Exception as error:
+    except struct.error as error:
         raise MessageError(f"a number of the message does not fit into a record: {error}") from None
     _CRC.pack_into(head, _CRC_AT, _crc(_around_crc(memoryview(head)), sized.body.views(), [memoryview(sized.tail)]))
     return [SliceBuffer(head), sized.body, SliceBuffer(sized.tail)]
@@ -177,7 +177,7 @@ def is_record(head: Head, position: int, room: int) -> bool:
     return (
         head.magic == MAGIC
         and head.position == position
-        and 0 <= head.body_size
+        and head.body_size >= 0
         and HEAD.size + head.body_size + 3 < head.size <= room
     )
 

@@ -1,7 +1,7 @@
 """What is deleted: whole files of the log, the oldest first, when they are too old or there are too many.
 
-The last message of a file is no younger than the first of the next, so one look at that tells whether all are old. Files
-that opening a store would go through are kept: the last two.
+The last message of a file is no later than the first of the next, so one look at that tells whether all are old.
+Files that opening a store would go through are kept: the last two.
 """
 
 from __future__ import annotations

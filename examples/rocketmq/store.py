@@ -31,7 +31,7 @@ from .commitlog import CommitLog, Kept
 from .consume_queue import ConsumeQueue, Entry
 from .data_folder import Checkpoint, QueueKey, StoreError, StoreLockedError, hold, sizes_of
 from .flushing import Flusher
-from .mapped_files import MappedFiles, Maps, write_out
+from .mapped_files import MappedFiles, Maps, sync_folder, write_out
 from .retention import delete_old
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Found(NamedTuple):
 
     status: Status
     records: SliceBuffer
-    count: int
+    total: int
     next_offset: int
     min_offset: int
     max_offset: int
@@ -92,7 +92,7 @@ class Store:
         self.grown: list[Callable[[str, int], None]] = []
         """Called with topic and queue when there is a new message."""
         self._now = now
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _LOG).mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as undo:
             self._lock = hold(folder)
             undo.callback(os.close, self._lock)
@@ -201,6 +201,8 @@ class Store:
         """Write out a range of the log; then what is due of checkpoints. Runs in a thread of its own."""
         for path in self.log.files.paths(start, stop):
             write_out(path)
+        if self.log.files.first_of(stop) != self.log.files.first_of(start) or start == self.log.start:
+            sync_folder(self.log.files.folder)  # a file may be new
         due = self._due
         if due is not None and self._saved < due.position <= stop:
             with contextlib.suppress(OSError):  # on a full disk the one before serves, too
@@ -253,7 +255,9 @@ class Store:
     def _kept(self, entry: Entry, queue: int, offset: int) -> Kept:
         kept = self.log.glance(entry.position)
         if kept is None or (kept.head.size, kept.head.queue, kept.head.queue_offset) != (entry.size, queue, offset):
-            raise StoreError(f"offset {offset} of queue {queue} is not at {entry.position} of the log: open the store again")
+            raise StoreError(
+                f"offset {offset} of queue {queue} is not at {entry.position} of the log: open the store again"
+            )
         return kept
 
     def record_at(self, position: int) -> SliceBuffer | None:
