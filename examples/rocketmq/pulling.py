@@ -92,6 +92,7 @@ class Pulling:
         patience = min(request.number("suspendTimeoutMillis", 0) / 1000, self._limits.pull_time)
         may_wait = flags & PullFlag.SUSPEND and patience and self._waiting < self._limits.waiting
         if found.status in _WAITS_FOR and may_wait:
+            self._waiting += 1
             return self._later(request, pull, patience, connection)
         return _answered(request, found)
 
@@ -102,7 +103,6 @@ class Pulling:
     async def _later(self, request: Command, pull: _Pull, patience: float, connection: Connection) -> Command:
         """Wait for messages, until the time is over, or no answer is wanted. What tags leave out is passed over."""
         asked = pull.offset
-        self._waiting += 1
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):
