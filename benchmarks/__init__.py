@@ -16,6 +16,7 @@ memory       how much memory a message takes
 receiving    receive frames, and what they pin
 echo         servers: echo, memory of idle connections, files
 captures     the HTTP example on a capture
+logs         the logs of the Kafka and RocketMQ examples, and the Kafka broker
 programs     six protocols, as programs speak them
 others       others' parsers, with our buffer in the place of theirs
 calls        what each call costs on a small message

@@ -168,6 +168,22 @@ that is; listed, or with the bodies written to files. Processor time of the proc
 included. `python -m benchmarks.captures` does it with a larger capture, and tells more.""",
     "capture, memory": """\
 The most memory that the process had beside the files that it maps, its interpreter's included.""",
+    "log, read": """\
+A consumer is sent all of a log of 15 KiB batches, a MiB at a time behind a header of 100 bytes, to a TCP connection
+within the machine (the receivers are those [where files are served](serving.md)). Ours looks for the batches by the
+index, and sends them as regions of the file; a broker's protocol is not in it. Goal: the cost of `os.sendfile` for the
+same ranges.""",
+    "log, append": """\
+A producer's batch, in blocks of 64 KiB as it was received, is checked by its checksum and written to a file in memory,
+behind the offset that it gets; the indexes are kept. Goal: 0.8 times the speed of `os.writev` of the same blocks, which
+checks nothing.""",
+    "log, flush": """\
+Messages of 1 KiB are appended by so many writers at a time, each of whom waits until his is on the disk: together with
+others' (group commit), or one after the other, each by an fdatasync of its own; and with async flush, where nobody
+waits. The time that passed, on a disk. Goal: with 16 writers, eight times the speed of one after the other.""",
+    "log, librdkafka": """\
+The Kafka broker in a process of its own, and confluent-kafka, which is librdkafka, in ours, with its default settings;
+the time that passed, of client and broker together, on two processors.""",
     "program": """\
 Six protocols, each spoken twice: with this library as its documentation teaches it, and by hand with a bytearray,
 offsets and `struct`. All values are used as str or int, answers are sent through a socket. Goals: the cost against the

@@ -43,6 +43,7 @@ PAGES: Final[Mapping[str, Sequence[str]]] = {
     "receiving": ["receive", "receive, pinned"],
     "servers": ["echo", "echo, idle", "send a file"],
     "captures": ["capture", "capture, memory"],
+    "logs": ["log, read", "log, append", "log, flush", "log, librdkafka"],
     "programs": ["program"],
     "parsers": ["place"],
     "calls": ["call"],
@@ -54,6 +55,7 @@ TITLES: Final[Mapping[str, str]] = {
     "framing": "Cut a stream into frames",
     "serving": "Serve a file",
     "captures": "Put the HTTP of a capture together",
+    "logs": "Logs of Kafka's and RocketMQ's kind",
     "receiving": "Receive on asyncio and uvloop",
     "servers": "Servers on asyncio and uvloop",
 }
@@ -216,7 +218,8 @@ stands in [how it was measured](performance/measuring.md).
 
 
 _COMPARED: Final = frozenset({
-    "cut", "feed", "read", "find", "compare", "flush", "serve", "receive", "echo", "send a file", "capture", "program",
+    "cut", "feed", "read", "find", "compare", "flush", "serve", "receive", "echo", "send a file", "capture",
+    "log, read", "log, append", "program",
     "place", "call",
 })  # fmt: skip
 """The measures in which others do the same, in processor time."""
