@@ -191,8 +191,9 @@ class Segment:
     def read(self, offset: int, most: int) -> BaseBuffer:
         """Return whole batches from the one that holds ``offset`` on, at least that one, as a region of the file."""
         first = next(place for place in self._places(offset) if place.end > offset)
-        stop = first.stop
-        for place in self._places_from(self.offsets.second_up_to(first.at + most)):
+        entry = self.offsets.second_up_to(first.at + most)
+        stop = max(first.stop, 0 if entry is None else entry[1])
+        for place in self._places_from(entry):
             if place.stop > first.at + most:
                 break
             stop = max(stop, place.stop)
