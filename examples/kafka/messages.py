@@ -167,7 +167,7 @@ _LISTED_OFFSETS: Final = Schema(
     ),
     flexible=6,
 )
-LIST_OFFSETS: Final = Api(2, 1, 7, _LIST_OFFSETS, _LISTED_OFFSETS)
+LIST_OFFSETS: Final = Api(2, 1, 6, _LIST_OFFSETS, _LISTED_OFFSETS)
 
 _METADATA: Final = Schema(
     Field("topics", Array(Field("name", STRING), nullable=True)),

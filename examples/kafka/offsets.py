@@ -73,6 +73,8 @@ class Offsets:
         self.limits = OffsetLimits() if limits is None else limits
         self._groups: dict[str, dict[Place, Committed]] = {}
         self._size = self._rewrite_at = 0
+        self.written = 0
+        """Bytes that have been committed since it was opened: what ``flush`` brings to the disk."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._renaming = threading.Lock()
         try:
@@ -171,6 +173,7 @@ class Offsets:
             os.ftruncate(self._file, self._end)
             raise
         self._end += len(text)
+        self.written += len(text)
 
     def _rewrite(self) -> None:
         """Write what counts into a new file, and put that in the place of this one."""

@@ -1,0 +1,115 @@
+"""The broker: a store, its groups, and the loop that answers one connection.
+
+A connection's requests are answered one after the other, as Kafka does; a client that waits for a group or a long poll
+has other connections for other things. What is received meanwhile stays with the system beyond a few hundred KiB, and
+so does what a client does not read: a slow one stalls nobody but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import Final, final
+
+from bytebufs import FrameError, LengthPrefixed, LimitExceeded, Underrun, aio
+
+from .coordinator import Coordinator
+from .fetch import fetch
+from .fields import Message
+from .flushing import GroupCommit
+from .group_handlers import GROUP_HANDLERS
+from .messages import API_VERSIONS, CREATE_TOPICS, FETCH, LIST_OFFSETS, METADATA, PRODUCE
+from .offsets import Offsets
+from .produce import produce
+from .producer_ids import ProducerIds
+from .producer_states import ProducerStates
+from .requests import Context, Handlers, encode_answer, parse_request, told_versions
+from .store import Store
+from .topics import create_topics, list_offsets, metadata
+
+__all__ = ["HANDLERS", "Broker", "ConnectionLimits"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What a connection may do."""
+
+    request: int = 16 << 20
+    """Bytes of a request: sixteen times what clients send by default. Kafka: 100 MiB."""
+    idle: float = 600.0
+    """Seconds without a whole request: Kafka's connections.max.idle.ms."""
+    connections: int = 1_000
+    """Connections at a time; others wait with the system."""
+
+
+@final
+class Broker:
+    """A broker over a store, which it closes with itself."""
+
+    def __init__(self, store: Store, limits: ConnectionLimits | None = None) -> None:
+        self.store = store
+        self.limits = ConnectionLimits() if limits is None else limits
+        self.address = ("", 0)
+        """What clients are told to connect to: to be set once it is known."""
+        self.producer_ids = ProducerIds(store.data / "producer-ids")
+        self.producers = ProducerStates()
+        for _, _, log in store.logs():
+            self.producers.find(log)
+        self._offsets = Offsets(store.data / "offsets")
+        self._commits = GroupCommit(lambda: (self._offsets.written, self._offsets.flush), flushed=0)
+        self.coordinator = Coordinator(self._offsets, self._settle)
+
+    async def serve(self, stream: aio.Stream) -> None:
+        """Answer a client until it has gone, or does what is no request."""
+        try:
+            await self._answer_all(stream)
+        except (Underrun, LimitExceeded, FrameError, OSError) as error:  # TimeoutError, too
+            print(f"kafka: {stream.get_extra_info('peername')}: {error}", file=sys.stderr)
+
+    async def tend(self) -> None:
+        """Do what is due by the time, for ever."""
+        while True:
+            await asyncio.sleep(self.store.settings.flush_ms / 1000)
+            self.store.tend()
+
+    async def aclose(self) -> None:
+        """Bring all to the disk and close it."""
+        self.coordinator.close()
+        await self._commits.idle()
+        self._offsets.close()
+        self.producers.close()
+        await self.store.aclose()
+
+    async def _answer_all(self, stream: aio.Stream) -> None:
+        frames = stream.frames(LengthPrefixed(4, limit=self.limits.request))
+        while True:
+            async with asyncio.timeout(self.limits.idle):
+                frame = await anext(frames, None)
+            if frame is None:
+                return
+            request = parse_request(frame, HANDLERS)
+            answer = await request.handler(self, request.message, request.context)
+            for part in () if answer is None else encode_answer(request, answer):
+                await stream.send(part)
+
+    async def _settle(self) -> None:
+        if self.store.settings.flush == "sync":
+            await self._commits.settle(self._offsets.written)
+
+
+async def _api_versions(_broker: Broker, _message: Message, _context: Context) -> Message:
+    return {"api_keys": told_versions(HANDLERS)}
+
+
+HANDLERS: Final[Handlers] = {
+    PRODUCE.key: (PRODUCE, produce),
+    FETCH.key: (FETCH, fetch),
+    LIST_OFFSETS.key: (LIST_OFFSETS, list_offsets),
+    METADATA.key: (METADATA, metadata),
+    API_VERSIONS.key: (API_VERSIONS, _api_versions),
+    CREATE_TOPICS.key: (CREATE_TOPICS, create_topics),
+    **GROUP_HANDLERS,
+}
+"""All that is offered."""
