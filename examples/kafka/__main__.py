@@ -18,7 +18,7 @@ from ..addresses import listening_address
 from ..listening import serve_until_told
 from .broker import Broker
 from .settings import LogSettings
-from .store import Store, StoreLockedError
+from .store import Store
 
 __all__ = ["main"]
 
@@ -28,7 +28,7 @@ GRACE = 3.0
 
 async def _serve(options: argparse.Namespace) -> None:
     settings = LogSettings(flush=options.flush)
-    store = Store(options.data, settings, auto_create=options.auto_create, partitions=options.partitions)
+    store = Store(options.data, settings, auto_create=options.auto_create)
     broker = Broker(store)
     tending = asyncio.create_task(broker.tend())
     try:
@@ -48,9 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--data", metavar="DIR", type=Path, required=True)
     serve.add_argument("--listen", metavar="[HOST:]PORT", type=listening_address, required=True, help="port 0 for any")
     serve.add_argument("--flush", choices=["sync", "async", "never"], default="never")
-    serve.add_argument(
-        "--partitions", metavar="N", type=int, default=1, help="of topics that are made at their first use"
-    )
     serve.add_argument("--no-auto-create", dest="auto_create", action="store_false")
     serve.set_defaults(run=lambda options: asyncio.run(_serve(options)))
     return parser
@@ -63,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         options.run(options)
-    except (OSError, StoreLockedError) as error:
+    except OSError as error:
         print(f"kafka: {error}", file=sys.stderr)
         return 2
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import subprocess
 import sys
@@ -11,15 +10,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from tests.conftest import IS_QUICK
-from tests.kafka.group_member import CLIENTS
+from tests.kafka.group_clients import CLIENTS
 from tests.kafka.running import RunningBroker
 
 PARTITIONS: Final = 6
+PROGRAM: Final = [sys.executable, "-P", "-m", "tests.kafka.group_clients"]
 PATIENCE: Final = 120
 """Seconds after which a test gives up."""
 SESSION: Final = ["2000"] if IS_QUICK else []
@@ -30,7 +30,7 @@ class Members:
     """Consumers in processes of their own, and all that they say, in order."""
 
     def __init__(self, client: str, address: str) -> None:
-        self._command = [sys.executable, "-P", "-m", "tests.kafka.group_member", client, address, "group", "topic"]
+        self._command = [*PROGRAM, "member", client, address]
         self._said: queue.Queue[tuple[int, list[str]]] = queue.Queue()
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._threads: list[threading.Thread] = []
@@ -145,132 +145,39 @@ def test_a_group_of_three_loses_a_member_and_the_broker_and_no_record(broker: Ru
         assert all(len(places) == 1 for places in members.places.values()), "each record is in the log once"
 
 
-def confluent_position(address: str, count: int) -> list[str]:
-    confluent = pytest.importorskip("confluent_kafka")
-    settings = {
-        "bootstrap.servers": address,
-        "group.id": "g",
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-    }
-    consumer = confluent.Consumer(settings)
-    try:
-        consumer.subscribe(["topic"])
-        values: list[str] = []
-        while len(values) < count:
-            values += [m.value().decode() for m in consumer.consume(count - len(values), 1) if m.error() is None]
-        consumer.commit(asynchronous=False)
-        return values
-    finally:
-        consumer.close()
+def consumed_in_group(client: str, address: str, count: int) -> list[str]:
+    """So many values, by a consumer that commits them and leaves."""
+    command = [*PROGRAM, "consume", client, address, str(count)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE).stdout.split()
 
 
-def kafka_python_position(address: str, count: int) -> list[str]:
-    kafka = pytest.importorskip("kafka")
-    consumer = kafka.KafkaConsumer(
-        "topic", bootstrap_servers=address, group_id="g", auto_offset_reset="earliest", enable_auto_commit=False
-    )
-    try:
-        values = [next(consumer).value.decode() for _ in range(count)]
-        consumer.commit()
-        return values
-    finally:
-        consumer.close()
-
-
-def aiokafka_position(address: str, count: int) -> list[str]:
-    aiokafka = pytest.importorskip("aiokafka")
-
-    async def consume() -> list[str]:
-        consumer = aiokafka.AIOKafkaConsumer(
-            "topic", bootstrap_servers=address, group_id="g", auto_offset_reset="earliest", enable_auto_commit=False
-        )
-        async with asyncio.timeout(PATIENCE):
-            await consumer.start()
-            try:
-                values = [(await consumer.getone()).value.decode() for _ in range(count)]
-                await consumer.commit()
-                return values
-            finally:
-                await consumer.stop()
-
-    return asyncio.run(consume())
-
-
-@pytest.mark.parametrize(
-    "consume",
-    [confluent_position, kafka_python_position, aiokafka_position],
-    ids=["confluent_kafka", "kafka", "aiokafka"],
-)
-def test_committed_offsets_survive_a_kill(broker: RunningBroker, consume: Callable[[str, int], list[str]]) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_committed_offsets_survive_a_kill(broker: RunningBroker, client: str) -> None:
+    pytest.importorskip(client)
     made(broker.address, "topic", 1)
     values = [str(n) for n in range(30)]
     produced(broker.address, "topic", values)
-    assert consume(broker.address, 10) == values[:10]
+    assert consumed_in_group(client, broker.address, 10) == values[:10]
     broker.restart()
-    assert consume(broker.address, 20) == values[10:]
+    assert consumed_in_group(client, broker.address, 20) == values[10:]
 
 
-def confluent_producing(address: str, values: list[str], sent: Callable[[], None]) -> None:
-    producer = pytest.importorskip("confluent_kafka").Producer(
-        {"bootstrap.servers": address, "enable.idempotence": True, "linger.ms": 0}
-    )
-    errors: list[Any] = []
-    for value in values:
-        producer.produce("topic", value.encode(), on_delivery=lambda error, _: errors.append(error))
-        producer.poll(0)
-        sent()
-    assert producer.flush(PATIENCE) == 0
-    assert errors == [None] * len(values)
-
-
-def kafka_python_producing(address: str, values: list[str], sent: Callable[[], None]) -> None:
-    producer = pytest.importorskip("kafka").KafkaProducer(bootstrap_servers=address, enable_idempotence=True)
-    try:
-        futures = []
-        for value in values:
-            futures.append(producer.send("topic", value.encode()))
-            sent()
-        for future in futures:
-            future.get(PATIENCE)
-    finally:
-        producer.close()
-
-
-def aiokafka_producing(address: str, values: list[str], sent: Callable[[], None]) -> None:
-    aiokafka = pytest.importorskip("aiokafka")
-
-    async def produce() -> None:
-        async with asyncio.timeout(PATIENCE):
-            async with aiokafka.AIOKafkaProducer(bootstrap_servers=address, enable_idempotence=True) as producer:
-                futures = []
-                for value in values:
-                    futures.append(await producer.send("topic", value.encode()))
-                    await asyncio.to_thread(sent)
-                await asyncio.gather(*futures)
-
-    asyncio.run(produce())
-
-
-@pytest.mark.parametrize(
-    "produce",
-    [confluent_producing, kafka_python_producing, aiokafka_producing],
-    ids=["confluent_kafka", "kafka", "aiokafka"],
-)
-def test_an_idempotent_producer_loses_and_doubles_nothing(
-    broker: RunningBroker, produce: Callable[[str, list[str], Callable[[], None]], None]
-) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_idempotent_producer_loses_and_doubles_nothing(broker: RunningBroker, client: str) -> None:
     """The broker is killed and started again while it is written to: answers are lost, and records sent again."""
-    kills = 3 if IS_QUICK else 20
+    pytest.importorskip(client)
+    kills, every = 3 if IS_QUICK else 20, 500
     made(broker.address, "topic", 1)
-    values = [str(n) for n in range(500 * (kills + 1))]
-    count = 0
-
-    def sent() -> None:
-        nonlocal count
-        count += 1
-        if count % 500 == 0 and count < len(values):
+    count = every * (kills + 1)
+    command = [*PROGRAM, "produce", client, broker.address, str(count), str(every)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as producer:
+        assert producer.stdout is not None
+        assert producer.stdin is not None
+        for _ in range(kills):
+            assert producer.stdout.readline() == "sent\n"
+            producer.stdin.write("go on\n")
+            producer.stdin.flush()
             broker.restart()
-
-    produce(broker.address, values, sent)
-    assert consumed(broker.address, "topic", len(values)) == values
+        producer.communicate("go on\n", timeout=PATIENCE)
+        assert producer.returncode == 0
+    assert consumed(broker.address, "topic", count) == [str(n) for n in range(count)]
