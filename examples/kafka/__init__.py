@@ -1,6 +1,8 @@
 """A Kafka log and broker: records go from the receive buffer to the disk and from the disk to the socket, uncopied.
 
     python -m examples.kafka serve --data DIR --listen [HOST:]PORT [--flush sync|async|never] [--no-auto-create]
+    python -m examples.kafka produce BROKER TOPIC    a record for each line of standard input
+    python -m examples.kafka consume BROKER TOPIC    a line for each record
 
 To be read in this order; each module stands on those above it:
 
@@ -33,7 +35,9 @@ To be read in this order; each module stands on those above it:
     coordinator       all groups, on the event loop
     group_handlers    the answers about groups
 
+    limits            what connections may do; room for large requests
     broker            a connection's loop, and all that is offered
+    client            the other end, for the command line
     __main__          the program
 
 What of it is pure (batch, records, fields, producers, groups) knows no descriptor, clock or loop. Not here: replication

@@ -1,6 +1,8 @@
 """The program: see the package's docstring.
 
 python -m examples.kafka serve --data DIR --listen [HOST:]PORT [--flush sync|async|never] [--no-auto-create]
+python -m examples.kafka produce BROKER TOPIC [--partition N] [--key KEY]
+python -m examples.kafka consume BROKER TOPIC [--partition N] [--from OFFSET] [--follow]
 """
 
 from __future__ import annotations
@@ -9,14 +11,18 @@ import argparse
 import asyncio
 import resource
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bytebufs import aio
+from bytebufs import BytebufsError, CompositeBuffer, aio
 
-from ..addresses import listening_address
+from ..addresses import address_of, listening_address
 from ..listening import serve_until_told
 from .broker import Broker
+from .client import Client
+from .errors import Refused
+from .records import Record
 from .settings import LogSettings
 from .store import Store
 
@@ -41,16 +47,56 @@ async def _serve(options: argparse.Namespace) -> None:
         await broker.aclose()
 
 
+async def _produce(options: argparse.Namespace) -> None:
+    """A record for each line, and a batch: it is with the broker before the next line is read."""
+    async with await aio.open_connection(*options.broker) as stream:
+        client = Client(stream)
+        await client.partitions(options.topic)
+        for line in sys.stdin.buffer:
+            record = Record(0, time.time_ns() // 1_000_000, options.key, line.removesuffix(b"\n"))
+            print(await client.produce(options.topic, options.partition, [record]), flush=True)
+
+
+async def _consume(options: argparse.Namespace) -> None:
+    async with await aio.open_connection(*options.broker) as stream:
+        client = Client(stream)
+        start, end = await client.bounds(options.topic, options.partition)
+        offset = max(start, options.start)
+        if offset >= end and not options.follow:
+            return
+        async for record in client.records(options.topic, options.partition, offset):
+            sys.stdout.buffer.writelines(CompositeBuffer([record.value or b"", b"\n"]).views())
+            sys.stdout.buffer.flush()
+            if record.offset + 1 >= end and not options.follow:
+                return
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kafka", description="A Kafka broker that copies no records.")
+    parser = argparse.ArgumentParser(prog="kafka", description="A Kafka broker that copies no records, and a client.")
     commands = parser.add_subparsers(required=True)
-    serve = commands.add_parser("serve", help="be a broker")
+    _add_serve(commands.add_parser("serve", help="be a broker"))
+    for name, does, run in (
+        ("produce", "write a record for each line of standard input, and say its offset", _produce),
+        ("consume", "write the value of each record as a line", _consume),
+    ):
+        command = commands.add_parser(name, help=does)
+        command.add_argument("broker", metavar="HOST:PORT", type=address_of)
+        command.add_argument("topic", metavar="TOPIC")
+        command.add_argument("--partition", metavar="N", type=int, default=0)
+        command.set_defaults(run=run)
+    commands.choices["produce"].add_argument("--key", type=str.encode)
+    consume = commands.choices["consume"]
+    consume.add_argument("--from", dest="start", metavar="OFFSET", type=int, default=0)
+    consume.add_argument("--follow", action="store_true", help="go on waiting for more")
+    return parser
+
+
+def _add_serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--data", metavar="DIR", type=Path, required=True)
     serve.add_argument("--listen", metavar="[HOST:]PORT", type=listening_address, required=True, help="port 0 for any")
     serve.add_argument("--flush", choices=["sync", "async", "never"], default="never")
     serve.add_argument("--no-auto-create", dest="auto_create", action="store_false")
-    serve.set_defaults(run=lambda options: asyncio.run(_serve(options)))
-    return parser
+    serve.set_defaults(run=_serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        options.run(options)
-    except OSError as error:
+        asyncio.run(options.run(options))
+    except (OSError, BytebufsError, Refused) as error:
         print(f"kafka: {error}", file=sys.stderr)
         return 2
     return 0

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
 from typing import Final, final
 
-from bytebufs import FrameError, LengthPrefixed, LimitExceeded, Underrun, aio
+from bytebufs import FrameError, LimitExceeded, Reader, Underrun, aio
 
 from .coordinator import Coordinator
 from .fetch import fetch
 from .fields import Message
 from .flushing import GroupCommit
 from .group_handlers import GROUP_HANDLERS
+from .limits import ConnectionLimits, Room
 from .messages import API_VERSIONS, CREATE_TOPICS, FETCH, LIST_OFFSETS, METADATA, PRODUCE
 from .offsets import Offsets
 from .produce import produce
@@ -28,20 +28,7 @@ from .requests import Context, Handlers, encode_answer, parse_request, told_vers
 from .store import Store
 from .topics import create_topics, list_offsets, metadata
 
-__all__ = ["HANDLERS", "Broker", "ConnectionLimits"]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """What a connection may do."""
-
-    request: int = 16 << 20
-    """Bytes of a request: sixteen times what clients send by default. Kafka: 100 MiB."""
-    idle: float = 600.0
-    """Seconds without a whole request: Kafka's connections.max.idle.ms."""
-    connections: int = 1_000
-    """Connections at a time; others wait with the system."""
+__all__ = ["HANDLERS", "Broker"]
 
 
 @final
@@ -57,6 +44,8 @@ class Broker:
         self.producers = ProducerStates()
         for _, _, log in store.logs():
             self.producers.find(log)
+        self.room = Room(self.limits.under_way)
+        """For large requests under way."""
         self._offsets = Offsets(store.data / "offsets")
         self._commits = GroupCommit(lambda: (self._offsets.written, self._offsets.flush), flushed=0)
         self.coordinator = Coordinator(self._offsets, self._settle)
@@ -65,7 +54,7 @@ class Broker:
         """Answer a client until it has gone, or does what is no request."""
         try:
             await self._answer_all(stream)
-        except (Underrun, LimitExceeded, FrameError, OSError) as error:  # TimeoutError, too
+        except (Underrun, LimitExceeded, ValueError, OSError) as error:  # FrameError, UnicodeDecodeError; TimeoutError
             print(f"kafka: {stream.get_extra_info('peername')}: {error}", file=sys.stderr)
 
     async def tend(self) -> None:
@@ -83,14 +72,24 @@ class Broker:
         await self.store.aclose()
 
     async def _answer_all(self, stream: aio.Stream) -> None:
-        frames = stream.frames(LengthPrefixed(4, limit=self.limits.request))
+        lengths = stream.messages(Reader.i32_be)
         while True:
             async with asyncio.timeout(self.limits.idle):
-                frame = await anext(frames, None)
-            if frame is None:
+                length = await anext(lengths, None)
+            if length is None:
                 return
-            request = parse_request(frame, HANDLERS)
-            answer = await request.handler(self, request.message, request.context)
+            if not 0 < length <= self.limits.request:
+                raise FrameError(f"a request of {length} bytes: {self.limits.request} may be")
+            async with self.room.of(length if length > self.limits.small else 0):
+                await self._answer(stream, length)
+
+    async def _answer(self, stream: aio.Stream, length: int) -> None:
+        """Receive a request and answer it. Its memory is free again when this returns."""
+        async with asyncio.timeout(self.limits.arriving):
+            frame = await stream.take(length)
+        request = parse_request(frame, HANDLERS)
+        answer = await request.handler(self, request.message, request.context)
+        async with asyncio.timeout(self.limits.idle):
             for part in () if answer is None else encode_answer(request, answer):
                 await stream.send(part)
 

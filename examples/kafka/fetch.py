@@ -87,6 +87,8 @@ def _of_partition(log: Log | None, asked: Message, room: int, *, may_exceed: boo
         return told | {"error_code": Error.UNKNOWN_TOPIC_OR_PARTITION}
     told |= {"high_watermark": log.end, "last_stable_offset": log.end, "log_start_offset": log.start}
     most = min(max(asked["partition_max_bytes"], 0), max(room, 0))
+    if not most and not may_exceed:
+        return told
     try:
         found = log.read(asked["fetch_offset"], most)
     except OffsetOutOfRangeError:

@@ -48,8 +48,9 @@ __all__ = [
 Message: TypeAlias = dict[str, Any]
 """Values by the names of their fields; structures are Messages, arrays are lists."""
 
-MOST_ITEMS: Final = 200_000
-"""Items that all arrays of a message may have together: a byte of a request could else become 100 of memory."""
+MOST_ITEMS: Final = 20_000
+"""Items that all arrays of a message may have together: a byte of a request could else become 100 of memory, or a look
+into a file; a store has 1 000 partitions."""
 NEVER: Final = 1 << 15
 """A version that does not come: there are 2^15 at most."""
 
