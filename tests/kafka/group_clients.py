@@ -3,11 +3,13 @@
     python -m tests.kafka.group_clients member  CLIENT HOST:PORT [SESSION_MS]    consume in a group until killed
     python -m tests.kafka.group_clients consume CLIENT HOST:PORT COUNT           so many, then commit and leave
     python -m tests.kafka.group_clients produce CLIENT HOST:PORT COUNT EVERY     0, 1, ..., by an idempotent producer
+    python -m tests.kafka.group_clients seek    CLIENT HOST:PORT OFFSET MS       what is there, and what is then
 
 A member says "assigned PARTITION ..." and "got PARTITION OFFSET VALUE", a line each; what consumes says the values. A
-producer says "sent" after each EVERY records, most of them not acknowledged yet, and waits for a line. Settings are the
-clients' defaults, but for what a test is about: where a group begins that has committed nothing, and SESSION_MS, which
-says how soon a member that dies is missed. The group is ``group``, the topic is ``topic``.
+producer says "sent" after each EVERY records, most of them not acknowledged yet, and waits for a line. Who seeks says
+the record at the offset, and the first one at that time or later, or "nothing". Settings are the clients' defaults, but
+for what a test is about: where a group begins that has committed nothing, and SESSION_MS, which says how soon a member
+that dies is missed. The group is ``group``, the topic is ``topic``.
 """
 
 from __future__ import annotations
@@ -83,6 +85,20 @@ def confluent_produce(address: str, count: int, every: int) -> None:
     assert errors == [None] * count
 
 
+def confluent_seek(address: str, offset: int, ms: int) -> None:
+    confluent = import_module("confluent_kafka")
+    consumer = confluent.Consumer(confluent_settings(address))
+    found = consumer.offsets_for_times([confluent.TopicPartition("topic", 0, ms)], PATIENCE)[0].offset
+    consumer.assign([confluent.TopicPartition("topic", 0, offset)])
+    say(consumer.consume(1, PATIENCE)[0].value().decode())
+    if found < 0:  # that is how it says the end
+        say("nothing")
+    else:
+        consumer.seek(confluent.TopicPartition("topic", 0, found))
+        say(consumer.consume(1, PATIENCE)[0].value().decode())
+    consumer.close()
+
+
 # ------------------------------------------------------------------------------------------------------ kafka-python
 
 
@@ -124,6 +140,21 @@ def kafka_produce(address: str, count: int, every: int) -> None:
     for future in futures:
         future.get(PATIENCE)
     producer.close()
+
+
+def kafka_seek(address: str, offset: int, ms: int) -> None:
+    kafka = import_module("kafka")
+    consumer, partition = kafka.KafkaConsumer(bootstrap_servers=address), kafka.TopicPartition("topic", 0)
+    consumer.assign([partition])
+    consumer.seek(partition, offset)
+    say(next(consumer).value.decode())
+    found = consumer.offsets_for_times({partition: ms})[partition]
+    if found is None:
+        say("nothing")
+    else:
+        consumer.seek(partition, found.offset)
+        say(next(consumer).value.decode())
+    consumer.close()
 
 
 # ---------------------------------------------------------------------------------------------------------- aiokafka
@@ -177,9 +208,29 @@ def aiokafka_produce(address: str, count: int, every: int) -> None:
     asyncio.run(produce())
 
 
+def aiokafka_seek(address: str, offset: int, ms: int) -> None:
+    aiokafka = import_module("aiokafka")
+
+    async def seek() -> None:
+        async with aiokafka.AIOKafkaConsumer(bootstrap_servers=address) as consumer:
+            partition = aiokafka.TopicPartition("topic", 0)
+            consumer.assign([partition])
+            consumer.seek(partition, offset)
+            say((await consumer.getone()).value.decode())
+            found = (await consumer.offsets_for_times({partition: ms}))[partition]
+            if found is None:
+                say("nothing")
+            else:
+                consumer.seek(partition, found.offset)
+                say((await consumer.getone()).value.decode())
+
+    asyncio.run(seek())
+
+
 PROGRAMS: Final[dict[str, dict[str, Callable[..., None]]]] = {
     "member": {"confluent_kafka": confluent_member, "kafka": kafka_member, "aiokafka": aiokafka_member},
     "consume": {"confluent_kafka": confluent_consume, "kafka": kafka_consume, "aiokafka": aiokafka_consume},
+    "seek": {"confluent_kafka": confluent_seek, "kafka": kafka_seek, "aiokafka": aiokafka_seek},
     "produce": {"confluent_kafka": confluent_produce, "kafka": kafka_produce, "aiokafka": aiokafka_produce},
 }
 CLIENTS: Final = tuple(PROGRAMS["member"])
