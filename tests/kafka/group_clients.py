@@ -109,7 +109,7 @@ def kafka_settings(address: str) -> dict[str, Any]:
 def kafka_member(address: str, session: int | None = None) -> None:
     kafka = import_module("kafka")
 
-    class Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
+    class Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc, name-defined]
         def on_partitions_revoked(self, revoked: Any) -> None:
             pass
 
@@ -163,7 +163,7 @@ def kafka_seek(address: str, offset: int, ms: int) -> None:
 def aiokafka_member(address: str, session: int | None = None) -> None:
     aiokafka = import_module("aiokafka")
 
-    class Listener(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
+    class Listener(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc, name-defined]
         async def on_partitions_revoked(self, revoked: Any) -> None:
             pass
 

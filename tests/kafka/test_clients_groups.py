@@ -22,7 +22,7 @@ PARTITIONS: Final = 6
 PROGRAM: Final = [sys.executable, "-P", "-m", "tests.kafka.group_clients"]
 PATIENCE: Final = 120
 """Seconds after which a test gives up."""
-SESSION: Final = ["2000"] if IS_QUICK else []
+SESSION: Final = ["1000"] if IS_QUICK else []
 """How soon a dead member is missed: by default up to 45 s, which the quick profile does not wait."""
 
 
@@ -166,7 +166,7 @@ def test_committed_offsets_survive_a_kill(broker: RunningBroker, client: str) ->
 def test_an_idempotent_producer_loses_and_doubles_nothing(broker: RunningBroker, client: str) -> None:
     """The broker is killed and started again while it is written to: answers are lost, and records sent again."""
     pytest.importorskip(client)
-    kills, every = 3 if IS_QUICK else 20, 500
+    kills, every = 2 if IS_QUICK else 20, 500
     made(broker.address, "topic", 1)
     count = every * (kills + 1)
     command = [*PROGRAM, "produce", client, broker.address, str(count), str(every)]
