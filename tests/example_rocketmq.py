@@ -106,16 +106,22 @@ class Broker:
     """A broker that runs as a program, until it is told to end or killed."""
 
     def __init__(self, folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> None:
-        command = [*prefix, sys.executable, "-P", "-m", "examples.rocketmq", "serve", "--data", str(folder)]
-        self._errors = (folder.parent / f"{folder.name}.stderr").open("w+")
-        self.process = subprocess.Popen(
-            [*command, "--listen", f"{HOST}:0", *options],
-            cwd=ROOT, env={**os.environ, "PYTHONPATH": _path()}, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-        )  # fmt: skip
+        self._complaints = folder.parent / f"{folder.name}.stderr"
+        command = [*prefix, sys.executable, "-m", "examples.rocketmq", "serve", "--data", str(folder)]
+        with self._complaints.open("w") as errors:
+            self.process = subprocess.Popen(
+                [*command, "--listen", f"{HOST}:0", *options],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
-        assert match is not None, f"{line!r}, {self.errors()}"
+        if match is None:
+            self.close()
+            pytest.fail(f"{line!r}, {self.errors()}")
         self.port = int(match[1])
         self.address = f"{HOST}:{self.port}"
 
@@ -132,8 +138,7 @@ class Broker:
 
     def errors(self) -> str:
         """Return what it has complained of."""
-        self._errors.seek(0)
-        return self._errors.read()
+        return self._complaints.read_text()
 
     def end(self) -> str:
         """Tell it to end, and return its complaints: it has to end well."""
@@ -147,7 +152,6 @@ class Broker:
         self.process.wait(PATIENCE)
         assert self.process.stdout is not None
         self.process.stdout.close()
-        self._errors.close()
 
 
 @contextlib.contextmanager
@@ -158,10 +162,6 @@ def broker(folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> Iterato
         yield running
     finally:
         running.close()
-
-
-def _path() -> str:
-    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def node(program: str, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:

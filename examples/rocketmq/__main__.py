@@ -27,6 +27,7 @@ from ..listening import serve_until_told
 from .broker import Broker
 from .client import Client, ClientError
 from .data_folder import StoreError
+from .inspect import picture
 from .limits import Limits
 from .settings import Settings
 from .store import Store
@@ -155,8 +156,6 @@ async def _consume_queue(client: Client, queue: int, options: argparse.Namespace
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from .inspect import picture
-
     print(picture(options.data))
     return 0
 

@@ -1,0 +1,442 @@
+"""examples/rocketmq: what a broker answers, what it keeps, and how messages come in and go out of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from bytebufs import CopyAudit, aio, copy_audit
+from examples.rocketmq.__main__ import main
+from examples.rocketmq.broker import Broker as Answering
+from examples.rocketmq.client import Client, ClientError, records_of
+from examples.rocketmq.codes import Request, Response
+from examples.rocketmq.limits import Limits
+from examples.rocketmq.record import message_of
+from examples.rocketmq.settings import Settings
+from examples.rocketmq.store import Store
+
+from .example_rocketmq import HOST, ROOT, Broker, Talk, bodies, broker, pulling
+from .sinks import PATIENCE, eventually
+
+KIB: Final = 1 << 10
+
+
+def route(talk: Talk, topic: str) -> None:
+    """Have a topic made, as a client's first question about it does."""
+    assert talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic=topic).code == Response.SUCCESS
+
+
+# -- the name server
+
+
+def test_a_route_leads_to_where_one_has_asked(tmp_path: Path) -> None:
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        answer = talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T")
+        told = json.loads(bytes(answer.body))
+        [queues], [its] = told["queueDatas"], told["brokerDatas"]
+        assert (queues["readQueueNums"], queues["writeQueueNums"], queues["perm"]) == (4, 4, 6)
+        assert its["brokerAddrs"] == {"0": running.address}
+        assert queues["brokerName"] == its["brokerName"]
+        nothing = talk.ask(Request.GET_KV_CONFIG_BY_VALUE, namespace="N", key="k")
+        assert nothing.code == Response.QUERY_NOT_FOUND
+        bad = talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="../T")
+        assert (bad.code, "no topic named" in bad.remark) == (Response.SYSTEM_ERROR, True)
+
+
+def test_topics_that_were_made_are_there_after_a_kill(tmp_path: Path) -> None:
+    with broker(tmp_path / "data", "--no-auto-create") as running, running.connect() as talk:
+        assert talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T").code == Response.TOPIC_NOT_EXIST
+        assert talk.put("T", 0, b"x").code == Response.TOPIC_NOT_EXIST
+        assert talk.pull("T", 0, 0).code == Response.TOPIC_NOT_EXIST
+        made = talk.ask(Request.UPDATE_AND_CREATE_TOPIC, topic="T", readQueueNums=3, writeQueueNums=2, perm=6)
+        assert made.code == Response.SUCCESS
+        many = talk.ask(Request.UPDATE_AND_CREATE_TOPIC, topic="U", readQueueNums=3000, writeQueueNums=2, perm=6)
+        assert many.code == Response.SYSTEM_ERROR
+    with broker(tmp_path / "data", "--no-auto-create") as again, again.connect() as talk:
+        [queues] = json.loads(bytes(talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T").body))["queueDatas"]
+        assert (queues["readQueueNums"], queues["writeQueueNums"]) == (3, 2)
+        assert talk.put("T", 1, b"x").code == Response.SUCCESS
+        assert talk.put("T", 2, b"x").code == Response.SYSTEM_ERROR
+        assert talk.pull("T", 2, 0).code == Response.PULL_NOT_FOUND
+        assert talk.pull("T", 3, 0).code == Response.SYSTEM_ERROR
+
+
+def test_permissions_hold(tmp_path: Path) -> None:
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        for permission, sent, pulled in ((4, Response.NO_PERMISSION, Response.PULL_NOT_FOUND), (2, 0, 1)):
+            fields = {"topic": "T", "readQueueNums": 1, "writeQueueNums": 1, "perm": permission}
+            assert talk.ask(Request.UPDATE_AND_CREATE_TOPIC, **fields).code == Response.SUCCESS
+            assert talk.put("T", 0, b"x").code == sent
+            assert talk.pull("T", 0, 0).code == pulled
+
+
+def test_what_is_not_known_is_said_so(tmp_path: Path) -> None:
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        answer = talk.ask(12)
+        assert (answer.code, answer.remark) == (
+            Response.REQUEST_CODE_NOT_SUPPORTED, "this broker does not know code 12",
+        )  # fmt: skip
+        talk.send(12, flag=2)  # no answer is wanted,
+        talk.send(0, flag=1)  # or this is one
+        answer = talk.ask(Request.GET_MAX_OFFSET, topic="T")
+        assert answer.code == Response.TOPIC_NOT_EXIST
+        route(talk, "T")
+        answer = talk.ask(Request.GET_MAX_OFFSET, topic="T")
+        assert (answer.code, answer.remark) == (Response.SYSTEM_ERROR, "queueId is missing")
+
+
+# -- messages
+
+
+def test_messages_are_where_it_is_said_and_as_they_were_sent(tmp_path: Path) -> None:
+    with broker(tmp_path / "data", "--flush", "sync") as running, running.connect() as talk:
+        route(talk, "T")
+        sent = [b"", b"one", bytes(100 * KIB), b"three" * 1000]
+        for number, body in enumerate(sent):
+            answer = talk.put("T", 2, body, f"TAGS\1A\2KEYS\1{number}\2", h=7, f=1, g=1000 + number)
+            assert (answer.code, answer.number("queueId"), answer.number("queueOffset")) == (0, 2, number)
+            position = int(answer.text("msgId")[16:], 16)
+            seen = talk.ask(Request.VIEW_MESSAGE_BY_ID, offset=position)
+            assert not isinstance(seen.body, bytes)
+            message = message_of(seen.body[:])
+            assert (message.topic, message.queue, message.flag, message.sys_flag) == ("T", 2, 7, 1)
+            assert (message.born_at, message.properties) == (1000 + number, f"TAGS\1A\2KEYS\1{number}\2".encode())
+            assert message.born_host == talk.sock.getsockname()
+            assert message.store_host == (HOST, running.port)
+            assert bytes(message.body) == body
+        pulled = talk.pull("T", 2, 0)
+        assert bodies(pulled) == sent
+        assert [pulled.number(name) for name in ("nextBeginOffset", "minOffset", "maxOffset")] == [4, 0, 4]
+        assert bodies(talk.pull("T", 2, 1, maxMsgNums=1)) == [b"one"]
+        assert talk.ask(Request.GET_MAX_OFFSET, topic="T", queueId=2).number("offset") == 4
+        assert talk.ask(Request.GET_MIN_OFFSET, topic="T", queueId=2).number("offset") == 0
+        assert talk.ask(Request.VIEW_MESSAGE_BY_ID, offset=1).code == Response.SYSTEM_ERROR
+        old = talk.ask(Request.SEND_MESSAGE, b"old", topic="T", queueId=-1, producerGroup="P", sysFlag=0, properties="")
+        assert old.code == Response.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"body": bytes(1001)}, "more than 1000"),
+        ({"properties": "x" * 32_768}, "properties of more than"),
+        ({"f": 4}, "no transactions"),
+        ({"m": "true"}, "no batches"),
+    ],
+    ids=["body", "properties", "transaction", "batch"],
+)
+def test_what_cannot_be_a_message_is_refused(tmp_path: Path, fields: dict[str, object], complaint: str) -> None:
+    with broker(tmp_path / "data", "--body", "1000") as running, running.connect() as talk:
+        route(talk, "T")
+        answer = talk.put("T", 0, **{"body": b"", **fields})  # type: ignore[arg-type]
+        assert answer.code == Response.MESSAGE_ILLEGAL
+        assert complaint in answer.remark
+        assert talk.put("T", 0, b"good").number("queueOffset") == 0
+
+
+def test_pulls_are_limited_by_number_and_size_but_for_the_first(tmp_path: Path) -> None:
+    options = ("--pull-count", "5", "--pull-bytes", str(100 * KIB))
+    with broker(tmp_path / "data", *options) as running, running.connect() as talk:
+        route(talk, "T")
+        for size in (200 * KIB, 60 * KIB, 60 * KIB, *[10] * 10):
+            assert talk.put("T", 0, bytes(size)).code == Response.SUCCESS
+        assert [len(body) for body in bodies(talk.pull("T", 0, 0))] == [200 * KIB]
+        assert [len(body) for body in bodies(talk.pull("T", 0, 1))] == [60 * KIB]
+        assert [len(body) for body in bodies(talk.pull("T", 0, 2))] == [60 * KIB, 10, 10, 10, 10]
+
+
+def test_offsets_that_are_not_there_are_corrected(tmp_path: Path) -> None:
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        route(talk, "T")
+        for asked, code, begin in ((0, Response.PULL_NOT_FOUND, 0), (5, Response.PULL_OFFSET_MOVED, 0)):
+            answer = talk.pull("T", 0, asked)
+            assert (answer.code, answer.number("nextBeginOffset")) == (code, begin)
+        assert talk.put("T", 0, b"x").code == Response.SUCCESS
+        for asked, code, begin in ((1, Response.PULL_NOT_FOUND, 1), (2, Response.PULL_OFFSET_MOVED, 1)):
+            answer = talk.pull("T", 0, asked)
+            assert (answer.code, answer.number("nextBeginOffset")) == (code, begin)
+
+
+def test_offsets_are_found_by_time(tmp_path: Path) -> None:
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        route(talk, "T")
+        talk.put("T", 0, b"before")
+        between = int(time.time() * 1000) + 1
+        while time.time() * 1000 < between + 1:
+            pass
+        talk.put("T", 0, b"after")
+        for at, offset in ((0, 0), (between, 1), (between + 10**9, 2)):
+            answer = talk.ask(Request.SEARCH_OFFSET_BY_TIMESTAMP, topic="T", queueId=0, timestamp=at)
+            assert answer.number("offset") == offset
+
+
+# -- tags
+
+
+def test_tags_choose(tmp_path: Path) -> None:
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        route(talk, "T")
+        for number in range(9):
+            talk.put("T", 0, str(number).encode(), f"TAGS\1{'ABC'[number % 3]}\2")
+        assert bodies(talk.pull("T", 0, 0, subscription="B")) == [b"1", b"4", b"7"]
+        assert bodies(talk.pull("T", 0, 0, subscription="A || C", maxMsgNums=3)) == [b"0", b"2", b"3"]
+        none = talk.pull("T", 0, 2, subscription="D")
+        assert (none.code, none.number("nextBeginOffset")) == (Response.PULL_RETRY_IMMEDIATELY, 9)
+        unknown = talk.pull("T", 0, 0, sysFlag=0)
+        assert unknown.code == Response.SUBSCRIPTION_NOT_EXIST
+        consumer = {"groupName": "G", "subscriptionDataSet": [{"topic": "T", "subString": "C"}]}
+        heartbeat = json.dumps({"clientID": "c", "consumerDataSet": [consumer]}).encode()
+        assert talk.ask(Request.HEART_BEAT, heartbeat).code == Response.SUCCESS
+        assert bodies(talk.pull("T", 0, 0, sysFlag=0)) == [b"2", b"5", b"8"]
+        sql = talk.pull("T", 0, 0, expressionType="SQL92")
+        assert sql.code == Response.SUBSCRIPTION_PARSE_FAILED
+
+
+# -- waiting
+
+
+def test_a_pull_waits_for_a_message_that_it_wants(tmp_path: Path) -> None:
+    with broker(tmp_path / "data") as running, running.connect() as one, running.connect() as two:
+        route(one, "T")
+        waits = pulling("T", 0, 0, sysFlag=6, suspendTimeoutMillis=30_000, subscription="B")
+        number = one.send(Request.PULL_MESSAGE, **waits)
+        assert one.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).code == Response.SUCCESS  # overtakes it
+        two.put("T", 1, b"another queue", "TAGS\1B\2")
+        two.put("T", 0, b"another tag", "TAGS\1A\2")
+        two.put("T", 0, b"this one", "TAGS\1B\2")
+        answer = one.receive()
+        assert (answer.opaque, bodies(answer), answer.number("nextBeginOffset")) == (number, [b"this one"], 2)
+
+
+def test_a_pull_that_waits_for_nothing_is_told_so_in_time(tmp_path: Path) -> None:
+    with broker(tmp_path / "data", "--pull-time", "0.2") as running, running.connect() as talk:
+        route(talk, "T")
+        nothing = talk.pull("T", 0, 0, sysFlag=6, suspendTimeoutMillis=60_000)
+        assert (nothing.code, nothing.number("nextBeginOffset")) == (Response.PULL_NOT_FOUND, 0)
+        talk.put("T", 0, b"x", "TAGS\1A\2")
+        other = talk.pull("T", 0, 0, sysFlag=6, suspendTimeoutMillis=50, subscription="B")
+        assert (other.code, other.number("nextBeginOffset")) == (Response.PULL_RETRY_IMMEDIATELY, 1)
+
+
+def test_told_to_end_it_answers_the_pulls_that_wait(tmp_path: Path) -> None:
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        route(talk, "T")
+        talk.send(Request.PULL_MESSAGE, **pulling("T", 0, 0, sysFlag=6, suspendTimeoutMillis=30_000))
+        assert talk.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).code == Response.SUCCESS
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        assert talk.receive().code == Response.PULL_NOT_FOUND
+        assert talk.is_closed()
+        assert running.process.wait(PATIENCE) == 0
+        assert time.monotonic() - began < 30  # what it asked to wait
+
+
+# -- groups
+
+
+def test_offsets_stay_after_a_kill(tmp_path: Path) -> None:
+    queue = {"consumerGroup": "G", "topic": "T", "queueId": 0}
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        route(talk, "T")
+        assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 0  # there is nothing to go on with
+        talk.put("T", 0, b"x")
+        assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).code == Response.QUERY_NOT_FOUND
+        assert talk.ask(Request.UPDATE_CONSUMER_OFFSET, **queue, commitOffset=-1).code == Response.SUCCESS
+        assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).code == Response.QUERY_NOT_FOUND
+        assert talk.ask(Request.UPDATE_CONSUMER_OFFSET, **queue, commitOffset=1).code == Response.SUCCESS
+        for bad in ({"queueId": 4}, {"topic": "U"}, {"consumerGroup": "a\nb"}):
+            refused = talk.ask(Request.UPDATE_CONSUMER_OFFSET, **{**queue, **bad}, commitOffset=1)
+            assert refused.code == Response.SYSTEM_ERROR
+    with broker(tmp_path / "data") as again, again.connect() as talk:
+        assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 1
+        talk.pull("T", 0, 1, sysFlag=5, commitOffset=3)
+        assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 3
+        again.end()
+    with broker(tmp_path / "data") as third, third.connect() as talk:
+        assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 3
+
+
+def beat(talk: Talk, group: str, member: str) -> None:
+    data = {"clientID": member, "consumerDataSet": [{"groupName": group}], "producerDataSet": [{"groupName": "P"}]}
+    assert talk.ask(Request.HEART_BEAT, json.dumps(data).encode()).code == Response.SUCCESS
+
+
+def members(talk: Talk, group: str) -> list[str]:
+    answer = talk.ask(Request.GET_CONSUMER_LIST_BY_GROUP, consumerGroup=group)
+    return list(json.loads(bytes(answer.body))["consumerIdList"]) if answer.code == Response.SUCCESS else []
+
+
+def test_members_are_those_who_are_connected(tmp_path: Path) -> None:
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        assert members(talk, "G") == []
+        beat(talk, "G", "a")
+        with running.connect() as other:
+            beat(other, "G", "b")
+            assert members(talk, "G") == members(other, "G") == ["a", "b"]
+        while members(talk, "G") != ["a"]:
+            pass
+        gone = talk.ask(Request.UNREGISTER_CLIENT, clientID="a", producerGroup="", consumerGroup="G")
+        assert gone.code == Response.SUCCESS
+        assert members(talk, "G") == []
+        for bad in (b"", b"[]", b'{"clientID":1}', b'{"clientID":"a","consumerDataSet":[1]}', b" " * 70_000):
+            assert talk.ask(Request.HEART_BEAT, bad).code == Response.SYSTEM_ERROR
+        bad_name = json.dumps({"clientID": "a", "consumerDataSet": [{"groupName": "a b"}]}).encode()
+        assert talk.ask(Request.HEART_BEAT, bad_name).code == Response.SYSTEM_ERROR
+
+
+def test_what_is_sent_back_comes_again_until_it_is_dead(tmp_path: Path) -> None:
+    with broker(tmp_path / "data", "--no-auto-create") as running, running.connect() as talk:
+        talk.ask(Request.UPDATE_AND_CREATE_TOPIC, topic="T", readQueueNums=1, writeQueueNums=1, perm=6)
+        first = talk.put("T", 0, b"hard", "TAGS\1A\2").text("msgId")
+        position = int(first[16:], 16)
+        back = {"group": "G", "delayLevel": 0, "originMsgId": first, "originTopic": "T", "maxReconsumeTimes": 2}
+        for times, topic in enumerate(["%RETRY%G", "%RETRY%G", "%DLQ%G"], 1):
+            assert talk.ask(Request.CONSUMER_SEND_MSG_BACK, **back, offset=position).code == Response.SUCCESS
+            pulled = talk.pull(topic, 0, 0 if topic.startswith("%D") else times - 1)
+            assert not isinstance(pulled.body, bytes)
+            [message] = records_of(pulled.body)
+            position = message.position
+            assert message.body == b"hard"
+            assert message.properties == f"TAGS\1A\2RETRY_TOPIC\1T\2ORIGIN_MESSAGE_ID\1{first}\2"
+            assert message_of(pulled.body[:]).reconsume_times == times
+        assert talk.ask(Request.CONSUMER_SEND_MSG_BACK, **{**back, "delayLevel": -1}, offset=position).code == 0
+        assert len(bodies(talk.pull("%DLQ%G", 0, 0))) == 2
+        assert talk.ask(Request.CONSUMER_SEND_MSG_BACK, **back, offset=1).code == Response.SYSTEM_ERROR
+        bad = talk.ask(Request.CONSUMER_SEND_MSG_BACK, **{**back, "group": "a/b"}, offset=position)
+        assert bad.code == Response.SYSTEM_ERROR
+
+
+# -- how bytes move
+
+
+@asynccontextmanager
+async def answering(folder: Path) -> AsyncIterator[tuple[str, int]]:
+    """Have a broker in this process, so that its copies are counted."""
+    limits = Limits()
+    with closing(Store(folder, Settings())) as store:
+        own = Answering(store, folder, limits, auto_create=True)
+        async with own.running(), await aio.start_server(own.serve, HOST, 0, limit=limits.small) as server:
+            host, port = server.sockets[0].getsockname()
+            yield host, port
+
+
+def moved(folder: Path, sizes: list[int]) -> CopyAudit:
+    """Send messages of these sizes, pull them, and return what was copied for that by the broker and the client."""
+
+    async def session() -> CopyAudit:
+        async with asyncio.timeout(PATIENCE), answering(folder) as address, Client.connect(*address) as client:
+            await client.queues("T")
+            with copy_audit() as audit:
+                async with answering(folder / "audited") as audited, Client.connect(*audited) as other:
+                    await other.queues("T")
+                    for size in sizes:
+                        await other.send("T", 0, bytes(size))
+                    offset = 0
+                    while offset < len(sizes):
+                        received, offset = await other.pull("G", "T", 0, offset)
+                        assert all(not any(message.body.views()[0][:10]) for message in received if message.body)
+            return audit
+
+    return asyncio.run(session())
+
+
+def test_payload_is_copied_into_the_map_and_nowhere_else(tmp_path: Path) -> None:
+    sizes = [100 * KIB, 0, 5, 300 * KIB, *[1000] * 100]
+    audit = moved(tmp_path, sizes)
+    assert audit.hidden == 0, audit
+    asked = {reason: nbytes for reason, nbytes in audit.by_reason.items() if reason != "copy_into"}
+    assert sum(asked.values()) < 200_000, audit  # heads, of requests and answers
+
+
+@pytest.mark.needs("strace")
+def test_many_messages_leave_by_one_gathering_call(tmp_path: Path) -> None:
+    log = tmp_path / "calls"
+    trial = subprocess.run(["strace", "-o", log, "true"], check=False, capture_output=True, timeout=PATIENCE)
+    if trial.returncode and b"ptrace" in trial.stderr:
+        pytest.skip("this machine forbids tracing")
+    calls = "trace=sendmsg,sendto,write,writev,pwrite64,read,readv,pread64,sendfile"
+    prefix = ("strace", "-D", "-f", "-e", calls, "-o", str(log))  # -D: the broker is our child, not strace
+    with broker(tmp_path / "data", prefix=prefix) as running, running.connect() as talk:
+        route(talk, "T")
+        for number in range(32):
+            talk.put("T", 0, b"message %02d" % number * 10)
+            talk.put("T", 1, b"in between: neighbours in the log would be one part")
+        assert len(bodies(talk.pull("T", 0, 0))) == 32
+        running.end()
+        assert eventually(lambda: "exited with 0" in log.read_text())
+    lines = log.read_text().splitlines()
+    lengths = [int(match[1]) for line in lines if (match := re.search(r"sendmsg\(.*msg_iovlen=(\d+)", line))]
+    assert max(lengths) >= 32
+    assert sum(length >= 32 for length in lengths) == 1
+    carrying = [
+        line
+        for line in lines
+        if "message 00" in line and re.search(r"\b(readv?|pread64|writev?|pwrite64|sendto|sendfile)\(", line)
+    ]
+    assert carrying == []  # the log is written to, and read, as memory
+
+
+# -- the program
+
+
+def run(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "examples.rocketmq", *arguments]
+    return subprocess.run(command, cwd=ROOT, input=data, capture_output=True, timeout=PATIENCE, check=False)
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    lines = [b"line %d" % number for number in range(50)]
+    with broker(tmp_path / "data") as running:
+        where = ("--broker", running.address, "--topic", "T")
+        sent = run("produce", *where, "--tag", "A", data=b"\n".join(lines))
+        assert (sent.returncode, sent.stdout) == (0, b"50 messages are stored\n")
+        for expected in (lines, []):
+            got = run("consume", *where, "--group", "G", "--tags", "A")
+            assert (got.returncode, sorted(got.stdout.splitlines())) == (0, sorted(expected))
+        assert run("consume", *where, "--tags", "B").stdout == b""
+        assert len(run("consume", *where).stdout.splitlines()) == 50
+        locked = run("serve", "--data", str(tmp_path / "data"), "--listen", f"{HOST}:0")
+        assert locked.returncode == 2
+        assert locked.stderr.startswith(b"rocketmq: ")
+        assert running.end() == ""
+    picture = run("inspect", "--data", str(tmp_path / "data"))
+    assert picture.returncode == 0
+    assert b"00000000000000000000" in picture.stdout
+
+
+def test_what_cannot_be_done_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with broker(tmp_path / "data", "--no-auto-create") as running:
+        assert main(["consume", "--broker", running.address, "--topic", "T"]) == 2
+        assert "TOPIC_NOT_EXIST: there is no topic T" in capsys.readouterr().err
+        address = running.address
+    assert main(["consume", "--broker", address, "--topic", "T"]) == 2
+    assert capsys.readouterr().err.startswith("rocketmq: ")
+
+
+def test_a_client_learns_of_the_end(tmp_path: Path) -> None:
+    async def session(running: Broker) -> None:
+        async with asyncio.timeout(PATIENCE), Client.connect(HOST, running.port) as client:
+            await client.queues("T")
+            waiting = asyncio.create_task(client.pull("G", "T", 0, 0))
+            await client.beat("G", "T", "*")
+            with pytest.raises(ClientError, match="code 3|REQUEST_CODE_NOT_SUPPORTED"):
+                await client.call(12)
+            running.process.kill()
+            with pytest.raises(ConnectionError):
+                await waiting
+            with pytest.raises(ConnectionError):
+                await client.queues("T")
+
+    with broker(tmp_path / "data") as running:
+        asyncio.run(session(running))
