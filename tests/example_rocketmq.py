@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import pytest
 
@@ -43,7 +43,7 @@ class Talk:
     def __exit__(self, *_: object) -> None:
         self.sock.close()
 
-    def send(self, code: int, body: bytes = b"", flag: int = 0, **fields: object) -> int:
+    def send(self, code: int, body: bytes = b"", flag: int = 0, **fields: Any) -> int:
         """Send a request, and return its number."""
         number = next(self._numbers)
         texts = {name: str(value) for name, value in fields.items()}
@@ -55,19 +55,19 @@ class Talk:
         [length] = struct.unpack(">I", self._exactly(4))
         return decode(CompositeBuffer([self._exactly(length)])[:])
 
-    def ask(self, code: int, body: bytes = b"", **fields: object) -> Command:
+    def ask(self, code: int, body: bytes = b"", **fields: Any) -> Command:
         """Send a request, and return its answer."""
         number = self.send(code, body, **fields)
         answer = self.receive()
         assert (answer.opaque, answer.flag) == (number, 1)
         return answer
 
-    def put(self, topic: str, queue: int, body: bytes, properties: str = "", **fields: object) -> Command:
+    def put(self, topic: str, queue: int, body: bytes, properties: str = "", **fields: Any) -> Command:
         """Send a message."""
         fields = {"a": "P", "b": topic, "e": queue, "f": 0, "g": 1, "h": 0, "i": properties, **fields}
         return self.ask(Request.SEND_MESSAGE_V2, body, **fields)
 
-    def pull(self, topic: str, queue: int, offset: int, **fields: object) -> Command:
+    def pull(self, topic: str, queue: int, offset: int, **fields: Any) -> Command:
         """Ask for messages."""
         return self.ask(Request.PULL_MESSAGE, **pulling(topic, queue, offset, **fields))
 
@@ -88,7 +88,7 @@ class Talk:
             return True
 
 
-def pulling(topic: str, queue: int, offset: int, **fields: object) -> dict[str, object]:
+def pulling(topic: str, queue: int, offset: int, **fields: Any) -> dict[str, Any]:
     """Return the fields of a pull that does not wait."""
     return {
         "consumerGroup": "G", "topic": topic, "queueId": queue, "queueOffset": offset, "maxMsgNums": 32,
@@ -184,5 +184,5 @@ def lines_of(process: subprocess.Popen[str], patience: float = PATIENCE) -> list
             out, errors = process.communicate(timeout=patience)
         finally:
             process.kill()
-    assert process.returncode == 0, f"{process.args}: {errors}"
+    assert process.returncode == 0, f"{process.args!r}: {errors}"
     return [line.split() for line in out.splitlines()]

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -75,7 +75,7 @@ def test_topics_that_were_made_are_there_after_a_kill(tmp_path: Path) -> None:
 def test_permissions_hold(tmp_path: Path) -> None:
     with broker(tmp_path / "data") as running, running.connect() as talk:
         for permission, sent, pulled in ((4, Response.NO_PERMISSION, Response.PULL_NOT_FOUND), (2, 0, 1)):
-            fields = {"topic": "T", "readQueueNums": 1, "writeQueueNums": 1, "perm": permission}
+            fields: dict[str, Any] = {"topic": "T", "readQueueNums": 1, "writeQueueNums": 1, "perm": permission}
             assert talk.ask(Request.UPDATE_AND_CREATE_TOPIC, **fields).code == Response.SUCCESS
             assert talk.put("T", 0, b"x").code == sent
             assert talk.pull("T", 0, 0).code == pulled
@@ -136,10 +136,10 @@ def test_messages_are_where_it_is_said_and_as_they_were_sent(tmp_path: Path) -> 
     ],
     ids=["body", "properties", "transaction", "batch"],
 )
-def test_what_cannot_be_a_message_is_refused(tmp_path: Path, fields: dict[str, object], complaint: str) -> None:
+def test_what_cannot_be_a_message_is_refused(tmp_path: Path, fields: dict[str, Any], complaint: str) -> None:
     with broker(tmp_path / "data", "--body", "1000") as running, running.connect() as talk:
         route(talk, "T")
-        answer = talk.put("T", 0, **{"body": b"", **fields})  # type: ignore[arg-type]
+        answer = talk.put("T", 0, **{"body": b"", **fields})
         assert answer.code == Response.MESSAGE_ILLEGAL
         assert complaint in answer.remark
         assert talk.put("T", 0, b"good").number("queueOffset") == 0
@@ -246,7 +246,7 @@ def test_told_to_end_it_answers_the_pulls_that_wait(tmp_path: Path) -> None:
 
 
 def test_offsets_stay_after_a_kill(tmp_path: Path) -> None:
-    queue = {"consumerGroup": "G", "topic": "T", "queueId": 0}
+    queue: dict[str, Any] = {"consumerGroup": "G", "topic": "T", "queueId": 0}
     with broker(tmp_path / "data") as running, running.connect() as talk:
         route(talk, "T")
         assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 0  # there is nothing to go on with
@@ -300,7 +300,13 @@ def test_what_is_sent_back_comes_again_until_it_is_dead(tmp_path: Path) -> None:
         talk.ask(Request.UPDATE_AND_CREATE_TOPIC, topic="T", readQueueNums=1, writeQueueNums=1, perm=6)
         first = talk.put("T", 0, b"hard", "TAGS\1A\2").text("msgId")
         position = int(first[16:], 16)
-        back = {"group": "G", "delayLevel": 0, "originMsgId": first, "originTopic": "T", "maxReconsumeTimes": 2}
+        back: dict[str, Any] = {
+            "group": "G",
+            "delayLevel": 0,
+            "originMsgId": first,
+            "originTopic": "T",
+            "maxReconsumeTimes": 2,
+        }
         for times, topic in enumerate(["%RETRY%G", "%RETRY%G", "%DLQ%G"], 1):
             assert talk.ask(Request.CONSUMER_SEND_MSG_BACK, **back, offset=position).code == Response.SUCCESS
             pulled = talk.pull(topic, 0, 0 if topic.startswith("%D") else times - 1)
@@ -430,7 +436,7 @@ def test_a_client_learns_of_the_end(tmp_path: Path) -> None:
             await client.queues("T")
             waiting = asyncio.create_task(client.pull("G", "T", 0, 0))
             await client.beat("G", "T", "*")
-            with pytest.raises(ClientError, match="code 3|REQUEST_CODE_NOT_SUPPORTED"):
+            with pytest.raises(ClientError, match="REQUEST_CODE_NOT_SUPPORTED"):
                 await client.call(12)
             running.process.kill()
             with pytest.raises(ConnectionError):

@@ -1,4 +1,4 @@
-"""examples/rocketmq and clients that mean no good: each gets an error or is hung up on, and the others are served on."""
+"""examples/rocketmq and clients that mean no good: each is told or hung up on, and the others are served on."""
 
 from __future__ import annotations
 
