@@ -93,7 +93,8 @@ def _queues(folder: Path) -> Iterator[str]:
             tags = Counter(hash_ for *_, hash_ in entries)
             shown = ", ".join(f"{hash_}: {count}" for hash_, count in tags.most_common(5))
             first = int(files[0].name) // ENTRY.size
-            yield f"{topic.name} {queue.name}  {len(entries)} entries in {len(files)} files, from {first} on; tags {shown}"
+            name = f"{topic.name} {queue.name}"
+            yield f"{name}  {len(entries)} entries in {len(files)} files, from {first} on; tags {shown}"
 
 
 def _entries(path: Path) -> list[tuple[int, ...]]:

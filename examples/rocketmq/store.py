@@ -139,7 +139,8 @@ class Store:
         self._go_through(Checkpoint(self.log.start))
         for key in ends.keys() - self.queues.keys():
             self._queue(*key, begin=ends[key]).prepare()
-            self._roll.ends[key] = ends[key]
+            for checkpoint in filter(None, (self._due, self._roll)):
+                checkpoint.ends[key] = ends[key]
 
     def _go_through(self, checkpoint: Checkpoint) -> None:
         self._roll = checkpoint
