@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -26,10 +28,11 @@ from examples.rocketmq.record import message_of
 from examples.rocketmq.settings import Settings
 from examples.rocketmq.store import Store
 
-from .example_rocketmq import HOST, ROOT, Broker, Talk, bodies, broker, pulling
+from .example_rocketmq import HOST, Broker, Talk, bodies, broker, pulling
 from .sinks import PATIENCE, eventually
 
 KIB: Final = 1 << 10
+MIB: Final = 1 << 20
 
 
 def route(talk: Talk, topic: str) -> None:
@@ -396,29 +399,46 @@ def test_many_messages_leave_by_one_gathering_call(tmp_path: Path) -> None:
 # -- the program
 
 
-def run(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "examples.rocketmq", *arguments]
-    return subprocess.run(command, cwd=ROOT, input=data, capture_output=True, timeout=PATIENCE, check=False)
-
-
-def test_from_the_command_line(tmp_path: Path) -> None:
-    lines = [b"line %d" % number for number in range(50)]
-    with broker(tmp_path / "data") as running:
-        where = ("--broker", running.address, "--topic", "T")
-        sent = run("produce", *where, "--tag", "A", data=b"\n".join(lines))
-        assert (sent.returncode, sent.stdout) == (0, b"50 messages are stored\n")
+def test_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    lines = [b"line %d" % number for number in range(200)]
+    path = tmp_path / "lines"
+    path.write_bytes(b"\n".join(lines))
+    with broker(tmp_path / "data") as running, path.open() as file:
+        where = ["--broker", running.address, "--topic", "T"]
+        monkeypatch.setattr(sys, "stdin", file)
+        assert main(["produce", *where, "--tag", "A"]) == 0
+        assert capfdbinary.readouterr().out == b"200 messages are stored\n"
         for expected in (lines, []):
-            got = run("consume", *where, "--group", "G", "--tags", "A")
-            assert (got.returncode, sorted(got.stdout.splitlines())) == (0, sorted(expected))
-        assert run("consume", *where, "--tags", "B").stdout == b""
-        assert len(run("consume", *where).stdout.splitlines()) == 50
-        locked = run("serve", "--data", str(tmp_path / "data"), "--listen", f"{HOST}:0")
-        assert locked.returncode == 2
-        assert locked.stderr.startswith(b"rocketmq: ")
+            assert main(["consume", *where, "--group", "G", "--tags", "A"]) == 0
+            assert sorted(capfdbinary.readouterr().out.splitlines()) == sorted(expected)
+        assert main(["consume", *where, "--tags", "B"]) == 0
+        assert capfdbinary.readouterr().out == b""
+        assert main(["consume", *where]) == 0
+        assert len(capfdbinary.readouterr().out.splitlines()) == 200
+        assert main(["serve", "--data", str(tmp_path / "data"), "--listen", f"{HOST}:0"]) == 2
+        assert capfdbinary.readouterr().err.startswith(b"rocketmq: ")
         assert running.end() == ""
-    picture = run("inspect", "--data", str(tmp_path / "data"))
-    assert picture.returncode == 0
-    assert b"00000000000000000000" in picture.stdout
+    assert main(["inspect", "--data", str(tmp_path / "data")]) == 0
+    assert b"00000000000000000000" in capfdbinary.readouterr().out
+
+
+class Told(io.StringIO):
+    """A terminal that sends a signal once a program says where it listens."""
+
+    def write(self, text: str) -> int:
+        if text.startswith("listening on "):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().write(text)
+
+
+@pytest.mark.parametrize("flush", ["sync", "async", "never"])
+def test_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flush: str) -> None:
+    told = Told()
+    monkeypatch.setattr(sys, "stdout", told)
+    assert main(["serve", "--data", str(tmp_path / "data"), "--listen", f"{HOST}:0", "--flush", flush]) == 0
+    assert re.fullmatch(r"listening on 127\.0\.0\.1:\d+\n", told.getvalue())
 
 
 def test_what_cannot_be_done_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -446,3 +466,28 @@ def test_a_client_learns_of_the_end(tmp_path: Path) -> None:
 
     with broker(tmp_path / "data") as running:
         asyncio.run(session(running))
+
+
+@pytest.mark.needs("unshare", "mount")
+def test_a_full_disk_is_an_error_to_the_client_and_nothing_that_was_stored_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    inside = f'mount -t tmpfs -o size=4m none {folder} && cp -a {tmp_path / "kept"}/. {folder} && exec "$@"'
+    (tmp_path / "kept").mkdir()
+    prefix = ("unshare", "--mount", "--map-root-user", "sh", "-c", inside, "sh")
+    if subprocess.run([*prefix, "true"], check=False, capture_output=True, timeout=PATIENCE).returncode:
+        pytest.skip("nothing may be mounted here")
+    with broker(folder, "--log-file", str(MIB), "--queue-file", "20000", prefix=prefix) as running:
+        with running.connect() as talk:
+            route(talk, "T")
+            answers = []
+            while not answers or answers[-1].code == Response.SUCCESS:
+                answers.append(talk.put("T", 0, b"%05d" % len(answers) * 20_000))
+            assert answers[-1].code == Response.SERVICE_NOT_AVAILABLE
+            assert "No space left" in answers[-1].remark
+            stored: list[bytes] = []
+            while len(stored) < len(answers) - 1:
+                stored += bodies(talk.pull("T", 0, len(stored)))
+            assert [body[:5] for body in stored] == [b"%05d" % number for number in range(len(stored))]
+            assert talk.put("T", 0, b"small").code in (Response.SUCCESS, Response.SERVICE_NOT_AVAILABLE)
+        running.end()

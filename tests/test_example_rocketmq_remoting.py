@@ -17,7 +17,7 @@ from examples.rocketmq import durable
 from examples.rocketmq.consumers import GroupError, Groups, Offsets, tags_of
 from examples.rocketmq.limits import Limits
 from examples.rocketmq.remoting import Command, FieldError, RemotingError, decode, encode, json_object
-from examples.rocketmq.topics import AUTO_CREATE, RETRY, Topic, TopicError, Topics
+from examples.rocketmq.topics import AUTO_CREATE, RETRY, NoTopicError, Topic, TopicError, Topics
 
 from .sinks import PATIENCE
 
@@ -146,8 +146,10 @@ def test_topics_are_made_at_their_first_use_and_stay(tmp_path: Path) -> None:
     topics.put("T", Topic(2, 8, 4))
     again = Topics(path, Limits(), auto_create=False)
     assert (again.get("T"), len(again)) == (Topic(2, 8, 4), 2)
-    assert again.at_first_use("U") is None
-    assert again.at_first_use(AUTO_CREATE) is None
+    for missing in ("U", RETRY + "H", AUTO_CREATE):
+        with pytest.raises(NoTopicError, match="there is no topic"):
+            again.at_first_use(missing)
+    assert again.of_group(RETRY + "H") == Topic(1, 1)
 
 
 @pytest.mark.parametrize(
