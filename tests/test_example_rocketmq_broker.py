@@ -25,6 +25,7 @@ from examples.rocketmq.client import Client, ClientError, records_of
 from examples.rocketmq.codes import Request, Response
 from examples.rocketmq.limits import Limits
 from examples.rocketmq.record import message_of
+from examples.rocketmq.remoting import Command
 from examples.rocketmq.settings import Settings
 from examples.rocketmq.store import Store
 
@@ -480,7 +481,7 @@ def test_a_full_disk_is_an_error_to_the_client_and_nothing_that_was_stored_is_lo
     with broker(folder, "--log-file", str(MIB), "--queue-file", "20000", prefix=prefix) as running:
         with running.connect() as talk:
             route(talk, "T")
-            answers = []
+            answers: list[Command] = []
             while not answers or answers[-1].code == Response.SUCCESS:
                 answers.append(talk.put("T", 0, b"%05d" % len(answers) * 20_000))
             assert answers[-1].code == Response.SERVICE_NOT_AVAILABLE
