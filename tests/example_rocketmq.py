@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import os
@@ -11,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -18,9 +20,13 @@ from typing import IO, Any, Final
 import pytest
 
 from bytebufs import CompositeBuffer
+from examples.rocketmq.broker import serving
 from examples.rocketmq.client import records_of
 from examples.rocketmq.codes import Request
+from examples.rocketmq.limits import Limits
 from examples.rocketmq.remoting import Command, decode, encode
+from examples.rocketmq.settings import Flush, Settings
+from examples.rocketmq.store import Store
 
 from .sinks import PATIENCE
 
@@ -162,6 +168,52 @@ def broker(folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> Iterato
         yield running
     finally:
         running.close()
+
+
+class Here:
+    """A broker in a thread of this process."""
+
+    def __init__(self, folder: Path, limits: Limits, *, auto_create: bool, flush: Flush) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._auto_create = auto_create
+        self._settings = Settings(flush=flush)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+        assert self._ready.wait(PATIENCE)
+        self.address = f"{HOST}:{self.port}"
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._told = asyncio.Event()
+        with contextlib.closing(Store(self._folder, self._settings)) as store:
+            create = self._auto_create
+            async with serving(store, self._folder, self._limits, HOST, 0, auto_create=create) as server:
+                self.port: int = server.sockets[0].getsockname()[1]
+                self._ready.set()
+                await self._told.wait()
+
+    def connect(self) -> Talk:
+        """Connect to it."""
+        return Talk(socket.create_connection((HOST, self.port), timeout=PATIENCE))
+
+    def end(self) -> None:
+        """Have it end, as SIGTERM has a program."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._told.set)
+            self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+
+
+@contextlib.contextmanager
+def here(folder: Path, *, auto_create: bool = True, flush: Flush = "async", **limits: Any) -> Iterator[Here]:
+    """Have a broker in this process for a while."""
+    running = Here(folder, Limits(**limits), auto_create=auto_create, flush=flush)
+    try:
+        yield running
+    finally:
+        running.end()
 
 
 def node(program: str, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:

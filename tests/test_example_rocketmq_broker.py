@@ -18,9 +18,9 @@ from typing import Any, Final
 
 import pytest
 
-from bytebufs import CopyAudit, aio, copy_audit
+from bytebufs import CopyAudit, copy_audit
 from examples.rocketmq.__main__ import main
-from examples.rocketmq.broker import Broker as Answering
+from examples.rocketmq.broker import serving
 from examples.rocketmq.client import Client, ClientError, records_of
 from examples.rocketmq.codes import Request, Response
 from examples.rocketmq.limits import Limits
@@ -29,7 +29,7 @@ from examples.rocketmq.remoting import Command
 from examples.rocketmq.settings import Settings
 from examples.rocketmq.store import Store
 
-from .example_rocketmq import HOST, Broker, Talk, bodies, broker, pulling
+from .example_rocketmq import HOST, Broker, Talk, bodies, broker, here, pulling
 from .sinks import PATIENCE, eventually
 
 KIB: Final = 1 << 10
@@ -45,7 +45,7 @@ def route(talk: Talk, topic: str) -> None:
 
 
 def test_a_route_leads_to_where_one_has_asked(tmp_path: Path) -> None:
-    with broker(tmp_path / "data") as running, running.connect() as talk:
+    with here(tmp_path / "data") as running, running.connect() as talk:
         answer = talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T")
         told = json.loads(bytes(answer.body))
         [queues], [its] = told["queueDatas"], told["brokerDatas"]
@@ -77,7 +77,7 @@ def test_topics_that_were_made_are_there_after_a_kill(tmp_path: Path) -> None:
 
 
 def test_permissions_hold(tmp_path: Path) -> None:
-    with broker(tmp_path / "data") as running, running.connect() as talk:
+    with here(tmp_path / "data") as running, running.connect() as talk:
         for permission, sent, pulled in ((4, Response.NO_PERMISSION, Response.PULL_NOT_FOUND), (2, 0, 1)):
             fields: dict[str, Any] = {"topic": "T", "readQueueNums": 1, "writeQueueNums": 1, "perm": permission}
             assert talk.ask(Request.UPDATE_AND_CREATE_TOPIC, **fields).code == Response.SUCCESS
@@ -86,7 +86,7 @@ def test_permissions_hold(tmp_path: Path) -> None:
 
 
 def test_what_is_not_known_is_said_so(tmp_path: Path) -> None:
-    with broker(tmp_path / "data") as running, running.connect() as talk:
+    with here(tmp_path / "data") as running, running.connect() as talk:
         answer = talk.ask(12)
         assert (answer.code, answer.remark) == (
             Response.REQUEST_CODE_NOT_SUPPORTED, "this broker does not know code 12",
@@ -104,7 +104,7 @@ def test_what_is_not_known_is_said_so(tmp_path: Path) -> None:
 
 
 def test_messages_are_where_it_is_said_and_as_they_were_sent(tmp_path: Path) -> None:
-    with broker(tmp_path / "data", "--flush", "sync") as running, running.connect() as talk:
+    with here(tmp_path / "data", flush="sync") as running, running.connect() as talk:
         route(talk, "T")
         sent = [b"", b"one", bytes(100 * KIB), b"three" * 1000]
         for number, body in enumerate(sent):
@@ -141,7 +141,7 @@ def test_messages_are_where_it_is_said_and_as_they_were_sent(tmp_path: Path) -> 
     ids=["body", "properties", "transaction", "batch"],
 )
 def test_what_cannot_be_a_message_is_refused(tmp_path: Path, fields: dict[str, Any], complaint: str) -> None:
-    with broker(tmp_path / "data", "--body", "1000") as running, running.connect() as talk:
+    with here(tmp_path / "data", body=1000) as running, running.connect() as talk:
         route(talk, "T")
         answer = talk.put("T", 0, **{"body": b"", **fields})
         assert answer.code == Response.MESSAGE_ILLEGAL
@@ -150,8 +150,7 @@ def test_what_cannot_be_a_message_is_refused(tmp_path: Path, fields: dict[str, A
 
 
 def test_pulls_are_limited_by_number_and_size_but_for_the_first(tmp_path: Path) -> None:
-    options = ("--pull-count", "5", "--pull-bytes", str(100 * KIB))
-    with broker(tmp_path / "data", *options) as running, running.connect() as talk:
+    with here(tmp_path / "data", pull_count=5, pull_bytes=100 * KIB) as running, running.connect() as talk:
         route(talk, "T")
         for size in (200 * KIB, 60 * KIB, 60 * KIB, *[10] * 10):
             assert talk.put("T", 0, bytes(size)).code == Response.SUCCESS
@@ -161,7 +160,7 @@ def test_pulls_are_limited_by_number_and_size_but_for_the_first(tmp_path: Path) 
 
 
 def test_offsets_that_are_not_there_are_corrected(tmp_path: Path) -> None:
-    with broker(tmp_path / "data") as running, running.connect() as talk:
+    with here(tmp_path / "data") as running, running.connect() as talk:
         route(talk, "T")
         for asked, code, begin in ((0, Response.PULL_NOT_FOUND, 0), (5, Response.PULL_OFFSET_MOVED, 0)):
             answer = talk.pull("T", 0, asked)
@@ -173,7 +172,7 @@ def test_offsets_that_are_not_there_are_corrected(tmp_path: Path) -> None:
 
 
 def test_offsets_are_found_by_time(tmp_path: Path) -> None:
-    with broker(tmp_path / "data") as running, running.connect() as talk:
+    with here(tmp_path / "data") as running, running.connect() as talk:
         route(talk, "T")
         talk.put("T", 0, b"before")
         between = int(time.time() * 1000) + 1
@@ -189,7 +188,7 @@ def test_offsets_are_found_by_time(tmp_path: Path) -> None:
 
 
 def test_tags_choose(tmp_path: Path) -> None:
-    with broker(tmp_path / "data") as running, running.connect() as talk:
+    with here(tmp_path / "data") as running, running.connect() as talk:
         route(talk, "T")
         for number in range(9):
             talk.put("T", 0, str(number).encode(), f"TAGS\1{'ABC'[number % 3]}\2")
@@ -211,7 +210,7 @@ def test_tags_choose(tmp_path: Path) -> None:
 
 
 def test_a_pull_waits_for_a_message_that_it_wants(tmp_path: Path) -> None:
-    with broker(tmp_path / "data") as running, running.connect() as one, running.connect() as two:
+    with here(tmp_path / "data") as running, running.connect() as one, running.connect() as two:
         route(one, "T")
         waits = pulling("T", 0, 0, sysFlag=6, suspendTimeoutMillis=30_000, subscription="B")
         number = one.send(Request.PULL_MESSAGE, **waits)
@@ -224,7 +223,7 @@ def test_a_pull_waits_for_a_message_that_it_wants(tmp_path: Path) -> None:
 
 
 def test_a_pull_that_waits_for_nothing_is_told_so_in_time(tmp_path: Path) -> None:
-    with broker(tmp_path / "data", "--pull-time", "0.2") as running, running.connect() as talk:
+    with here(tmp_path / "data", pull_time=0.2) as running, running.connect() as talk:
         route(talk, "T")
         nothing = talk.pull("T", 0, 0, sysFlag=6, suspendTimeoutMillis=60_000)
         assert (nothing.code, nothing.number("nextBeginOffset")) == (Response.PULL_NOT_FOUND, 0)
@@ -282,7 +281,7 @@ def members(talk: Talk, group: str) -> list[str]:
 
 
 def test_members_are_those_who_are_connected(tmp_path: Path) -> None:
-    with broker(tmp_path / "data") as running, running.connect() as talk:
+    with here(tmp_path / "data") as running, running.connect() as talk:
         assert members(talk, "G") == []
         beat(talk, "G", "a")
         with running.connect() as other:
@@ -300,7 +299,7 @@ def test_members_are_those_who_are_connected(tmp_path: Path) -> None:
 
 
 def test_what_is_sent_back_comes_again_until_it_is_dead(tmp_path: Path) -> None:
-    with broker(tmp_path / "data", "--no-auto-create") as running, running.connect() as talk:
+    with here(tmp_path / "data", auto_create=False) as running, running.connect() as talk:
         talk.ask(Request.UPDATE_AND_CREATE_TOPIC, topic="T", readQueueNums=1, writeQueueNums=1, perm=6)
         first = talk.put("T", 0, b"hard", "TAGS\1A\2").text("msgId")
         position = int(first[16:], 16)
@@ -332,11 +331,9 @@ def test_what_is_sent_back_comes_again_until_it_is_dead(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def answering(folder: Path) -> AsyncIterator[tuple[str, int]]:
-    """Have a broker in this process, so that its copies are counted."""
-    limits = Limits()
+    """Have a broker in this task's context, so that its copies are counted."""
     with closing(Store(folder, Settings())) as store:
-        own = Answering(store, folder, limits, auto_create=True)
-        async with own.running(), await aio.start_server(own.serve, HOST, 0, limit=limits.small) as server:
+        async with serving(store, folder, Limits(), HOST, 0, auto_create=True) as server:
             host, port = server.sockets[0].getsockname()
             yield host, port
 
@@ -345,18 +342,17 @@ def moved(folder: Path, sizes: list[int]) -> CopyAudit:
     """Send messages of these sizes, pull them, and return what was copied for that by the broker and the client."""
 
     async def session() -> CopyAudit:
-        async with asyncio.timeout(PATIENCE), answering(folder) as address, Client.connect(*address) as client:
-            await client.queues("T")
-            with copy_audit() as audit:
-                async with answering(folder / "audited") as audited, Client.connect(*audited) as other:
-                    await other.queues("T")
-                    for size in sizes:
-                        await other.send("T", 0, bytes(size))
-                    offset = 0
-                    while offset < len(sizes):
-                        received, offset = await other.pull("G", "T", 0, offset)
-                        assert all(not any(message.body.views()[0][:10]) for message in received if message.body)
-            return audit
+        with copy_audit() as audit:
+            async with asyncio.timeout(PATIENCE), answering(folder) as address, Client.connect(*address) as client:
+                await client.queues("T")
+                for size in sizes:
+                    await client.send("T", 0, bytes(size))
+                offset = 0
+                while offset < len(sizes):
+                    received, behind = await client.pull("G", "T", 0, offset)
+                    assert [len(message.body) for message in received] == sizes[offset:behind]
+                    offset = behind
+        return audit
 
     return asyncio.run(session())
 

@@ -13,18 +13,17 @@ import asyncio
 import contextlib
 import math
 import resource
-import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-from bytebufs import CompositeBuffer, aio, flush
+from bytebufs import CompositeBuffer, flush
 
 from ..addresses import address_of, listening_address
 from ..listening import serve_until_told
-from .broker import Broker
+from .broker import serving
 from .client import Client, ClientError
 from .data_folder import StoreError
 from .inspect import picture
@@ -104,17 +103,10 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 async def _served(options: argparse.Namespace, limits: Limits) -> None:
+    host, port = options.listen
+    may_create = not options.no_auto_create
     with contextlib.closing(Store(options.data, _settings(options))) as store:
-        broker = Broker(store, options.data, limits, auto_create=not options.no_auto_create)
-        host, port = options.listen
-        async with (
-            broker.running(),
-            await aio.start_server(
-                broker.serve, host, port,
-                family=socket.AF_INET,  # a record has no room for other addresses
-                limit=limits.small, connections=limits.connections,
-            ) as server,
-        ):  # fmt: skip
+        async with serving(store, options.data, limits, host, port, auto_create=may_create) as server:
             await serve_until_told(server, grace=limits.grace_time)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import socket
 from typing import TYPE_CHECKING, Final
+
+from bytebufs.aio import start_server
 
 from .connection import Connection, Room
 from .consumers import Groups, Offsets
@@ -19,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from bytebufs.aio import Stream
+    from bytebufs.aio import Server, Stream
 
     from .connection import Handler
     from .limits import Limits
     from .store import Store
 
-__all__ = ["Broker"]
+__all__ = ["Broker", "serving"]
 
 _SWEEP: Final = 1.0
 """Seconds between two looks for connections and members that have gone silent."""
@@ -34,7 +37,7 @@ _CLEAN: Final = 10
 
 
 class Broker:
-    """What answers requests: ``serve`` is for ``bytebufs.aio.start_server``, and ``running`` has to be around that."""
+    """What answers requests, and what it has to know for that. ``serving`` makes one that listens."""
 
     def __init__(self, store: Store, folder: Path, limits: Limits, *, auto_create: bool) -> None:
         self._store = store
@@ -83,3 +86,21 @@ class Broker:
                     connection.abort()
             if turn % _CLEAN == 0:
                 self._store.delete_old()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    store: Store, folder: Path, limits: Limits, host: str, port: int, *, auto_create: bool
+) -> AsyncIterator[Server]:
+    """Have a broker that listens, with its tables in a folder. At the end what it has begun has ``grace_time``."""
+    broker = Broker(store, folder, limits, auto_create=auto_create)
+    async with broker.running():
+        server = await start_server(
+            broker.serve, host, port,
+            family=socket.AF_INET,  # a record has no room for other addresses
+            limit=limits.small, connections=limits.connections,
+        )  # fmt: skip
+        try:
+            yield server
+        finally:
+            await server.close(grace=limits.grace_time)
