@@ -51,23 +51,21 @@ ASYNC: Final = "async"
 PRODUCE: Final = "produce"
 CONSUME: Final = "consume"
 
+BATCHES: Final = {1 << 10: "1 Ki", 16 << 10: "16 Ki", MIB - 100: "1 Mi"}
 WRITERS: Final = (1, 4, 16)
 MESSAGE: Final = b"m" * 1024
 
 
 def plan(*, quick: bool) -> list[Callable[[], Cell]]:
     """Return the cells, to be made when their turn comes."""
-    cells: list[Callable[[], Cell]] = []
-    for receiver in _sinks.receivers():
-        cells.append(partial(_read, receiver, (4 if quick else 1024) * MIB))
-    for nbytes in (1 << 10, 16 << 10, MIB - 100):
-        cells.append(partial(_append, nbytes))
-    for name, log in (("Kafka", _of_kafka), ("RocketMQ", _of_rocketmq)):
-        for writers in WRITERS:
-            cells.append(partial(_settle, name, log, writers, 32 if quick else 640))
-    if find_spec("confluent_kafka") is not None and find_spec("examples.kafka.__main__"):
-        cells.append(partial(_by_librdkafka, 100 if quick else 100_000))
-    return cells
+    nbytes = (4 if quick else 1024) * MIB
+    messages, records = (32, 100) if quick else (640, 100_000)
+    return [
+        *(partial(_read, receiver, nbytes) for receiver in _sinks.receivers()),
+        *(partial(_append, batch) for batch in BATCHES),
+        *(partial(_settle, name, writers, messages) for name in LOGS for writers in WRITERS),
+        *([partial(_by_librdkafka, records)] if find_spec("confluent_kafka") else []),
+    ]
 
 
 def _folder(*, in_memory: bool = True) -> Path:
@@ -141,11 +139,14 @@ def _by_sendfile(sink: socket.socket, log: Log) -> int:
 
 def _by_map(sink: socket.socket, log: Log) -> int:
     size = log.segments[0].size
-    with log.segments[0].path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped:
-        with memoryview(mapped) as view:
-            for at in range(0, size, FETCH):
-                sink.sendmsg([HEADER], (), socket.MSG_MORE)
-                sink.sendall(view[at : at + FETCH])
+    with (
+        log.segments[0].path.open("rb") as file,
+        mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        for at in range(0, size, FETCH):
+            sink.sendmsg([HEADER], (), socket.MSG_MORE)
+            sink.sendall(view[at : at + FETCH])
     return size
 
 
@@ -169,13 +170,17 @@ def _append(nbytes: int) -> Cell:
         Contender(APPEND, OURS, partial(_appending, batch)),
         Contender(WRITEV, "writev", partial(_writing, batch)),
     ]
-    at = {"batch": size_name(nbytes) if nbytes < MIB - 100 else "1 Mi"}
-    return Cell("log, append", at, "batch", 1, contenders, [speed_of(APPEND, "writev", 0.8)])
+    return Cell("log, append", {"batch": BATCHES[nbytes]}, "batch", 1, contenders, [speed_of(APPEND, "writev", 0.8)])
 
 
 def _appending(batch: CompositeBuffer) -> Action:
     log = _emptied()
-    return lambda: len(batch) if log.append(batch) else 0
+
+    def append() -> int:
+        log.append(batch)
+        return len(batch)
+
+    return append
 
 
 @cache
@@ -229,14 +234,16 @@ def _of_rocketmq(flushing: Any, folder: Path) -> _Logged:
     return lambda: partial(store.settle, store.put(message)), close
 
 
-def _settle(name: str, log: Callable[[Any, Path], _Logged], writers: int, number: int) -> Cell:
-    ways = {GROUPED: ("sync", writers), ALONE: ("sync", 1), ASYNC: ("async", writers)}
+LOGS: Final = {"Kafka": _of_kafka, "RocketMQ": _of_rocketmq}
+
+
+def _settle(name: str, writers: int, number: int) -> Cell:
+    ways = {GROUPED: (OURS, "sync", writers), ALONE: ("alone", "sync", 1), ASYNC: (OURS, "async", writers)}
     contenders = [
-        Contender(way, OURS, partial(partial, _time_of, log, flushing, at_a_time, number), TOLD)
-        for way, (flushing, at_a_time) in ways.items()
+        Contender(way, group, partial(partial, _time_of, LOGS[name], flushing, at_a_time, number), TOLD)
+        for way, (group, flushing, at_a_time) in ways.items()
     ]
     goals = [speed_of(GROUPED, "alone", 8 if writers == max(WRITERS) else None), cost_of(GROUPED, ASYNC, None)]
-    contenders[1] = Contender(ALONE, "alone", contenders[1].prepare, TOLD)
     return Cell("log, flush", {"log": name, "writers": str(writers)}, "message of 1 KiB", 1, contenders, goals)
 
 
