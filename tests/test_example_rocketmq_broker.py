@@ -248,9 +248,9 @@ def test_told_to_end_it_answers_the_pulls_that_wait(tmp_path: Path) -> None:
 # -- groups
 
 
-def test_offsets_stay_after_a_kill(tmp_path: Path) -> None:
+def test_offsets_stay(tmp_path: Path) -> None:
     queue: dict[str, Any] = {"consumerGroup": "G", "topic": "T", "queueId": 0}
-    with broker(tmp_path / "data") as running, running.connect() as talk:
+    with here(tmp_path / "data") as running, running.connect() as talk:
         route(talk, "T")
         assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 0  # there is nothing to go on with
         talk.put("T", 0, b"x")
@@ -261,13 +261,22 @@ def test_offsets_stay_after_a_kill(tmp_path: Path) -> None:
         for bad in ({"queueId": 4}, {"topic": "U"}, {"consumerGroup": "a\nb"}):
             refused = talk.ask(Request.UPDATE_CONSUMER_OFFSET, **{**queue, **bad}, commitOffset=1)
             assert refused.code == Response.SYSTEM_ERROR
-    with broker(tmp_path / "data") as again, again.connect() as talk:
+    with here(tmp_path / "data") as again, again.connect() as talk:
         assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 1
         talk.pull("T", 0, 1, sysFlag=5, commitOffset=3)
         assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 3
         again.end()
-    with broker(tmp_path / "data") as third, third.connect() as talk:
+    with here(tmp_path / "data") as third, third.connect() as talk:
         assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 3
+
+
+def test_offsets_that_were_told_to_be_kept_are_after_a_kill(tmp_path: Path) -> None:
+    queue: dict[str, Any] = {"consumerGroup": "G", "topic": "T", "queueId": 0}
+    with broker(tmp_path / "data") as running, running.connect() as talk:
+        route(talk, "T")
+        assert talk.ask(Request.UPDATE_CONSUMER_OFFSET, **queue, commitOffset=1).code == Response.SUCCESS
+    with broker(tmp_path / "data") as again, again.connect() as talk:
+        assert talk.ask(Request.QUERY_CONSUMER_OFFSET, **queue).number("offset") == 1
 
 
 def beat(talk: Talk, group: str, member: str) -> None:
@@ -362,7 +371,7 @@ def test_payload_is_copied_into_the_map_and_nowhere_else(tmp_path: Path) -> None
     audit = moved(tmp_path, sizes)
     assert audit.hidden == 0, audit
     asked = {reason: nbytes for reason, nbytes in audit.by_reason.items() if reason != "copy_into"}
-    assert sum(asked.values()) < 200_000, audit  # heads, of requests and answers
+    assert sum(asked.values()) < 100_000, audit  # heads, of requests and answers
 
 
 @pytest.mark.needs("strace")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import durable
+from .topics import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,7 +127,9 @@ class Offsets:
         return sorted(self._offsets.items())
 
     def put(self, group: str, topic: str, queue: int, offset: int) -> None:
-        """Change an offset; it is written some time later. Raises GroupError if there are too many."""
+        """Change an offset; it is written some time later. Raises GroupError if there can be none such, or no more."""
+        if not is_name(group, self._limits.name):
+            raise GroupError(f"there can be no group {group[: self._limits.name]!r}")
         key = group, topic, queue
         if key not in self._offsets and len(self._offsets) >= self._limits.offsets:
             raise GroupError(f"there are {self._limits.offsets} offsets, and there may be no more")

@@ -29,10 +29,12 @@ class Limits:
     topics: int = 1000
     queues: int = 128
     """Of a topic."""
-    groups: int = 10_000
+    groups: int = 1000
     """Of consumers that are connected."""
-    members: int = 1024
+    members: int = 256
     """Of a group."""
+    member_name: int = 255
+    """Characters of what a member calls itself: ali-ons says its address and number of process."""
     offsets: int = 100_000
     """Of all groups, each of one queue: they are written as a whole."""
     name: int = 127

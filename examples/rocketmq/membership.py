@@ -43,6 +43,8 @@ class Membership:
             raise FieldError(f"a heartbeat of {len(request.body)} bytes, more than {self._limits.head}")
         heartbeat = json_object(request.body)
         member = _text(heartbeat, "clientID")
+        if len(member) > self._limits.member_name:
+            raise FieldError(f"a member's name of {len(member)} characters, more than {self._limits.member_name}")
         for data in _objects(heartbeat, "consumerDataSet"):
             group = self._group(_text(data, "groupName"))
             subscriptions = {
@@ -81,7 +83,7 @@ class Membership:
         known = self._topics.get(topic)
         if known is None or queue >= known.read:
             raise FieldError(f"there is no queue {queue} of {topic[: self._limits.name]}")
-        self._offsets.put(self._group(request.text("consumerGroup")), topic, queue, offset)
+        self._offsets.put(request.text("consumerGroup"), topic, queue, offset)
         return self._updated(request)
 
     async def _updated(self, request: Command) -> Command:
