@@ -85,7 +85,8 @@ class Broker:
                 if connection.is_idle():
                     connection.abort()
             if turn % _CLEAN == 0:
-                self._store.delete_old()
+                with contextlib.suppress(OSError):  # the next time, perhaps
+                    self._store.delete_old()
 
 
 @contextlib.asynccontextmanager
