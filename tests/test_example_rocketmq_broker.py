@@ -8,6 +8,8 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -19,13 +21,14 @@ from typing import Any, Final
 import pytest
 
 from bytebufs import CopyAudit, copy_audit
+from examples.rocketmq import broker as module
 from examples.rocketmq.__main__ import main
 from examples.rocketmq.broker import serving
 from examples.rocketmq.client import Client, ClientError, records_of
 from examples.rocketmq.codes import Request, Response
 from examples.rocketmq.limits import Limits
 from examples.rocketmq.record import message_of
-from examples.rocketmq.remoting import Command
+from examples.rocketmq.remoting import Command, encode
 from examples.rocketmq.settings import Settings
 from examples.rocketmq.store import Store
 
@@ -34,6 +37,7 @@ from .sinks import PATIENCE, eventually
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
+MOST_BYTES: Final = 4 + Limits.head + Limits.body
 
 
 def route(talk: Talk, topic: str) -> None:
@@ -400,6 +404,106 @@ def test_many_messages_leave_by_one_gathering_call(tmp_path: Path) -> None:
         if "message 00" in line and re.search(r"\b(readv?|pread64|writev?|pwrite64|sendto|sendfile)\(", line)
     ]
     assert carrying == []  # the log is written to, and read, as memory
+
+
+# -- limits, and what goes wrong
+
+
+def test_each_fault_ends_its_connection_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faults = {
+        struct.pack(">I", MOST_BYTES + 1): f"a request of {MOST_BYTES + 1} bytes",
+        struct.pack(">III", 100, 5, 0): "bytes",
+        struct.pack(">II", 4, 5): "a head of 5 bytes",
+        encode(Command(0, 1 << 31)).tobytes(): "opaque is no 32-bit number",
+    }
+    with here(tmp_path / "data", request_time=30.0) as running:
+        for fault, complaint in faults.items():
+            with running.connect() as talk:
+                talk.sock.sendall(fault)
+                talk.sock.shutdown(socket.SHUT_WR)
+                assert talk.is_closed()
+            assert eventually(lambda complaint=complaint: complaint in capsys.readouterr().err)  # type: ignore[misc]
+
+
+def test_what_takes_too_long_or_says_nothing_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SWEEP", 0.01)
+    with here(tmp_path / "data", request_time=0.05, idle_time=30.0) as running, running.connect() as talk:
+        talk.sock.sendall(struct.pack(">I", 100_000) + b"x")
+        assert talk.is_closed()
+    with here(tmp_path / "data", idle_time=0.2) as running, running.connect() as talk:
+        assert talk.is_closed()
+
+
+def test_pulls_of_who_has_gone_wait_no_longer(tmp_path: Path) -> None:
+    with here(tmp_path / "data", waiting=1) as running, running.connect() as talk:
+        assert talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T").code == Response.SUCCESS
+        waits = pulling("T", 0, 0, sysFlag=6, suspendTimeoutMillis=30_000)
+        with running.connect() as gone:
+            gone.send(Request.PULL_MESSAGE, **waits)
+            assert gone.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).code == Response.SUCCESS
+            assert talk.ask(Request.PULL_MESSAGE, **waits).code == Response.PULL_NOT_FOUND
+        talk.sock.settimeout(0.2)
+        is_waiting = False
+        while not is_waiting:  # as soon as there is room for it
+            try:
+                talk.ask(Request.PULL_MESSAGE, **waits)
+            except TimeoutError:
+                is_waiting = True
+
+
+def test_one_request_at_a_time_is_enough(tmp_path: Path) -> None:
+    """Where no more may be outstanding, the next is read when the one before is answered."""
+    with here(tmp_path / "data", outstanding=1, flush="sync") as running, running.connect() as talk:
+        assert talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T").code == Response.SUCCESS
+        body = bytes(200_000)
+        numbers = [talk.send(Request.SEND_MESSAGE_V2, body, b="T", e=0, f=0, g=0, h=0, i="") for _ in range(5)]
+        assert [talk.receive().opaque for _ in range(5)] == numbers
+        assert talk.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).number("offset") == 5
+
+
+@pytest.mark.parametrize("group", ["a\nb", "", "x" * 128])
+def test_no_group_is_kept_that_is_none(tmp_path: Path, group: str) -> None:
+    with here(tmp_path / "data") as running, running.connect() as talk:
+        assert talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T").code == Response.SUCCESS
+        bad = talk.pull("T", 0, 0, sysFlag=5, commitOffset=1, consumerGroup=group)
+        assert bad.code == Response.SYSTEM_ERROR
+        long = json.dumps({"clientID": "x" * 256}).encode()
+        assert talk.ask(Request.HEART_BEAT, long).code == Response.SYSTEM_ERROR
+    with here(tmp_path / "data") as again, again.connect() as talk:
+        assert talk.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).number("offset") == 0
+
+
+def test_several_who_wait_are_told_once_of_all_that_came(tmp_path: Path) -> None:
+    with here(tmp_path / "data") as running, running.connect() as one, running.connect() as two:
+        route(one, "T")
+        waits = pulling("T", 0, 0, sysFlag=6, suspendTimeoutMillis=30_000)
+        for _ in range(3):
+            one.send(Request.PULL_MESSAGE, **waits)
+        assert one.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).number("offset") == 0
+        sent = {"b": "T", "e": "0", "f": "0", "g": "0", "h": "0", "i": ""}
+        both = [encode(Command(Request.SEND_MESSAGE_V2, n, fields=sent, body=b"%d" % n)).tobytes() for n in (1, 2)]
+        two.sock.sendall(b"".join(both))  # they come in one turn
+        assert {tuple(bodies(one.receive())) for _ in range(3)} <= {(b"1",), (b"1", b"2")}
+
+
+def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with here(tmp_path / "data") as running, running.connect() as talk:
+        route(talk, "T")
+        (tmp_path / "data").rename(tmp_path / "elsewhere")
+        queue = {"consumerGroup": "G", "topic": "T", "queueId": 0}
+        refused = talk.ask(Request.UPDATE_CONSUMER_OFFSET, b"", **queue, commitOffset=1)
+        assert refused.code == Response.SERVICE_NOT_AVAILABLE
+        (tmp_path / "elsewhere").rename(tmp_path / "data")
+        assert talk.ask(Request.UPDATE_CONSUMER_OFFSET, b"", **queue, commitOffset=2).code == Response.SUCCESS
+
+
+def test_without_grace_nothing_is_waited_for(tmp_path: Path) -> None:
+    with here(tmp_path / "data", grace_time=0.0) as running, running.connect() as talk:
+        route(talk, "T")
+        talk.send(Request.PULL_MESSAGE, **pulling("T", 0, 0, sysFlag=6, suspendTimeoutMillis=30_000))
+        assert talk.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).number("offset") == 0
+        talk.sock.shutdown(socket.SHUT_WR)
+        running.end()
 
 
 # -- the program

@@ -15,13 +15,12 @@ from typing import Final
 import pytest
 
 from bytebufs import CompositeBuffer
-from examples.rocketmq import broker as module
 from examples.rocketmq.codes import Request, Response
 from examples.rocketmq.limits import Limits
 from examples.rocketmq.remoting import Command, encode
 
 from .conftest import IS_QUICK
-from .example_rocketmq import HOST, Broker, Talk, bodies, broker, here, pulling
+from .example_rocketmq import HOST, Broker, Talk, bodies, broker, pulling
 from .sinks import PATIENCE, eventually
 
 MUTATED: Final = 2_000 if IS_QUICK else 20_000
@@ -252,74 +251,3 @@ def test_what_is_no_frame_of_ours_says_so(tmp_path: Path) -> None:
             talk.sock.sendall(head.tobytes())
             assert talk.is_closed()
         assert "only JSON, 0, is understood" in running.end()
-
-
-# -- the same in this process
-
-
-def test_each_fault_ends_its_connection_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    faults = {
-        struct.pack(">I", MOST + 1): f"a request of {MOST + 1} bytes",
-        struct.pack(">III", 100, 5, 0): "bytes",
-        struct.pack(">II", 4, 5): "a head of 5 bytes",
-        encode(Command(0, 1 << 31)).tobytes(): "opaque is no 32-bit number",
-    }
-    with here(tmp_path / "data", request_time=30.0) as running:
-        for fault, complaint in faults.items():
-            with running.connect() as talk:
-                talk.sock.sendall(fault)
-                talk.sock.shutdown(socket.SHUT_WR)
-                assert talk.is_closed()
-            assert eventually(lambda complaint=complaint: complaint in capsys.readouterr().err)  # type: ignore[misc]
-
-
-def test_what_takes_too_long_or_says_nothing_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SWEEP", 0.01)
-    with here(tmp_path / "data", request_time=0.05, idle_time=30.0) as running, running.connect() as talk:
-        talk.sock.sendall(struct.pack(">I", 100_000) + b"x")
-        assert talk.is_closed()
-    with here(tmp_path / "data", idle_time=0.2) as running, running.connect() as talk:
-        assert talk.is_closed()
-
-
-def test_pulls_of_who_has_gone_wait_no_longer(tmp_path: Path) -> None:
-    with here(tmp_path / "data", waiting=1) as running, running.connect() as talk:
-        assert talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T").code == Response.SUCCESS
-        waits = pulling("T", 0, 0, sysFlag=6, suspendTimeoutMillis=30_000)
-        with running.connect() as gone:
-            gone.send(Request.PULL_MESSAGE, **waits)
-            assert gone.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).code == Response.SUCCESS
-            assert talk.ask(Request.PULL_MESSAGE, **waits).code == Response.PULL_NOT_FOUND
-        talk.sock.settimeout(0.2)
-        is_waiting = False
-        while not is_waiting:  # as soon as there is room for it
-            try:
-                talk.ask(Request.PULL_MESSAGE, **waits)
-            except TimeoutError:
-                is_waiting = True
-
-
-def test_one_request_at_a_time_is_enough(tmp_path: Path) -> None:
-    """Where no more may be outstanding, the next is read when the one before is answered."""
-    with here(tmp_path / "data", outstanding=1, flush="sync") as running, running.connect() as talk:
-        assert talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T").code == Response.SUCCESS
-        body = bytes(200_000)
-        numbers = [talk.send(Request.SEND_MESSAGE_V2, body, b="T", e=0, f=0, g=0, h=0, i="") for _ in range(5)]
-        assert [talk.receive().opaque for _ in range(5)] == numbers
-        assert_serves_here(talk, 5)
-
-
-def assert_serves_here(talk: Talk, count: int) -> None:
-    assert talk.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).number("offset") == count
-
-
-@pytest.mark.parametrize("group", ["a\nb", "", "x" * 128])
-def test_no_group_is_kept_that_is_none(tmp_path: Path, group: str) -> None:
-    with here(tmp_path / "data") as running, running.connect() as talk:
-        assert talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T").code == Response.SUCCESS
-        bad = talk.pull("T", 0, 0, sysFlag=5, commitOffset=1, consumerGroup=group)
-        assert bad.code == Response.SYSTEM_ERROR
-        long = json.dumps({"clientID": "x" * 256}).encode()
-        assert talk.ask(Request.HEART_BEAT, long).code == Response.SYSTEM_ERROR
-    with here(tmp_path / "data") as again, again.connect() as talk:
-        assert_serves_here(talk, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -78,7 +77,9 @@ class Broker:
             await keeper
 
     async def _sweep(self) -> None:
-        for turn in itertools.count(1):
+        turn = 0
+        while True:
+            turn += 1
             await asyncio.sleep(_SWEEP)
             self._groups.expire()
             for connection in [*self._connections]:

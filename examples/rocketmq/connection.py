@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .limits import Limits
 
-__all__ = ["Address", "Answer", "Connection", "Handler", "Room"]
+__all__ = ["Address", "Answer", "Connection", "Handler", "Room", "wake"]
 
 Address: TypeAlias = tuple[str, int]
 Answer: TypeAlias = "Command | Awaitable[Command]"
@@ -110,8 +110,7 @@ class Connection:
     def _release(self) -> None:
         self.is_ending = True
         for news in self.parked:
-            if not news.done():
-                news.set_result(None)
+            wake(news)
 
     def is_idle(self) -> bool:
         """Whether nothing has been asked or answered for too long."""
@@ -174,6 +173,12 @@ class Connection:
         if not request.is_oneway:
             async with self._turn:
                 await self._stream.send(encode(answer))
+
+
+def wake(news: asyncio.Future[None]) -> None:
+    """Have what waits for messages look again. It may have been told so already, and not have had its turn."""
+    if not news.done():
+        news.set_result(None)
 
 
 def _refused(request: Command, error: Exception) -> Command:

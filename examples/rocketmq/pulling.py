@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .codes import PullFlag, Request, Response
+from .connection import wake
 from .consumers import tags_of
 from .record import hash_of
 from .remoting import Command, FieldError
@@ -134,8 +135,7 @@ class Pulling:
 
     def _grown(self, topic: str, queue: int) -> None:
         for news in self._parked.get((topic, queue), ()):
-            if not news.done():
-                news.set_result(None)
+            wake(news)
 
     # -- the rest
 
