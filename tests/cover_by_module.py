@@ -24,21 +24,32 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parent.parent
 WORKERS: Final = min(4, os.cpu_count() or 1)
 
-EXAMPLES: Final = {
-    f"examples/http/{module}.py": f"tests/test_example_{tests}.py"
-    for tests, modules in {
-        "capture": ["capture"],
-        "packets": ["packets"],
-        "fragments": ["fragments"],
-        "layers": ["ethernet", "ip", "layers", "links", "names", "tunnels", "wireless"],
-        "arrivals": ["arrivals"],
-        "numbers": ["numbers"],
-        "tcp": ["tcp"],
-        "connections": ["connections"],
-        "live": ["live"],
-    }.items()
-    for module in modules
-} | {"examples/redis_aio.py": "tests/test_example_redis_aio.py"}
+EXAMPLES: Final = (
+    {
+        f"examples/http/{module}.py": f"tests/test_example_{tests}.py"
+        for tests, modules in {
+            "capture": ["capture"],
+            "packets": ["packets"],
+            "fragments": ["fragments"],
+            "layers": ["ethernet", "ip", "layers", "links", "names", "tunnels", "wireless"],
+            "arrivals": ["arrivals"],
+            "numbers": ["numbers"],
+            "tcp": ["tcp"],
+            "connections": ["connections"],
+            "live": ["live"],
+        }.items()
+        for module in modules
+    }
+    | {
+        f"examples/rocketmq/{module}.py": f"tests/test_example_rocketmq_{tests}.py"
+        for tests, modules in {
+            "remoting": ["consumers", "durable", "remoting", "topics"],
+            "broker": ["broker", "codes", "connection", "limits", "membership", "pulling", "routes", "sending"],
+        }.items()
+        for module in modules
+    }
+    | {"examples/redis_aio.py": "tests/test_example_redis_aio.py"}
+)
 """Modules of examples, and the file with their tests."""
 
 

@@ -16,7 +16,7 @@ from bytebufs import CompositeBuffer, copy_audit
 from examples.rocketmq import durable
 from examples.rocketmq.consumers import GroupError, Groups, Offsets, tags_of
 from examples.rocketmq.limits import Limits
-from examples.rocketmq.remoting import Command, FieldError, RemotingError, decode, encode, json_object
+from examples.rocketmq.remoting import Command, FieldError, RemotingError, decode, encode, json_object, read_length
 from examples.rocketmq.topics import AUTO_CREATE, RETRY, NoTopicError, Topic, TopicError, Topics
 
 from .sinks import PATIENCE
@@ -112,6 +112,13 @@ def test_any_bytes_are_a_command_or_refused(data: bytes) -> None:
             decode(CompositeBuffer([start + data])[:])
         except RemotingError:
             pass
+
+
+def test_an_answer_has_the_number_of_its_request() -> None:
+    answer = Command(11, 7).answer(0, "well", body=b"x", offset=5)
+    assert answer == Command(0, 7, 1, "well", {"offset": "5"}, b"x")
+    buffer = CompositeBuffer([encode(answer)])
+    assert buffer.parse(read_length, limit=4) == len(buffer)
 
 
 def test_json_of_a_body_is_an_object() -> None:
@@ -229,6 +236,8 @@ def test_offsets_are_on_the_disk_when_it_is_said_so(tmp_path: Path) -> None:
             assert dict(Offsets(path, Limits()).items()) == {("G", "T", 0): 5, ("G", "T", 1): 6}
             offsets.put("G", "T", 1, 4)
             offsets.put("G", "T", 1, 4)
+            with pytest.raises(GroupError, match="no group"):
+                offsets.put("a b", "T", 1, 4)
             with pytest.raises(GroupError, match="2 offsets"):
                 offsets.put("H", "T", 1, 4)
             offsets.finish()
