@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
 from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -68,14 +69,14 @@ class Maps:
     def __init__(self, most: int) -> None:
         self._most = most
         self._maps: OrderedDict[Path, tuple[MappedFile, Memory]] = OrderedDict()
-        self._parting: list[MappedFile] = []
+        self._parting: list[tuple[str, weakref.ref[object]]] = []
 
     def get(self, path: Path) -> Memory:
         """Return a file's memory."""
         kept = self._maps.get(path)
         if kept is None:
             while len(self._maps) >= self._most:
-                self._part(self._maps.popitem(last=False)[1][0])
+                self.drop(next(iter(self._maps)))
             mapped = MappedFile(path, access="write")
             kept = self._maps[path] = mapped, Memory(mapped[:], mapped[:].toreadonly())
         self._maps.move_to_end(path)
@@ -85,24 +86,14 @@ class Maps:
         """Let go of a file's map, because the file is going to be cut or deleted."""
         kept = self._maps.pop(path, None)
         if kept is not None:
-            mapped = kept[0]
-            del kept  # and with it the slices of our own
-            self._part(mapped)
-
-    def _part(self, mapped: MappedFile) -> None:
-        self._parting.append(mapped)
-        self.pinned()
+            self._parting = [(name, map_) for name, map_ in self._parting if map_() is not None]
+            self._parting.append((str(path), weakref.ref(kept[1].shown.view().obj)))
+            with kept[0]:  # unmapped at the end of this, or when the last slice goes
+                del kept
 
     def pinned(self) -> list[str]:
-        """Return which maps stay only because somebody holds slices of them, each with who does."""
-        held: list[tuple[MappedFile, str]] = []
-        for mapped in self._parting:
-            try:
-                mapped.close()
-            except BufferError as error:
-                held.append((mapped, str(error)))
-        self._parting = [mapped for mapped, _ in held]
-        return [text for _, text in held]
+        """Return the files whose maps were let go of here, but stay because somebody holds slices of them."""
+        return [name for name, map_ in self._parting if map_() is not None]
 
     def __len__(self) -> int:
         return len(self._maps)
