@@ -1,0 +1,54 @@
+"""kill -9 while a process writes: what it was promised is there, and nothing that is wrong."""
+
+from __future__ import annotations
+
+import random
+import select
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from examples.rocketmq.store import Store
+from tests.conftest import PROFILE
+
+from .stores import bodies
+from .writer import KILLED, QUEUES, body_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KILLS = {"quick": 4, "short": 4, "ci": 20, "long": 200}[PROFILE]
+MOST_PROMISED = 200
+
+
+def written_until_killed(folder: Path, chance: random.Random) -> dict[int, int]:
+    """Let a process write, kill it at a moment, and return the last offset that each queue was promised."""
+    command = [sys.executable, "-P", "-m", "tests.rocketmq.writer", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"open\n"
+            lines = [process.stdout.readline() for _ in range(chance.randrange(MOST_PROMISED))]
+            select.select([], [], [], chance.random() * 0.005)  # to be anywhere between two lines
+        finally:
+            process.kill()
+        lines += process.stdout.read().splitlines(keepends=True)
+    promised: dict[int, int] = {}
+    for line in lines:
+        if line.endswith(b"\n"):
+            queue, offset = map(int, line.split())
+            promised[queue] = offset
+    return promised
+
+
+def test_all_that_was_promised_survives_kill_9(tmp_path: Path) -> None:
+    chance = random.Random(14)
+    before = dict.fromkeys(range(QUEUES), -1)
+    for _ in range(KILLS):
+        before |= written_until_killed(tmp_path, chance)
+        store = Store(tmp_path, KILLED)
+        for queue, offset in before.items():
+            found = bodies(store, queue=queue)
+            assert found == [body_of(queue, number) for number in range(len(found))]
+            assert len(found) > offset
+        store.close()
