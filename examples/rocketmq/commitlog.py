@@ -84,9 +84,8 @@ class CommitLog:
 
     def _write_blank(self) -> None:
         at = self.end - self.files.first_of(self.end)
-        if at:
-            blank = BLANK.pack(self.files.file_size - at, BLANK_MAGIC)
-            self.files.memory(self.end).writable.write_at(at, blank)
+        blank = BLANK.pack(self.files.file_size - at, BLANK_MAGIC)
+        self.files.memory(self.end).writable.write_at(at, blank)
 
     def at(self, position: int) -> Kept | None:
         """Return the record at a position, if one that is whole begins there. Any number may be asked for."""

@@ -37,12 +37,9 @@ def hold(folder: Path) -> int:
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(descriptor)
-        raise StoreLockedError(f"{folder} is in use by another broker") from None
-    except BaseException:
-        os.close(descriptor)
-        raise
+        raise StoreLockedError(f"{folder} is in use by another broker: {error}") from None
     return descriptor
 
 

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,6 +125,13 @@ def test_messages_are_found_by_time_which_never_goes_back(tmp_path: Path) -> Non
     again = Store(tmp_path, SMALL, now=lambda: 7)
     assert again.put(message(b"")).stored_at == 30
     again.close()
+
+
+def test_messages_are_stored_at_the_time_it_is(tmp_path: Path) -> None:
+    store = Store(tmp_path, SMALL)
+    before = time.time_ns() // 1_000_000
+    assert before <= store.put(message(b"")).stored_at <= time.time_ns() // 1_000_000
+    store.close()
 
 
 def test_whoever_waits_is_told_of_new_messages(tmp_path: Path) -> None:
