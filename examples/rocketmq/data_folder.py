@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import zlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -89,10 +90,12 @@ class Checkpoint:
         try:
             found = durable.load(path)
             ends = {(topic, int(queue)): int(end) for topic, queue, end in found["ends"]}
-            return cls(int(found["position"]), ends)
+            checkpoint = cls(int(found["position"]), ends)
+            return checkpoint if checkpoint.text() == json.dumps(found) else cls()
         except (ValueError, TypeError, KeyError):
             return cls()
 
     def text(self) -> str:
-        """Return what ``load`` reads."""
-        return json.dumps({"position": self.position, "ends": [[*key, end] for key, end in self.ends.items()]})
+        """Return what ``load`` reads: with a CRC, since what is believed wrongly would hide messages."""
+        fields = {"position": self.position, "ends": [[*key, end] for key, end in self.ends.items()]}
+        return json.dumps({**fields, "crc": zlib.crc32(json.dumps(fields).encode())})

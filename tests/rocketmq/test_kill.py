@@ -43,10 +43,13 @@ def written_until_killed(folder: Path, chance: random.Random) -> dict[int, int]:
 
 def test_all_that_was_promised_survives_kill_9(tmp_path: Path) -> None:
     chance = random.Random(14)
-    before = dict.fromkeys(range(QUEUES), -1)
-    for _ in range(KILLS):
-        before |= written_until_killed(tmp_path, chance)
-        store = Store(tmp_path, KILLED)
+    before: dict[int, int] = {}
+    for number in range(KILLS):
+        folder = tmp_path / str(number // 10)  # a new one now and then: all of it is read each time
+        if number % 10 == 0:
+            before = dict.fromkeys(range(QUEUES), -1)
+        before |= written_until_killed(folder, chance)
+        store = Store(folder, KILLED)
         for queue, offset in before.items():
             found = bodies(store, queue=queue)
             assert found == [body_of(queue, number) for number in range(len(found))]
