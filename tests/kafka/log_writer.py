@@ -1,0 +1,42 @@
+"""A process that writes a log under sync flush, for tests to kill: four writers, who tell what they were promised.
+
+    python -m tests.kafka.log_writer FOLDER
+
+Each line is an offset: all records below it are said to be on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final
+
+from examples.kafka.log import Log
+
+from .told_records import append, opened
+
+__all__ = ["MOST"]
+
+MOST: Final = 20_000
+"""Bytes of a value, so that a kill may come between the pages of one write."""
+WRITERS: Final = 4
+
+
+async def write(log: Log) -> None:
+    while True:
+        end = append(log, most=MOST)
+        await log.settle(end)
+        print(end, flush=True)
+
+
+async def main(folder: Path) -> None:
+    log = opened(folder)
+    print(log.end, flush=True)
+    async with asyncio.TaskGroup() as writers:
+        for _ in range(WRITERS):
+            writers.create_task(write(log))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
