@@ -6,8 +6,8 @@ The file begins with ``MAGIC``; then follow entries, the newest of a partition c
     length (2) and text of group, topic and metadata
 
 A commit is one write of all its entries. What a kill has left of one at the end is cut off when the file is opened:
-it was never acknowledged. A write that fails is cut off as well, and refused. Once the file is twice as long as what
-counts in it, it is written anew beside, and renamed.
+it was never acknowledged. So is, before the next write, what one has left that failed, and was refused. Once the file
+is twice as long as what counts in it, it is written anew beside, and renamed.
 
 Kafka keeps offsets in a topic, ``__consumer_offsets``, which it compacts. A file says the same in fewer words, and no
 client has any business there.
@@ -72,6 +72,7 @@ class Offsets:
         self._path = path
         self.limits = OffsetLimits() if limits is None else limits
         self._groups: dict[str, dict[Place, Committed]] = {}
+        self._is_torn = False  # whether a write has failed in the middle
         self._size = self._rewrite_at = 0
         self.written = 0
         """Bytes that have been committed since it was opened: what ``flush`` brings to the disk."""
@@ -166,12 +167,12 @@ class Offsets:
         return end
 
     def _append(self, text: bytes) -> None:
-        """Append it, all or nothing."""
-        try:
-            write_all(self._file, text)
-        except OSError:
+        """Append it, all or nothing: what an error leaves of it is cut off before anything else is written."""
+        if self._is_torn:
             os.ftruncate(self._file, self._end)
-            raise
+        self._is_torn = True
+        write_all(self._file, text)
+        self._is_torn = False
         self._end += len(text)
         self.written += len(text)
 

@@ -57,7 +57,10 @@ class ProducerStates:
     def close(self) -> None:
         """Leave snapshots. To be called when nothing is appended any more."""
         for log, producers in self._known.values():
-            replace(log.folder / SNAPSHOT, producers.pack(log.end))
+            try:
+                replace(log.folder / SNAPSHOT, producers.pack(log.end))
+            except OSError:
+                pass  # then the log will be gone through
 
     def _of(self, log: Log) -> Producers:
         known = self._known.get(log.folder)

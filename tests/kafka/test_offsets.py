@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from examples.kafka.errors import Error, Refused
-from examples.kafka.offsets import Committed, OffsetLimits, Offsets, Place
+from examples.kafka.offsets import MAGIC, Committed, OffsetLimits, Offsets, Place
 
 DAY: Final = 24 * 3600 * 1000
 ENTRY: Final = 8 + 30
@@ -132,8 +132,9 @@ def test_a_full_disk_refuses_a_commit_and_keeps_the_others(tmp_path: Path) -> No
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
             signal.signal(signal.SIGXFSZ, handler)
-        assert (path.stat().st_size, offsets.of("g")) == (size, {("t", 0): at(5)})
+        assert (path.stat().st_size, offsets.of("g")) == (size + 10, {("t", 0): at(5)})
         offsets.commit("g", {("t", 0): at(7)})
+        assert path.stat().st_size == 2 * size - len(MAGIC), "nothing is left of the one that failed"
     with opened(path) as offsets:
         assert offsets.of("g") == {("t", 0): at(7)}
 
