@@ -57,7 +57,8 @@ class Coordinator:
         self._limits = CoordinatorLimits() if limits is None else limits
         self._groups: dict[str, Group] = {}
         self._sizes: dict[str, int] = {}
-        self._size = 0
+        self.size = 0
+        """Bytes that are kept for all members."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def close(self) -> None:
@@ -71,7 +72,7 @@ class Coordinator:
         if not 0 < len(name.encode()) <= self._offsets.limits.name:
             return Joined(Error.INVALID_GROUP_ID, said.member)
         group = self._groups.get(name)
-        if self._size + said.size > self._limits.size or (group is None and len(self._groups) >= self._limits.groups):
+        if self.size + said.size > self._limits.size or (group is None and len(self._groups) >= self._limits.groups):
             return Joined(Error.COORDINATOR_NOT_AVAILABLE, said.member)
         if group is None:
             group = self._groups[name] = Group(self._limits.group, _new_id)
@@ -85,7 +86,7 @@ class Coordinator:
         group = self._groups.get(name)
         if group is None:
             return Synced(Error.UNKNOWN_MEMBER_ID)
-        if self._size + sum(map(len, given.values())) > self._limits.size:
+        if self.size + sum(map(len, given.values())) > self._limits.size:
             return Synced(Error.COORDINATOR_NOT_AVAILABLE)
         waiting, answer = _waiting(Synced)
         group.sync(member, generation, given, answer, _now())
@@ -136,7 +137,7 @@ class Coordinator:
     def _look_after(self, name: str, group: Group) -> None:
         """Know a group's size, wake it when it wants to be, or forget it. To be called after all but heartbeats."""
         size = group.size
-        self._size += size - self._sizes.pop(name, 0)
+        self.size += size - self._sizes.pop(name, 0)
         if (timer := self._timers.pop(name, None)) is not None:
             timer.cancel()
         if group.is_idle:

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import IS_QUICK
+from tests.conftest import IS_QUICK, PROFILE
 from tests.kafka.group_clients import CLIENTS
 from tests.kafka.running import RunningBroker
 
@@ -166,7 +166,7 @@ def test_committed_offsets_survive_a_kill(broker: RunningBroker, client: str) ->
 def test_an_idempotent_producer_loses_and_doubles_nothing(broker: RunningBroker, client: str) -> None:
     """The broker is killed and started again while it is written to: answers are lost, and records sent again."""
     pytest.importorskip(client)
-    kills, every = 2 if IS_QUICK else 20, 500
+    kills, every = {"quick": 2, "long": 50}.get(PROFILE, 8), 500
     made(broker.address, "topic", 1)
     count = every * (kills + 1)
     command = [*PROGRAM, "produce", client, broker.address, str(count), str(every)]
