@@ -108,7 +108,7 @@ class Segment:
     def _scan_from_entry(self, size: int) -> None:
         """Go through what is behind the last entries: the indexes are right."""
         self.end = self.base + self.offsets.last[0]
-        self.latest = self.times.last[0]
+        self.latest = self.times.last[0] if len(self.times) else NEVER
         self._scan(self.offsets.last[1], size)
 
     def _scan(self, at: int, size: int) -> None:
@@ -125,6 +125,7 @@ class Segment:
         if self.size == at and len(self.offsets):  # not even the batch of the last entry is there
             self.offsets.cut(len(self.offsets) - 1)
             self.times.cut(len(self.offsets))
+            self._scan_from_entry(at)  # what is behind the one before it is to be known
 
     def _valid_at(self, found: SliceBuffer, size: int) -> Batch | None:
         try:
