@@ -12,7 +12,6 @@ from .errors import Error, Refused
 from .fields import Message
 from .log import BatchTooLargeError, Log
 from .producer_states import ProducerStates
-from .producers import NOBODY
 from .requests import Context
 from .store import Store
 
@@ -90,12 +89,12 @@ def _append(broker: ProduceBroker, log: Log, records: BaseBuffer | None) -> tupl
 
 
 def _checked(records: BaseBuffer | None) -> Batch:
-    """The header of the only batch. Clients send one; marks of transactions are not theirs to send."""
+    """The header of the only batch. From version 3 on there is one; marks of transactions are not clients' to send."""
     if records is None or not len(records):
         raise Refused(Error.INVALID_RECORD)
     header = header_at(records)
     if header.is_transactional or header.is_control:
         raise Refused(Error.INVALID_RECORD)
-    if header.nbytes != len(records) and header.producer_id != NOBODY:
+    if header.nbytes < len(records):
         raise Refused(Error.INVALID_RECORD)
     return header
