@@ -52,12 +52,13 @@ class Room:
 
     @asynccontextmanager
     async def of(self, nbytes: int) -> AsyncIterator[None]:
-        """Wait until there are so many bytes, and have them for the block."""
-        async with self._turn:
-            while self._free < nbytes:
-                self._freed.clear()
-                await self._freed.wait()
-            self._free -= nbytes
+        """Wait until there are so many bytes, and have them for the block. Who asks for none never waits."""
+        if nbytes:
+            async with self._turn:
+                while self._free < nbytes:
+                    self._freed.clear()
+                    await self._freed.wait()
+                self._free -= nbytes
         try:
             yield
         finally:

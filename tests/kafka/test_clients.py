@@ -9,14 +9,14 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import IS_QUICK, IS_SHORT
+from tests.conftest import IS_QUICK, PROFILE
 from tests.kafka.clients import CLIENTS, CODECS, EPOCH, consume, offset_for_time, produce, records
 from tests.kafka.running import RunningBroker
 
 pytest.importorskip("crc32c")
 
-COUNT: Final = 500 if IS_QUICK else 10_000 if IS_SHORT else 1_000_000
-LARGEST: Final = 200 if IS_QUICK else 2_000 if IS_SHORT else 10_000
+COUNT: Final = 500 if IS_QUICK else 1_000_000 if PROFILE == "long" else 10_000
+LARGEST: Final = 200 if IS_QUICK else 10_000 if PROFILE == "long" else 2_000
 """Every so-manieth record is as large as clients send by default."""
 
 
