@@ -93,20 +93,28 @@ class GroupCommit:
         began = time.monotonic()
         end, work = self._prepare()
         self.rounds += 1
-        fault = None
         try:
             await asyncio.to_thread(work)
         except OSError as error:
-            fault = LogBrokenError(error.errno, f"the log could not be brought to the disk: {error}")
+            self.fail(error)
+            return
         self._took = time.monotonic() - began
         self._expected = len(self._waiting)
-        self._tell(end, fault)
+        self.note(end)
 
-    def _tell(self, end: int, fault: LogBrokenError | None) -> None:
-        """Wake those whose records are on the disk; after a fault, all."""
-        self.fault = fault
-        if fault is None:
+    def fail(self, error: OSError) -> None:
+        """Take no more: what is on the disk nobody knows."""
+        self.fault = LogBrokenError(error.errno, f"the log could not be brought to the disk: {error}")
+        self._tell(self.fault)
+
+    def note(self, end: int) -> None:
+        """Take notice that everything below ``end`` is on the disk, unless a round has failed."""
+        if self.fault is None:
             self.flushed = max(self.flushed, end)
+        self._tell(self.fault)
+
+    def _tell(self, fault: LogBrokenError | None) -> None:
+        """Wake those whose records are on the disk; after a fault, all."""
         for wanted, told in self._waiting:
             if told.done():  # it was cancelled
                 continue

@@ -59,8 +59,10 @@ class Log:
         folder.mkdir(parents=True, exist_ok=True)
         self._checkpoint = folder / "checkpoint"
         self._segments = self._opened()
-        self._commit = GroupCommit(self._prepare_commit, flushed=self.end)
-        self._dirty: list[Segment] = []
+        # What a crash has left may be in the system's memory only: as good as not flushed.
+        self._commit = GroupCommit(self._prepare_commit, flushed=self.end if self._is_vouched_for() else self.start)
+        self._dirty = [segment for segment in self._segments[:-1] if not segment.was_vouched]
+        self._syncing: list[Segment] = []  # a thread may be at these
         self._fault: OSError | None = None
         self._flushed_at = now()
         self._waiting: list[asyncio.Future[None]] = []
@@ -79,6 +81,9 @@ class Log:
                 segments.append(Segment(self.folder, base, self.settings, vouched.get(base)))
         return segments
 
+    def _is_vouched_for(self) -> bool:
+        return all(segment.was_vouched for segment in self._segments)
+
     def _drop(self, base: int) -> None:
         for suffix in (".log", ".index", ".timeindex"):
             (self.folder / f"{base:020}{suffix}").unlink(missing_ok=True)
@@ -93,21 +98,22 @@ class Log:
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
-    def _vouch(self, *, for_last: bool) -> None:
-        known = self._segments if for_last else self._segments[:-1]
-        text = json.dumps({segment.base: segment.vouch() for segment in known})
+    def _vouch(self, segments: list[Segment]) -> None:
+        """Vouch for those that are on the disk."""
+        unsure = {*self._dirty, *self._syncing}
+        text = json.dumps({segment.base: segment.vouch() for segment in segments if segment not in unsure})
         replace(self._checkpoint, f"{zlib.crc32(text.encode())}\n{text}".encode())
 
     def close(self) -> None:
-        """Bring it to the disk, unless that is never done, and close the files. Who waits for more is told."""
+        """Bring it to the disk, however it is flushed, and close the files. Who waits for more is told."""
         if self._is_closed:
             return
         self._is_closed = True
         self._wake()
         try:
-            if self._fault is None:
-                self.flush()
-                self._vouch(for_last=True)
+            if self._fault is None and self._commit.fault is None:
+                self._flush()
+                self._vouch(self._segments)
         finally:
             for segment in self._segments:
                 segment.close()
@@ -133,6 +139,8 @@ class Log:
         for header, _ in checked:
             if header.nbytes > self.settings.max_message_bytes:
                 raise BatchTooLargeError(f"a batch of {header.nbytes} bytes: {self.settings.max_message_bytes} may be")
+        if len(batches) > self.settings.segment_bytes:
+            raise BatchTooLargeError(f"batches of {len(batches)} bytes: a segment has {self.settings.segment_bytes}")
         if not checked:
             raise CorruptBatchError("no batch")
         self.assert_sound()
@@ -172,11 +180,14 @@ class Log:
     def _roll(self) -> None:
         """Begin a segment. One that cannot be made leaves all as it was."""
         following = Segment(self.folder, self.end, self.settings)
-        if self.settings.flush != "never":
-            self._dirty.append(self._segments[-1])
+        self._dirty.append(self._segments[-1])
         self._segments.append(following)
-        self._vouch(for_last=False)
-        sync_folder(self.folder)
+        try:
+            sync_folder(self.folder)
+        except OSError as error:
+            self._commit.fail(error)
+            raise
+        self._vouch(self._segments[:-1])
 
     # -- to the disk -------------------------------------------------------------------------------------------
 
@@ -186,20 +197,29 @@ class Log:
             await self._commit.settle(offset)
 
     def flush(self) -> None:
-        """Bring it to the disk now, unless that is never done. Blocks."""
+        """Bring it to the disk now, unless that is never done. Blocks. Raises OSError, and then the log is broken."""
         if self.settings.flush != "never":
-            end, work = self._prepare_commit()
+            self._flush()
+
+    def _flush(self) -> None:
+        self.assert_sound()
+        end, work = self._prepare_commit()
+        try:
             work()
-            self._commit.flushed = max(self._commit.flushed, end)
+        except OSError as error:
+            self._commit.fail(error)
+            raise
+        self._commit.note(end)
 
     def _prepare_commit(self) -> tuple[int, Callable[[], None]]:
-        segments = [*self._dirty, self._segments[-1]]
+        segments = self._syncing = [*self._dirty, self._segments[-1]]
         self._dirty = []
         self._flushed_at = self._now()
 
         def work() -> None:
             for segment in segments:
                 segment.sync()
+            segments.clear()
 
         return self.end, work
 
@@ -214,11 +234,13 @@ class Log:
         is_late = self._now() - self._flushed_at >= self.settings.flush_ms
         if self.settings.flush == "async" and self.end > self._commit.flushed and is_late:
             self._flush_soon()
-        if not self._commit.is_busy:
-            self._retain()
+        self._retain()
 
     def _retain(self) -> None:
+        """Delete the oldest segments, but for what a thread is at."""
         while len(self._segments) > 1 and self._is_outlived(self._segments[0]):
+            if self._segments[0] in self._syncing:
+                return
             gone = self._segments.pop(0)
             self._dirty = [segment for segment in self._dirty if segment is not gone]
             gone.delete()
@@ -254,7 +276,7 @@ class Log:
     def offset_for_time(self, ms: int) -> tuple[int, int] | None:
         """Return the offset and the timestamp of the first record at that time or later, if there is one.
 
-        Of a batch whose compression this program does not know it is the first record: then some may be earlier.
+        Of a batch whose records cannot be read here it is the first one: then some may be earlier.
         """
         for segment in self._segments:
             found = segment.batch_for_time(ms) if segment.latest >= ms else None
@@ -263,9 +285,12 @@ class Log:
         return None
 
     def _record_for_time(self, batch: SliceBuffer, header: Batch, ms: int) -> tuple[int, int]:
-        for record in decode(batch, header) or ():
-            if record.timestamp >= ms:
-                return record.offset, record.timestamp
+        try:
+            for record in decode(batch, header) or ():
+                if record.timestamp >= ms:
+                    return record.offset, record.timestamp
+        except CorruptBatchError:
+            pass  # its checksum is right: so it was made
         return header.base_offset, header.base_timestamp
 
     def batches(self) -> Iterator[tuple[SliceBuffer, Batch]]:

@@ -18,6 +18,8 @@ from .batch import HEADER, MAGIC, Batch, CorruptBatchError
 __all__ = ["Record", "decode", "encode"]
 
 _GZIP = 1
+_MOST_UNZIPPED = 64 << 20
+"""Bytes: a thousand times as many fit into a batch that is taken."""
 
 
 @final
@@ -48,7 +50,9 @@ def _unzipped(compressed: BaseBuffer) -> BaseBuffer:
     out = CompositeBuffer()
     try:
         for view in compressed.views():
-            out.append(unzip.decompress(view))
+            out.append(unzip.decompress(view, _MOST_UNZIPPED + 1 - len(out)))
+            if len(out) > _MOST_UNZIPPED:
+                raise CorruptBatchError(f"more than {_MOST_UNZIPPED} bytes of records")
         out.append(unzip.flush())
     except zlib.error as error:
         raise CorruptBatchError(f"records that are no gzip: {error}") from None
@@ -60,8 +64,8 @@ def _records(data: BaseBuffer, header: Batch) -> Iterator[Record]:
     try:
         for _ in range(header.records):
             yield _record(reader.sub(reader.zigzag()), header)
-    except BytebufsError as error:
-        raise CorruptBatchError(f"records that end too early: {error}") from None
+    except (BytebufsError, ValueError) as error:  # ValueError: a size that is negative
+        raise CorruptBatchError(f"records that are none: {error}") from None
     if not reader.at_end:
         raise CorruptBatchError(f"{reader.remaining} bytes behind the last record")
 

@@ -62,6 +62,8 @@ class Segment:
         self.first_at = NEVER
         """The latest timestamp of its first batch: how old the segment is."""
         self.path = folder / f"{base:020}.log"
+        self.was_vouched = False
+        """Whether it was not gone through from its beginning, and nothing was cut off: all of it is on the disk."""
         self._settings = settings
         self._behind: list[_Place] = []  # the batches behind the last entry of the indexes, that of the entry first
         self._region: FileRegion | None = None
@@ -84,6 +86,7 @@ class Segment:
             raise
         if vouched is not None and entries and self._is_vouched(vouched):
             self._scan_from_entry(size)
+            self.was_vouched = self.size == size
         else:
             self.offsets.cut(0)
             self.times.cut(0)
