@@ -14,6 +14,9 @@ from typing import Final
 
 import pytest
 
+pytest.importorskip("crc32c")
+pytest.importorskip("confluent_kafka")
+
 from tests.conftest import IS_QUICK, PROFILE
 from tests.kafka.group_clients import CLIENTS
 from tests.kafka.running import RunningBroker

@@ -10,6 +10,9 @@ from typing import Final
 
 import pytest
 
+pytest.importorskip("crc32c")
+pytest.importorskip("confluent_kafka")
+
 from bytebufs import CompositeBuffer
 from examples.kafka.fields import encode
 from examples.kafka.messages import FETCH

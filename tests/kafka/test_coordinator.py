@@ -15,6 +15,8 @@ from examples.kafka.members import GroupLimits, Join, Joined, Synced
 from examples.kafka.offsets import Committed, OffsetLimits, Offsets
 
 QUICK: Final = GroupLimits(session=(10, 60_000), gather=1)
+TOGETHER: Final = CoordinatorLimits(GroupLimits(session=(10, 60_000), gather=300))
+"""With time for several to join before a generation begins, on a busy machine, too."""
 AT_5: Final = Committed(5, -1, "", 0)
 
 
@@ -65,13 +67,13 @@ def test_members_join_sync_and_commit(tmp_path: Path) -> None:
         assert [coordinator.leave("g", name) for name in names] == [Error.NONE] * 3
         assert coordinator.committed("g") == {("t", 0): AT_5}, "offsets outlast members"
 
-    run(tmp_path, test)
+    run(tmp_path, test, TOGETHER)
 
 
 def test_a_silent_member_is_out_by_the_clock(tmp_path: Path) -> None:
     async def test(coordinator: Coordinator) -> None:
         silent, other = await asyncio.gather(
-            coordinator.join("g", said(session=50)), coordinator.join("g", said(session=30_000))
+            coordinator.join("g", said(session=400)), coordinator.join("g", said(session=30_000))
         )
         await asyncio.gather(*[coordinator.sync("g", each.member, 1, {}) for each in (silent, other)])
         while coordinator.heartbeat("g", other.member, 1) is Error.NONE:  # noqa: ASYNC110  members ask so, too
@@ -80,18 +82,18 @@ def test_a_silent_member_is_out_by_the_clock(tmp_path: Path) -> None:
         assert (again.generation, [name for name, _ in again.members]) == (2, [other.member])
         assert coordinator.heartbeat("g", silent.member, 2) is Error.UNKNOWN_MEMBER_ID
 
-    run(tmp_path, test)
+    run(tmp_path, test, TOGETHER)
 
 
 def test_who_stops_waiting_harms_nobody(tmp_path: Path) -> None:
     async def test(coordinator: Coordinator) -> None:
-        gone = asyncio.create_task(coordinator.join("g", said(session=50)))
+        gone = asyncio.create_task(coordinator.join("g", said(session=400)))
         stays = asyncio.create_task(coordinator.join("g", said()))
         await asyncio.sleep(0)
         gone.cancel()
         assert (await stays).generation == 1
 
-    run(tmp_path, test)
+    run(tmp_path, test, TOGETHER)
 
 
 def test_a_group_that_is_not_there(tmp_path: Path) -> None:
