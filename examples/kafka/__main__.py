@@ -26,7 +26,7 @@ from .errors import Refused
 from .inspect import picture
 from .records import Record
 from .settings import LogSettings
-from .store import Store
+from .store import Store, StoreLockedError
 
 __all__ = ["main"]
 
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         asyncio.run(options.run(options))
-    except (OSError, BytebufsError, Refused) as error:
+    except (OSError, BytebufsError, Refused, StoreLockedError) as error:
         print(f"kafka: {error}", file=sys.stderr)
         return 2
     return 0

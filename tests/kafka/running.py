@@ -50,6 +50,13 @@ class RunningBroker:
         self._process.terminate()
         return self._reap()
 
+    @property
+    def peak(self) -> int:
+        """The most memory that it has had, in bytes. Source: proc_pid_status(5)."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
     def restart(self) -> None:
         """Kill it, and start it again."""
         self.kill()

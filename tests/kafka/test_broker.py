@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -20,13 +21,14 @@ import pytest
 
 from bytebufs import CopyAudit, aio, copy_audit
 from tests.conftest import IS_QUICK
+from tests.kafka.running import RunningBroker
 
 pytest.importorskip("crc32c")
 
 from examples.kafka.broker import HANDLERS, Broker
 from examples.kafka.client import Client
 from examples.kafka.errors import Error
-from examples.kafka.fields import encode
+from examples.kafka.fields import Message, encode
 from examples.kafka.limits import ConnectionLimits
 from examples.kafka.messages import API_VERSIONS, FETCH, LIST_OFFSETS, METADATA, PRODUCE
 from examples.kafka.records import Record
@@ -127,7 +129,7 @@ def test_a_produce_is_one_gathering_write_and_a_fetch_sendfile(tmp_path: Path) -
     trial = subprocess.run(["strace", "-o", log, "true"], check=False, capture_output=True, timeout=PATIENCE)
     if trial.returncode and b"ptrace" in trial.stderr:
         pytest.skip("this machine forbids tracing")
-    serve = [sys.executable, "-P", "-m", "examples.kafka", "serve", "--data", tmp_path / "data", "--listen", "0"]
+    serve = [sys.executable, "-P", "-m", "examples.kafka", "serve", "--data", str(tmp_path / "data"), "--listen", "0"]
     process = subprocess.Popen(
         [str(shutil.which("strace")), "-D", "-f", "-y", "-o", log, *serve], stdout=subprocess.PIPE, text=True
     )
@@ -174,7 +176,7 @@ def corpus() -> list[bytes]:
     """A request of each kind in each version, and some that say more."""
     records = encode_records([Record(0, 1, b"k", b"v" * 100, [("h", b"x")])] * 3)
     topic = {"name": "good", "partitions": [{"index": 0, "records": records, "fetch_offset": 0, "timestamp": 5}]}
-    said = {
+    said: dict[int, Message] = {
         PRODUCE.key: {"acks": -1, "topics": [topic]},
         FETCH.key: {"topics": [topic], "max_bytes": 1 << 20},
         LIST_OFFSETS.key: {"topics": [topic]},
@@ -203,7 +205,7 @@ def mutated(request: bytes, chance: random.Random) -> bytes:
                 del out[at:]
             case 3:
                 out[at:at] = out[at : at + chance.randint(1, 40)]
-            case 4:
+            case _:
                 out[at:at] = chance.randbytes(chance.randint(1, 9))
     return bytes(out)
 
@@ -309,6 +311,31 @@ def test_large_requests_wait_for_room_and_small_ones_do_not(tmp_path: Path) -> N
         await until(lambda: broker.room.free == limits.under_way)
 
     run(tmp_path, fill, limits)
+
+
+def test_requests_under_way_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
+    with RunningBroker(tmp_path) as running:
+        host, _, port = running.address.rpartition(":")
+        flood = {socket.create_connection((host, int(port))): 8 << 20 for _ in range(100)}
+        for each in flood:
+            each.setblocking(False)
+            each.send(struct.pack(">i", 16 << 20))
+        chunk = bytes(1 << 18)
+        while writable := select.select([], [each for each, left in flood.items() if left > 0], [], 0.5)[1]:
+            for each in writable:
+                flood[each] -= each.send(chunk)
+        asyncio.run(_write_a_little(host, int(port)))
+        assert running.peak < 256 << 20  # of 800 MiB
+        for each in flood:
+            each.close()
+        assert running.stop() == 0
+
+
+async def _write_a_little(host: str, port: int) -> None:
+    async with asyncio.timeout(PATIENCE), await aio.open_connection(host, port) as stream:
+        client = Client(stream)
+        await client.partitions("topic")
+        assert await client.produce("topic", 0, [Record(0, 1, None, b"v")]) == 0
 
 
 def test_many_idle_connections_keep_nobody_out(tmp_path: Path) -> None:
