@@ -260,4 +260,4 @@ def test_who_waits_for_more_is_woken(tmp_path: Path) -> None:
 def test_settings_that_no_log_has() -> None:
     for wrong in ({"segment_bytes": 0}, {"segment_bytes": 1 << 31}, {"index_interval_bytes": 0}, {"flush": "often"}):
         with pytest.raises(ValueError, match="often|no log"):
-            LogSettings(**wrong)  # type: ignore[arg-type]
+            LogSettings(**wrong)
