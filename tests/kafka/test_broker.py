@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pytest
 
-from bytebufs import CopyAudit, aio, copy_audit
+from bytebufs import CompositeBuffer, CopyAudit, LengthPrefixed, aio, copy_audit
 from tests.conftest import IS_QUICK
 from tests.kafka.running import RunningBroker
 
@@ -28,7 +28,7 @@ pytest.importorskip("crc32c")
 from examples.kafka.broker import HANDLERS, Broker
 from examples.kafka.client import Client
 from examples.kafka.errors import Error
-from examples.kafka.fields import Message, encode
+from examples.kafka.fields import Message, encode, parse
 from examples.kafka.limits import ConnectionLimits
 from examples.kafka.messages import API_VERSIONS, FETCH, LIST_OFFSETS, METADATA, PRODUCE
 from examples.kafka.records import Record
@@ -172,8 +172,8 @@ def framed(message: bytes) -> bytes:
     return struct.pack(">i", len(message)) + message
 
 
-def corpus() -> list[bytes]:
-    """A request of each kind in each version, and some that say more."""
+def corpus() -> list[tuple[int, int, bytes]]:
+    """A request of each kind in each version, with its key and version; some say more than what is the default."""
     records = encode_records([Record(0, 1, b"k", b"v" * 100, [("h", b"x")])] * 3)
     topic = {"name": "good", "partitions": [{"index": 0, "records": records, "fetch_offset": 0, "timestamp": 5}]}
     said: dict[int, Message] = {
@@ -187,8 +187,26 @@ def corpus() -> list[bytes]:
         for version in range(api.oldest, api.newest + 1):
             parts = encode(api.request, version, said.get(key, {}))
             front = struct.pack(">hhih", key, version, 7, 2) + b"me" + b"\0" * (version >= api.request.flexible)
-            found.append(front + b"".join(bytes(part) if isinstance(part, bytes) else part.tobytes() for part in parts))
+            message = CompositeBuffer(parts).tobytes()
+            found.append((key, version, front + message))
     return found
+
+
+def test_each_version_that_is_offered_is_answered_in_it(tmp_path: Path) -> None:
+    async def ask_all(broker: Broker) -> None:
+        async with await aio.open_connection(*broker.address) as stream:
+            answers = stream.frames(LengthPrefixed(4, limit=1 << 20))
+            for key, version, request in corpus():
+                await stream.send(framed(request))
+                answer = await anext(answers)
+                api, reader = HANDLERS[key][0], answer.reader()
+                assert reader.i32_be() == 7
+                if version >= api.answer.flexible and api is not API_VERSIONS:
+                    assert reader.u8() == 0
+                parse(api.answer, version, reader)
+                assert reader.at_end, (key, version)
+
+    run(tmp_path, ask_all)
 
 
 def mutated(request: bytes, chance: random.Random) -> bytes:
@@ -234,7 +252,7 @@ async def talk_all(broker: Broker, sayings: list[bytes]) -> None:
 
 def test_mutated_requests_harm_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chance = random.Random(20_000)
-    requests = corpus()
+    requests = [request for _, _, request in corpus()]
     sayings = [framed(mutated(chance.choice(requests), chance)) for _ in range(MUTATIONS)]
     run(tmp_path, lambda broker: talk_all(broker, sayings))
     assert "kafka: " in capsys.readouterr().err  # it says why it closes a connection
