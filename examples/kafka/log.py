@@ -12,8 +12,6 @@ and indexed anew; later segments are dropped, for between them something would b
 from __future__ import annotations
 
 import asyncio
-import json
-import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,10 +20,11 @@ from typing import NamedTuple, final
 from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
 
 from .batch import Batch, CorruptBatchError, batches_of, placed
-from .durable import replace, sync_folder
+from .checkpoint import read_checkpoint, write_checkpoint
+from .durable import sync_folder
 from .flushing import GroupCommit, LogBrokenError
 from .records import decode
-from .segment import Segment, Vouched
+from .segment import Segment
 from .settings import LogSettings
 
 __all__ = ["Appended", "BatchTooLargeError", "Log", "LogBrokenError", "OffsetOutOfRangeError"]
@@ -57,7 +56,6 @@ class Log:
         self.settings = settings
         self._now = now
         folder.mkdir(parents=True, exist_ok=True)
-        self._checkpoint = folder / "checkpoint"
         self._segments = self._opened()
         # What a crash has left may be in the system's memory only: as good as not flushed.
         self._commit = GroupCommit(self._prepare_commit, flushed=self.end if self._is_vouched_for() else self.start)
@@ -71,7 +69,7 @@ class Log:
     # -- opening and closing -----------------------------------------------------------------------------------
 
     def _opened(self) -> list[Segment]:
-        vouched = self._vouched()
+        vouched = read_checkpoint(self.folder)
         bases = sorted(int(path.stem) for path in self.folder.glob("*.log") if path.stem.isdecimal())
         segments: list[Segment] = []
         for base in bases or [0]:
@@ -88,21 +86,10 @@ class Log:
         for suffix in (".log", ".index", ".timeindex"):
             (self.folder / f"{base:020}{suffix}").unlink(missing_ok=True)
 
-    def _vouched(self) -> dict[int, Vouched]:
-        """Read the checkpoint. One that is none vouches for nothing."""
-        try:
-            check, text = self._checkpoint.read_text("utf-8").split("\n", 1)
-            if int(check) != zlib.crc32(text.encode()):
-                return {}
-            return {int(base): Vouched(*facts) for base, facts in json.loads(text).items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            return {}
-
     def _vouch(self, segments: list[Segment]) -> None:
         """Vouch for those that are on the disk."""
         unsure = {*self._dirty, *self._syncing}
-        text = json.dumps({segment.base: segment.vouch() for segment in segments if segment not in unsure})
-        replace(self._checkpoint, f"{zlib.crc32(text.encode())}\n{text}".encode())
+        write_checkpoint(self.folder, [segment for segment in segments if segment not in unsure])
 
     def close(self) -> None:
         """Bring it to the disk, however it is flushed, and close the files. Who waits for more is told."""
