@@ -27,7 +27,7 @@ def write_checkpoint(folder: Path, segments: Iterable[Segment]) -> None:
 
 
 def read_checkpoint(folder: Path) -> dict[int, Vouched]:
-    """Return what is vouched for, by the offsets that segments begin at. A checkpoint that is none vouches for nothing."""
+    """Return what is vouched for, by the offsets that segments begin at: nothing, if it is no checkpoint."""
     try:
         check, text = (folder / _NAME).read_text("utf-8").split("\n", 1)
         if int(check) != zlib.crc32(text.encode()):

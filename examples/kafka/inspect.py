@@ -90,12 +90,15 @@ def _of_index(path: Path, layout: Struct, rising: int) -> str:
     while used < room and (entry := region.unpack_from(layout, used * layout.size))[rising] > before:
         before = entry[rising]
         used += 1
-    return f"    {path.suffix[1:]}: {_many(used, 'entry')}, and {_many(len(region) - used * layout.size, 'byte')} held for more"
+    held = len(region) - used * layout.size
+    return f"    {path.suffix[1:]}: {_many(used, 'entry')}, and {_many(held, 'byte')} held for more"
 
 
 def _date(ms: int) -> str:
     try:
-        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds") if ms >= 0 else "without a time"
+        return (
+            datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds") if ms >= 0 else "without a time"
+        )
     except (OverflowError, ValueError):
         return f"{ms} ms"
 

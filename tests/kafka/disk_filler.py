@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import resource
 import sys
 from dataclasses import replace
@@ -42,7 +43,6 @@ async def fill(log: Log) -> OSError:
 
 
 async def main(folder: Path, room: Path, limit: int | None) -> None:
-    room.write_bytes(bytes(BALLAST))
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     log = opened(folder, SETTINGS)
@@ -54,7 +54,7 @@ async def main(folder: Path, room: Path, limit: int | None) -> None:
     assert (again.errno, contents(log, most=MOST)) == (error.errno, log.end)
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    room.unlink()
+    os.truncate(room, 0)
     for _ in range(3):
         await log.settle(append(log, most=MOST))
     end = log.end
@@ -62,9 +62,10 @@ async def main(folder: Path, room: Path, limit: int | None) -> None:
     log = opened(folder, SETTINGS)
     assert contents(log, most=MOST) == log.end == end
     log.close()
-    print(errno.errorcode[error.errno or 0])
+    print(errno.errorcode[error.errno or 0])  # noqa: T201
 
 
 if __name__ == "__main__":
     where = Path(sys.argv[1])
+    (where / "ballast").write_bytes(bytes(BALLAST))
     asyncio.run(main(where / "log", where / "ballast", int(sys.argv[2]) if len(sys.argv) > 2 else None))

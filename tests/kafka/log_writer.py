@@ -27,12 +27,12 @@ async def write(log: Log) -> None:
     while True:
         end = append(log, most=MOST)
         await log.settle(end)
-        print(end, flush=True)
+        print(end, flush=True)  # noqa: T201
 
 
 async def main(folder: Path) -> None:
     log = opened(folder)
-    print(log.end, flush=True)
+    print(log.end, flush=True)  # noqa: T201
     async with asyncio.TaskGroup() as writers:
         for _ in range(WRITERS):
             writers.create_task(write(log))

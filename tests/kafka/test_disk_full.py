@@ -26,7 +26,9 @@ def test_a_file_that_may_not_grow(tmp_path: Path, limit: int) -> None:
 def test_a_full_disk(tmp_path: Path, kib: int) -> None:
     """The disk is a piece of memory, mounted where nobody else sees it; it is gone with the process."""
     alone = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
-    if subprocess.run([*alone, "mount", "-t", "tmpfs", "none", str(tmp_path)], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [*alone, "mount", "-t", "tmpfs", "none", str(tmp_path)], capture_output=True, check=False
+    ).returncode:
         pytest.skip("nothing may be mounted here, not even in a namespace of its own")
     mount = f'mount -t tmpfs -o size={kib}k none "$0" && exec "$@"'
     assert run(*alone, "sh", "-c", mount, str(tmp_path), *FILL, str(tmp_path)) == "ENOSPC"

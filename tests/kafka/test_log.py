@@ -42,7 +42,9 @@ def test_offsets_and_reading(tmp_path: Path) -> None:
         append(log)
     batches = whole_batches(log)
     assert contents(log) == log.end
-    assert [header.base_offset for _, header in log.batches()] == [header_at(CompositeBuffer([b])).base_offset for b in batches]
+    assert [header.base_offset for _, header in log.batches()] == [
+        header_at(CompositeBuffer([b])).base_offset for b in batches
+    ]
     for segment in log.segments:
         for offset in range(segment.base, segment.end):
             for most in (1, 500, 10_000):
@@ -176,9 +178,11 @@ def test_a_failed_flush_is_final(tmp_path: Path) -> None:
 
     async def test() -> None:
         end = append(log)
-        with mock.patch.object(os, "fdatasync", side_effect=OSError(errno.EIO, "the disk is gone")):
-            with pytest.raises(LogBrokenError):
-                await log.settle(end)
+        with (
+            mock.patch.object(os, "fdatasync", side_effect=OSError(errno.EIO, "the disk is gone")),
+            pytest.raises(LogBrokenError),
+        ):
+            await log.settle(end)
         with pytest.raises(LogBrokenError):
             append(log)
         with pytest.raises(LogBrokenError):
@@ -259,5 +263,5 @@ def test_who_waits_for_more_is_woken(tmp_path: Path) -> None:
 
 def test_settings_that_no_log_has() -> None:
     for wrong in ({"segment_bytes": 0}, {"segment_bytes": 1 << 31}, {"index_interval_bytes": 0}, {"flush": "often"}):
-        with pytest.raises(ValueError, match="often|no log"):
+        with pytest.raises(ValueError, match=r"often|no log"):
             LogSettings(**wrong)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from examples.kafka.log import Log
 from examples.kafka.settings import LogSettings
-
 from tests.conftest import IS_QUICK
 
 from .told_records import SMALL, append, contents, opened, whole_batches
