@@ -8,13 +8,14 @@ as one likes to wait).
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import shutil
 import sys
 import unittest
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -106,6 +107,22 @@ def _leave_some(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 def _spread(table: list[pytest.Item], number: int) -> list[pytest.Item]:
     return [table[i * len(table) // number + (i + SHIFT) % (len(table) // number)] for i in range(number)]
+
+
+NOT_YET: Final = {"aiokafka": (3, 15), "confluent_kafka": (3, 15)}
+"""Packages that have no wheel yet for this Python and newer ones."""
+
+
+def needed(package: str) -> Any:
+    """Import a package that a test needs. Where it is not installed the test is skipped, and in CI it fails."""
+    name = package.partition(".")[0]
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError:
+        reason = f"not installed: {name}"
+        if os.environ.get("CI") == "true" and sys.version_info < NOT_YET.get(name, (4,)):
+            pytest.fail(f"{reason} (under CI=true a package that a test needs has to be there)", pytrace=False)
+        pytest.skip(reason, allow_module_level=True)
 
 
 def missing_programs(item: pytest.Item) -> list[str]:

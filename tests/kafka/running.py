@@ -30,7 +30,7 @@ class RunningBroker:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        serve = [sys.executable, "-P", "-m", "examples.kafka", "serve"]
+        serve = [sys.executable, "-m", "examples.kafka", "serve"]
         command = [*serve, "--data", str(self._data), "--listen", self.address, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None

@@ -10,8 +10,6 @@ from typing import Any, Final
 
 import pytest
 
-pytest.importorskip("crc32c")
-
 from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
 from examples.kafka.batch import HEADER, Batch, checksum
 from examples.kafka.broker import HANDLERS, Broker

@@ -20,11 +20,6 @@ from typing import Any, Final
 import pytest
 
 from bytebufs import CompositeBuffer, CopyAudit, LengthPrefixed, aio, copy_audit
-from tests.conftest import IS_QUICK
-from tests.kafka.running import RunningBroker
-
-pytest.importorskip("crc32c")
-
 from examples.kafka.broker import HANDLERS, Broker
 from examples.kafka.client import Client
 from examples.kafka.errors import Error
@@ -35,6 +30,8 @@ from examples.kafka.records import Record
 from examples.kafka.records import encode as encode_records
 from examples.kafka.settings import LogSettings
 from examples.kafka.store import Store
+from tests.conftest import IS_QUICK
+from tests.kafka.running import RunningBroker
 
 PATIENCE: Final = 120
 MUTATIONS: Final = 2_000 if IS_QUICK else 20_000
@@ -129,7 +126,7 @@ def test_a_produce_is_one_gathering_write_and_a_fetch_sendfile(tmp_path: Path) -
     trial = subprocess.run(["strace", "-o", log, "true"], check=False, capture_output=True, timeout=PATIENCE)
     if trial.returncode and b"ptrace" in trial.stderr:
         pytest.skip("this machine forbids tracing")
-    serve = [sys.executable, "-P", "-m", "examples.kafka", "serve", "--data", str(tmp_path / "data"), "--listen", "0"]
+    serve = [sys.executable, "-m", "examples.kafka", "serve", "--data", str(tmp_path / "data"), "--listen", "0"]
     process = subprocess.Popen(
         [str(shutil.which("strace")), "-D", "-f", "-y", "-o", log, *serve], stdout=subprocess.PIPE, text=True
     )

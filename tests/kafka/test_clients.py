@@ -9,11 +9,9 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import IS_QUICK, PROFILE
+from tests.conftest import IS_QUICK, PROFILE, needed
 from tests.kafka.clients import CLIENTS, CODECS, EPOCH, consume, offset_for_time, produce, records
 from tests.kafka.running import RunningBroker
-
-pytest.importorskip("crc32c")
 
 COUNT: Final = 500 if IS_QUICK else 1_000_000 if PROFILE == "long" else 10_000
 LARGEST: Final = 200 if IS_QUICK else 10_000 if PROFILE == "long" else 2_000
@@ -31,7 +29,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     ("client", "codec"), [(client, codec) for client in CLIENTS for codec in CODECS[client]], ids=lambda each: each
 )
 def test_records_come_back_in_order_none_lost_or_doubled(broker: RunningBroker, client: str, codec: str) -> None:
-    pytest.importorskip(client)
+    needed(client)
     topic = f"all-{client}-{codec}"
     produce(client, broker.address, topic, records(COUNT, LARGEST), compression=codec)
     got = consume(client, broker.address, topic, 0, COUNT)
@@ -43,8 +41,8 @@ def test_records_come_back_in_order_none_lost_or_doubled(broker: RunningBroker, 
 @pytest.mark.parametrize("reader", CLIENTS)
 def test_what_one_has_written_the_others_read(broker: RunningBroker, reader: str) -> None:
     for writer in CLIENTS:
-        pytest.importorskip(reader)
-        pytest.importorskip(writer)
+        needed(reader)
+        needed(writer)
         topic = f"from-{writer}-to-{reader}"
         produce(writer, broker.address, topic, records(50, 40), compression="gzip")
         assert [record for _, record in consume(reader, broker.address, topic, 0, 50)] == list(records(50, 40))
@@ -53,7 +51,7 @@ def test_what_one_has_written_the_others_read(broker: RunningBroker, reader: str
 @pytest.mark.parametrize("acks", [0, 1, "all"], ids=lambda acks: f"acks={acks}")
 @pytest.mark.parametrize("client", CLIENTS)
 def test_each_kind_of_acknowledgement(broker: RunningBroker, client: str, acks: int | str) -> None:
-    pytest.importorskip(client)
+    needed(client)
     topic = f"acks-{client}-{acks}"
     produce(client, broker.address, topic, records(20, 10), acks=acks)
     assert [record for _, record in consume(client, broker.address, topic, 0, 20)] == list(records(20, 10))
@@ -61,7 +59,7 @@ def test_each_kind_of_acknowledgement(broker: RunningBroker, client: str, acks: 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_seeking_by_offset_and_by_time(broker: RunningBroker, client: str) -> None:
-    pytest.importorskip(client)
+    needed(client)
     topic = f"seek-{client}"
     produce(client, broker.address, topic, records(300, 1000))
     for offset in (0, 1, 150, 299):
@@ -79,7 +77,7 @@ def fetch_request(topic: bytes, correlation: int) -> bytes:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_who_does_not_read_what_he_has_asked_for_stalls_nobody(broker: RunningBroker, client: str) -> None:
-    pytest.importorskip(client)
+    needed(client)
     topic = f"slow-{client}"
     produce(client, broker.address, topic, records(20, 2))
     host, _, port = broker.address.rpartition(":")

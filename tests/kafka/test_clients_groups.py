@@ -14,15 +14,14 @@ from typing import Final
 
 import pytest
 
-pytest.importorskip("crc32c")
-pytest.importorskip("confluent_kafka")
-
-from tests.conftest import IS_QUICK, PROFILE
+from tests.conftest import IS_QUICK, PROFILE, needed
 from tests.kafka.group_clients import CLIENTS
 from tests.kafka.running import RunningBroker
 
+needed("confluent_kafka")  # makes the topics
+
 PARTITIONS: Final = 6
-PROGRAM: Final = [sys.executable, "-P", "-m", "tests.kafka.group_clients"]
+PROGRAM: Final = [sys.executable, "-m", "tests.kafka.group_clients"]
 PATIENCE: Final = 120
 """Seconds after which a test gives up."""
 SESSION: Final = ["2000"] if IS_QUICK else []
@@ -97,14 +96,14 @@ def broker(tmp_path: Path) -> Iterator[RunningBroker]:
 
 def made(address: str, topic: str, partitions: int) -> None:
     """Make a topic, and wait until it is there."""
-    admin = pytest.importorskip("confluent_kafka.admin")
+    admin = needed("confluent_kafka.admin")
     client = admin.AdminClient({"bootstrap.servers": address})
     client.create_topics([admin.NewTopic(topic, partitions, 1)])[topic].result(PATIENCE)
 
 
 def produced(address: str, topic: str, values: list[str], partitions: int = 1) -> None:
     """Produce values, to each partition in turn."""
-    producer = pytest.importorskip("confluent_kafka").Producer({"bootstrap.servers": address})
+    producer = needed("confluent_kafka").Producer({"bootstrap.servers": address})
     for number, value in enumerate(values):
         producer.produce(topic, value.encode(), partition=number % partitions)
     assert producer.flush(PATIENCE) == 0
@@ -112,7 +111,7 @@ def produced(address: str, topic: str, values: list[str], partitions: int = 1) -
 
 def consumed(address: str, topic: str, count: int) -> list[str]:
     """All records of a topic's only partition, which are so many; and none comes after them."""
-    confluent = pytest.importorskip("confluent_kafka")
+    confluent = needed("confluent_kafka")
     consumer = confluent.Consumer({"bootstrap.servers": address, "group.id": "reader", "enable.auto.commit": False})
     try:
         partition = confluent.TopicPartition(topic, 0, 0)
@@ -129,7 +128,7 @@ def consumed(address: str, topic: str, count: int) -> list[str]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_group_of_three_loses_a_member_and_the_broker_and_no_record(broker: RunningBroker, client: str) -> None:
-    pytest.importorskip(client)
+    needed(client)
     made(broker.address, "topic", PARTITIONS)
     first, second, third = ([f"{name}{n}" for n in range(60)] for name in "abc")
     with Members(client, broker.address) as members:
@@ -157,7 +156,7 @@ def consumed_in_group(client: str, address: str, count: int) -> list[str]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_committed_offsets_survive_a_kill(broker: RunningBroker, client: str) -> None:
-    pytest.importorskip(client)
+    needed(client)
     made(broker.address, "topic", 1)
     values = [str(n) for n in range(30)]
     produced(broker.address, "topic", values)
@@ -169,7 +168,7 @@ def test_committed_offsets_survive_a_kill(broker: RunningBroker, client: str) ->
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_idempotent_producer_loses_and_doubles_nothing(broker: RunningBroker, client: str) -> None:
     """The broker is killed and started again while it is written to: answers are lost, and records sent again."""
-    pytest.importorskip(client)
+    needed(client)
     kills, every = {"quick": 2, "long": 50}.get(PROFILE, 8), 500
     made(broker.address, "topic", 1)
     count = every * (kills + 1)

@@ -10,16 +10,16 @@ from typing import Final
 
 import pytest
 
-pytest.importorskip("crc32c")
-pytest.importorskip("confluent_kafka")
-
 from bytebufs import CompositeBuffer
 from examples.kafka.fields import encode
 from examples.kafka.messages import FETCH
+from tests.conftest import needed
 from tests.kafka.group_clients import CLIENTS, PATIENCE
 from tests.kafka.running import RunningBroker
 
-PROGRAM: Final = [sys.executable, "-P", "-m", "tests.kafka.group_clients", "seek"]
+needed("confluent_kafka")
+
+PROGRAM: Final = [sys.executable, "-m", "tests.kafka.group_clients", "seek"]
 FIRST: Final = 1_700_000_000_000
 """The first record's time; each is a second later."""
 COUNT: Final = 300
@@ -29,7 +29,7 @@ LARGE: Final = "x" * 900_000
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """A broker with records of known times, in many batches, a few of them compressed."""
-    confluent = pytest.importorskip("confluent_kafka")
+    confluent = needed("confluent_kafka")
     with RunningBroker(tmp_path_factory.mktemp("kafka") / "data") as running:
         for first in range(0, COUNT, 30):
             codec = "gzip" if first % 60 else "none"
@@ -55,7 +55,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     ],
 )
 def test_a_consumer_seeks(broker: RunningBroker, client: str, offset: int, ms: int, expected: list[str]) -> None:
-    pytest.importorskip(client)
+    needed(client)
     command = [*PROGRAM, client, broker.address, str(offset), str(ms)]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE).stdout
     assert said.split() == expected
@@ -80,7 +80,7 @@ def received(sock: socket.socket, count: int) -> bytes:
 
 
 def test_consumers_that_do_not_read_stall_nobody(broker: RunningBroker) -> None:
-    confluent = pytest.importorskip("confluent_kafka")
+    confluent = needed("confluent_kafka")
     host, port = broker.address.split(":")
     slow = [socket.create_connection((host, int(port)), timeout=PATIENCE) for _ in range(20)]
     try:

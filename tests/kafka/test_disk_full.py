@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-FILL = [sys.executable, "-P", "-m", "tests.kafka.disk_filler"]
+FILL = [sys.executable, "-m", "tests.kafka.disk_filler"]
 
 
 def run(*command: str) -> str:

@@ -21,7 +21,7 @@ PROMISES: Final = 60
 
 def killed(folder: Path, promises: int) -> int:
     """Have a process write, kill it once it has told so many promises, and return the farthest of all that it told."""
-    command = [sys.executable, "-P", "-m", "tests.kafka.log_writer", str(folder)]
+    command = [sys.executable, "-m", "tests.kafka.log_writer", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         try:

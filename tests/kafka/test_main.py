@@ -10,12 +10,10 @@ import pytest
 
 from tests.kafka.running import RunningBroker
 
-pytest.importorskip("crc32c")
-
 
 def run(*arguments: object, given: str = "") -> tuple[int, str, str]:
     """Run the program and return its status, and what it says on both streams."""
-    command = [sys.executable, "-P", "-m", "examples.kafka", *map(str, arguments)]
+    command = [sys.executable, "-m", "examples.kafka", *map(str, arguments)]
     done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout, done.stderr
 

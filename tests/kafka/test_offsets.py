@@ -183,7 +183,7 @@ for offset in range(1 << 30):
 @pytest.mark.parametrize("lines", [1, 50, 777])
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, lines: int) -> None:
     path = tmp_path / "offsets"
-    command = [sys.executable, "-P", "-c", _COMMITTING, str(path)]
+    command = [sys.executable, "-c", _COMMITTING, str(path)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None

@@ -10,8 +10,6 @@ from typing import Final
 
 import pytest
 
-pytest.importorskip("crc32c")
-
 from bytebufs import CompositeBuffer, SliceBuffer
 from examples.kafka.errors import Error
 from examples.kafka.fields import Api, Message, encode, parse

@@ -7,8 +7,6 @@ from typing import Final
 
 import pytest
 
-pytest.importorskip("crc32c")
-
 from bytebufs import BaseBuffer, SliceBuffer
 from examples.kafka.batch import HEADER, Batch, checksum, header_at
 from examples.kafka.errors import Error, Refused

@@ -87,7 +87,7 @@ def test_two_never_have_one_directory(tmp_path: Path) -> None:
     store = Store(data)
     with pytest.raises(StoreLockedError):
         Store(data)
-    other = [sys.executable, "-P", "-c", LOCK, str(data)]
+    other = [sys.executable, "-c", LOCK, str(data)]
     assert "StoreLockedError" in subprocess.run(other, capture_output=True, text=True, check=False, timeout=60).stderr
     store.close()
     assert not subprocess.run(other, check=False, timeout=60).returncode

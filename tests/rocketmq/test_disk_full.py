@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.mark.needs("unshare", "mount")
 def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
     disk = shlex.quote(str(tmp_path))
-    fill = shlex.join([sys.executable, "-P", "-m", "tests.rocketmq.filler", str(tmp_path / "data")])
+    fill = shlex.join([sys.executable, "-m", "tests.rocketmq.filler", str(tmp_path / "data")])
     apart = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     done = subprocess.run(
         [*apart, "sh", "-c", f"mount -t tmpfs -o size=400k none {disk} && exec {fill}"],

@@ -23,7 +23,7 @@ MOST_PROMISED = 200
 
 def written_until_killed(folder: Path, chance: random.Random) -> dict[int, int]:
     """Let a process write, kill it at a moment, and return the last offset that each queue was promised."""
-    command = [sys.executable, "-P", "-m", "tests.rocketmq.writer", str(folder)]
+    command = [sys.executable, "-m", "tests.rocketmq.writer", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
