@@ -16,12 +16,15 @@ async function main() {
     consumeFromWhere: 'CONSUME_FROM_FIRST_OFFSET',
     pullTimeDelayMillsWhenFlowControl: 20, // of 5 000, in which most of the time would go by
   });
-  consumer.on('error', error => {
-    if (error.code !== NO_OFFSET_YET) fail(error); // that is no fault: it goes on with the first message
-  });
   let taken = 0;
+  let isEnding = false;
+  consumer.on('error', error => {
+    // No offset yet is no fault: it goes on with the first message. Closing is an error to what it still asks for.
+    if (error.code !== NO_OFFSET_YET && !isEnding) fail(error);
+  });
 
   async function end() {
+    isEnding = true;
     await consumer.close();
     process.stdout.write('', () => process.exit(0));
   }
