@@ -24,7 +24,7 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .durable import sync_folder
 from .flushing import GroupCommit, LogBrokenError
 from .records import decode
-from .segment import Segment
+from .segment import MOST_RECORDS, Segment
 from .settings import LogSettings
 
 __all__ = ["Appended", "BatchTooLargeError", "Log", "LogBrokenError", "OffsetOutOfRangeError"]
@@ -128,10 +128,12 @@ class Log:
                 raise BatchTooLargeError(f"a batch of {header.nbytes} bytes: {self.settings.max_message_bytes} may be")
         if len(batches) > self.settings.segment_bytes:
             raise BatchTooLargeError(f"batches of {len(batches)} bytes: a segment has {self.settings.segment_bytes}")
+        if sum(header.records for header, _ in checked) > MOST_RECORDS:
+            raise BatchTooLargeError(f"a segment has at most {MOST_RECORDS} records")
         if not checked:
             raise CorruptBatchError("no batch")
         self.assert_sound()
-        self._roll_if_due(len(batches), max(header.max_timestamp for header, _ in checked))
+        self._roll_if_due(len(batches), [header for header, _ in checked])
         base = self.end
         self._write(checked)
         self._wake()
@@ -157,11 +159,15 @@ class Log:
         if self._fault is not None:
             raise LogBrokenError(*self._fault.args)
 
-    def _roll_if_due(self, nbytes: int, latest: int) -> None:
-        """Begin a segment for batches that are too many bytes for the last one, or too long after its first."""
+    def _roll_if_due(self, nbytes: int, headers: list[Batch]) -> None:
+        """Begin a segment for batches that are too much for the last one, or too long after its first."""
         active = self._segments[-1]
+        latest, records = max(header.max_timestamp for header in headers), sum(header.records for header in headers)
         is_late = 0 <= self.settings.segment_ms < latest - active.first_at
-        if active.size and (active.size + nbytes > self.settings.segment_bytes or is_late):
+        is_full = (
+            active.size + nbytes > self.settings.segment_bytes or active.end + records - active.base > MOST_RECORDS
+        )
+        if active.size and (is_late or is_full):
             self._roll()
 
     def _roll(self) -> None:

@@ -23,8 +23,10 @@ from .flushing import LogBrokenError
 from .index import OFFSETS, TIMES, Index
 from .settings import LogSettings
 
-__all__ = ["Segment", "Vouched"]
+__all__ = ["MOST_RECORDS", "Segment", "Vouched"]
 
+MOST_RECORDS: Final = (1 << 32) - 1
+"""Offsets in the indexes have 32 bits. A batch's header alone says how many it has: so a few bytes may say many."""
 NEVER: Final = -1
 """The timestamp of no record."""
 

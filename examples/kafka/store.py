@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, final
 
@@ -66,11 +68,11 @@ class Store:
             raise
 
     def _open_all(self) -> None:
-        found = sorted((match[1], int(match[2])) for path in self.data.iterdir() if (match := _FOLDER.match(path.name)))
+        folders = [path.name for path in self.data.iterdir() if path.is_dir()]
+        found = sorted((match[1], int(match[2])) for name in folders if (match := _FOLDER.match(name)))
         for topic, number in found:
-            logs = self._topics.setdefault(topic, [])
-            if number == len(logs) and is_topic_name(topic):
-                logs.append(self._open(topic, number))
+            if is_topic_name(topic) and number == len(self._topics.get(topic, [])):
+                self._topics.setdefault(topic, []).append(self._open(topic, number))
 
     def _open(self, topic: str, number: int) -> Log:
         return Log(self.data / f"{topic}-{number}", self.settings, now=self._now)
@@ -98,12 +100,13 @@ class Store:
         wanted = self._partitions if partitions == -1 else partitions
         self.check_new(topic, wanted)
         logs: list[Log] = []
+        folders = [self.data / f"{topic}-{number}" for number in range(wanted)]
+        made = [folder for folder in folders if not folder.exists()]
         try:
             logs.extend(self._open(topic, number) for number in range(wanted))
             sync_folder(self.data)
         except BaseException:
-            for log in logs:
-                log.close()
+            _take_back(logs, made)
             raise
         self._topics[topic] = logs
 
@@ -124,21 +127,34 @@ class Store:
             log.tend()
 
     def close(self) -> None:
-        """Close all logs and give the lock back."""
-        try:
+        """Close all logs, whichever of them fails, and give the lock back."""
+        with ExitStack() as closing:
+            closing.callback(self._unlock)
             for _, _, log in self.logs():
-                log.close()
-        finally:
+                closing.callback(log.close)
             self._topics = {}
-            if self._lock >= 0:
-                os.close(self._lock)
-                self._lock = -1
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     async def aclose(self) -> None:
         """Wait for who is at the files, and close them all."""
-        for _, _, log in self.logs():
-            await log.aclose()
-        self.close()
+        try:
+            for _, _, log in self.logs():
+                await log.aclose()
+        finally:
+            self.close()
+
+
+def _take_back(logs: list[Log], folders: list[Path]) -> None:
+    """Close logs, whichever of them fails, and remove folders: else there would be such a topic the next time."""
+    with ExitStack() as closing:
+        for folder in folders:
+            closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        for log in logs:
+            closing.callback(log.close)
 
 
 def _locked(data: Path) -> int:

@@ -1,10 +1,13 @@
-"""A sparse index: what bisection finds, against looking at all; what it leaves of its file; and full disks."""
+"""The sparse indexes: found by bisection as by looking at all, preallocated, and given back."""
 
 from __future__ import annotations
 
 import errno
 import os
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 from unittest import mock
 
 import pytest
@@ -13,53 +16,93 @@ from hypothesis import strategies as st
 
 from examples.kafka.index import OFFSETS, TIMES, Index
 
-
-@given(
-    steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=40),
-    wanted=st.integers(-1, 130),
+ENTRIES: Final = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=30).map(
+    lambda pairs: list(zip(sorted(first for first, _ in pairs), sorted(second for _, second in pairs), strict=True))
 )
-def test_bisection_finds_what_a_search_does(
-    steps: list[tuple[int, int]], wanted: int, tmp_path_factory: pytest.TempPathFactory
+
+
+def descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def entries(index: Index) -> list[tuple[int, int]]:
+    return [index[i] for i in range(len(index))]
+
+
+def last(found: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+    return next(iter(list(found)[::-1]), None)
+
+
+@given(wanted=ENTRIES, number=st.integers(-1, 51), is_of_times=st.booleans())
+def test_bisection_finds_what_looking_at_all_finds(
+    wanted: list[tuple[int, int]], number: int, is_of_times: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    index = Index(tmp_path_factory.mktemp("index") / "index", TIMES, 50)
-    first = second = 0
-    entries = []
-    for more, further in steps:
-        first, second = first + more, second + further
-        index.append(first, second)
-        entries.append((first, second))
-    assert [index[i] for i in range(len(index))] == entries
-    assert index.last == (entries or [(0, 0)])[-1]
-    assert index.up_to(wanted) == next((entry for entry in reversed(entries) if entry[0] <= wanted), None)
-    assert index.below(wanted) == next((entry for entry in reversed(entries) if entry[0] < wanted), None)
-    assert index.second_up_to(wanted) == next((entry for entry in reversed(entries) if entry[1] <= wanted), None)
-    for outside in (-1, len(entries)):
-        with pytest.raises(IndexError):
-            index[outside]
+    index = Index(tmp_path_factory.mktemp("index") / "i", TIMES if is_of_times else OFFSETS, 30)
+    for entry in wanted:
+        index.append(*entry)
+    assert entries(index) == wanted
+    assert index.last == (wanted[-1] if wanted else (0, 0))
+    assert index.up_to(number) == last(entry for entry in wanted if entry[0] <= number)
+    assert index.second_up_to(number) == last(entry for entry in wanted if entry[1] <= number)
+    assert index.below(number) == last(entry for entry in wanted if entry[0] < number)
     index.close()
 
 
-def test_a_file_has_its_blocks_while_it_is_open_and_is_cut_after(tmp_path: Path) -> None:
-    path = tmp_path / "index"
-    index = Index(path, OFFSETS, 1_000)
-    assert path.stat().st_size == 8_000
-    assert path.stat().st_blocks * 512 >= 8_000
-    for i in range(1_001):  # the last finds no room
-        index.append(i, 10 * i)
-    assert (len(index), index.last) == (1_000, (999, 9_990))
-    index.cut(10)
-    check = index.checksum()
+def test_entries_stand_in_the_file_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "i"
+    index = Index(path, TIMES, 100)
+    assert path.stat().st_size == 1_200
+    assert path.stat().st_blocks * 512 >= 1_200, "the blocks are there before they are written to"
+    index.append(-1, 0)
+    index.append(1 << 40, (1 << 32) - 1)
+    text = bytes.fromhex("ffffffffffffffff 00000000 0000010000000000 ffffffff")
+    assert index.checksum() == zlib.crc32(text)
     index.close()
     index.close()
-    assert path.stat().st_size == 80
-    index = Index(path, OFFSETS, 1_000, count=10)
-    assert (index.checksum(), index.last) == (check, (9, 90))
-    index.close()
+    assert path.read_bytes() == text, "what no entry needs is given back"
 
 
-def test_a_full_disk_is_an_error_when_it_is_made(tmp_path: Path) -> None:
-    with (
-        mock.patch.object(os, "posix_fallocate", side_effect=OSError(errno.ENOSPC, "full")),
-        pytest.raises(OSError, match="full"),
-    ):
-        Index(tmp_path / "index", OFFSETS, 1_000)
+def test_as_many_are_opened_as_are_said_to_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "i"
+    path.write_bytes(b"".join(OFFSETS.pack(i, 10 * i) for i in range(5)))
+    index = Index(path, OFFSETS, 2, count=3)
+    assert entries(index) == [(0, 0), (1, 10), (2, 20)]
+    index.append(9, 9)
+    assert len(index) == 3, "a full one takes none"
+    with pytest.raises(IndexError):
+        index[3]
+    with pytest.raises(IndexError):
+        index[-1]
+    index.cut(5)
+    assert len(index) == 3
+    index.cut(1)
+    index.append(7, 70)
+    assert entries(index) == [(0, 0), (7, 70)]
+    index.close()
+    again = Index(path, OFFSETS, 10, count=2)
+    assert entries(again) == [(0, 0), (7, 70)]
+    again.append(8, 80)
+    assert again.last == (8, 80)
+    again.close()
+    longer = Index(path, OFFSETS, 10, count=4)  # the file is shorter than somebody says
+    assert entries(longer) == [(0, 0), (7, 70), (8, 80), (0, 0)]
+    longer.close()
+
+
+def test_an_index_that_gets_no_blocks_leaves_nothing_open(tmp_path: Path) -> None:
+    before = descriptors()
+    fail = OSError(errno.ENOSPC, "no room")
+    with mock.patch.object(os, "posix_fallocate", side_effect=fail), pytest.raises(OSError, match="no room"):
+        Index(tmp_path / "i", OFFSETS, 10)
+    assert descriptors() == before
+    assert (tmp_path / "i").stat().st_size == 0
+
+
+def test_closing_fails_once_and_leaves_nothing_open(tmp_path: Path) -> None:
+    before = descriptors()
+    index = Index(tmp_path / "i", OFFSETS, 10)
+    fail = OSError(errno.EIO, "the disk is gone")
+    with mock.patch.object(os, "ftruncate", side_effect=fail), pytest.raises(OSError, match="is gone"):
+        index.close()
+    index.close()
+    assert descriptors() == before

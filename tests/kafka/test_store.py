@@ -1,4 +1,4 @@
-"""The data directory: topics and partitions that are there again, names that are taken, and a lock."""
+"""A data directory: whose it is, the topics in it, and what is left if something fails."""
 
 from __future__ import annotations
 
@@ -8,87 +8,171 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
 from unittest import mock
 
 import pytest
 
 from examples.kafka.errors import Error, Refused
-from examples.kafka.store import MOST_PARTITIONS, Store, StoreLockedError
+from examples.kafka.store import MOST_PARTITIONS, Store, StoreLockedError, is_topic_name
 
 from .told_records import SMALL, append, contents
 
-LOCK: Final = "import sys; from pathlib import Path; from examples.kafka.store import Store; Store(Path(sys.argv[1]))"
+ELSEWHERE = """
+import sys; from pathlib import Path; from examples.kafka.store import Store, StoreLockedError
+try: Store(Path(sys.argv[1])).close(); print("open")
+except StoreLockedError: print("locked")
+"""
 
 
-def test_topics_are_there_again(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data", SMALL)
-    assert store.topics() == {}
-    store.create("one")
-    store.create("three-3", 12)
-    log = store.log("three-3", 11)
-    assert log is not None
-    append(log)
-    asyncio.run(store.aclose())
-    store = Store(tmp_path / "data", SMALL)
-    assert store.topics() == {"one": 1, "three-3": 12}
-    assert [(topic, number) for topic, number, _ in store.logs()][-1] == ("three-3", 11)
-    again = store.log("three-3", 11)
-    assert again is not None
-    assert contents(again) == again.end == 1
-    store.tend()
-    for topic, partition in (("one", 1), ("one", -1), ("two", 0)):
-        assert store.log(topic, partition) is None
-    store.close()
-    store.close()
+def elsewhere(data: Path) -> str:
+    """What another process gets that opens it."""
+    command = [sys.executable, "-c", ELSEWHERE, str(data)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
-@pytest.mark.parametrize(
-    ("name", "partitions", "error"),
-    [
-        ("", 1, Error.INVALID_TOPIC_EXCEPTION),
-        (".", 1, Error.INVALID_TOPIC_EXCEPTION),
-        ("..", 1, Error.INVALID_TOPIC_EXCEPTION),
-        ("../up", 1, Error.INVALID_TOPIC_EXCEPTION),
-        ("new\n", 1, Error.INVALID_TOPIC_EXCEPTION),
-        ("ä", 1, Error.INVALID_TOPIC_EXCEPTION),
-        ("x" * 250, 1, Error.INVALID_TOPIC_EXCEPTION),
-        ("there", 1, Error.TOPIC_ALREADY_EXISTS),
-        ("none", 0, Error.INVALID_PARTITIONS),
-        ("less", -2, Error.INVALID_PARTITIONS),
-        ("many", MOST_PARTITIONS, Error.POLICY_VIOLATION),
-    ],
-    ids=["empty", "dot", "dots", "path", "line", "letter", "long", "there", "none", "less", "many"],
-)
-def test_topics_that_cannot_be(tmp_path: Path, name: str, partitions: int, error: Error) -> None:
-    store = Store(tmp_path / "data", SMALL)
-    store.create("there")
-    with pytest.raises(Refused) as refused:
-        store.create(name, partitions)
-    assert refused.value.error is error
-    assert store.topics() == {"there": 1}
-    store.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
-
-
-def test_a_topic_that_could_not_be_made_is_not_there(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data", SMALL)
-    full = OSError(errno.ENOSPC, "full")
-    with mock.patch.object(os, "posix_fallocate", side_effect=full), pytest.raises(OSError, match="full"):
-        store.create("topic", 3)
-    assert store.topics() == {}
-    store.create("topic", 3)
-    assert store.topics() == {"topic": 3}
-    store.close()
+def refused(store: Store, topic: str, partitions: int = 1) -> Error:
+    with pytest.raises(Refused) as caught:
+        store.create(topic, partitions)
+    return caught.value.error
 
 
 def test_two_never_have_one_directory(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    store = Store(data)
-    with pytest.raises(StoreLockedError):
-        Store(data)
-    other = [sys.executable, "-c", LOCK, str(data)]
-    assert "StoreLockedError" in subprocess.run(other, capture_output=True, text=True, check=False, timeout=60).stderr
+    store = Store(tmp_path / "data")
+    with pytest.raises(StoreLockedError, match="in use"):
+        Store(tmp_path / "data")
+    assert elsewhere(tmp_path / "data") == "locked"
     store.close()
-    assert not subprocess.run(other, check=False, timeout=60).returncode
-    Store(data).close()
+    store.close()
+    assert elsewhere(tmp_path / "data") == "open"
+
+
+def test_topics_are_there_again(tmp_path: Path) -> None:
+    with mock.patch("time.time_ns", return_value=5_000_000):
+        store = Store(tmp_path, SMALL, partitions=2)
+        store.create("used")
+    store.create("made-with-1", 3)
+    for i in range(3):
+        log = store.log("made-with-1", i)
+        assert log is not None
+        while log.end < 5 * i:
+            append(log)
+    assert store.topics() == {"used": 2, "made-with-1": 3}
+    asyncio.run(store.aclose())
+    assert store.topics() == {}
+    again = Store(tmp_path, SMALL)
+    assert again.topics() == {"used": 2, "made-with-1": 3}
+    assert [(topic, number) for topic, number, _ in again.logs()] == [
+        *[("made-with-1", i) for i in range(3)],
+        *[("used", i) for i in range(2)],
+    ]
+    for i in range(3):
+        log = again.log("made-with-1", i)
+        assert log is not None
+        assert contents(log) == log.end >= 5 * i
+    again.tend()
+    for topic, number in (("used", 2), ("used", -1), ("unknown", 0)):
+        assert again.log(topic, number) is None
+    again.close()
+
+
+def test_what_is_no_partition_is_left_alone(tmp_path: Path) -> None:
+    for name in ("no topic-0", "gap-1", "twice-0", "twice-00", "none", "offsets-x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file-0").write_bytes(b"")
+    store = Store(tmp_path)
+    assert store.topics() == {"twice": 1}
+    store.close()
+    assert list((tmp_path / "gap-1").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "partitions", "error"),
+    [
+        pytest.param("", 1, Error.INVALID_TOPIC_EXCEPTION, id="empty"),
+        pytest.param("..", 1, Error.INVALID_TOPIC_EXCEPTION, id="folder-above"),
+        pytest.param("../up", 1, Error.INVALID_TOPIC_EXCEPTION, id="way-out"),
+        pytest.param("nul\0", 1, Error.INVALID_TOPIC_EXCEPTION, id="nul"),
+        pytest.param("line\n", 1, Error.INVALID_TOPIC_EXCEPTION, id="line"),
+        pytest.param("x" * 250, 1, Error.INVALID_TOPIC_EXCEPTION, id="long"),
+        pytest.param("there", 1, Error.TOPIC_ALREADY_EXISTS, id="there"),
+        pytest.param("new", 0, Error.INVALID_PARTITIONS, id="none"),
+        pytest.param("new", -2, Error.INVALID_PARTITIONS, id="negative"),
+        pytest.param("new", MOST_PARTITIONS, Error.POLICY_VIOLATION, id="too-many"),
+        pytest.param("new", (1 << 31) - 1, Error.POLICY_VIOLATION, id="far-too-many"),
+    ],
+)
+def test_what_is_not_created(tmp_path: Path, topic: str, partitions: int, error: Error) -> None:
+    store = Store(tmp_path / "data")
+    store.create("there")
+    before = sorted(tmp_path.rglob("*"))
+    assert refused(store, topic, partitions) == error
+    assert sorted(tmp_path.rglob("*")) == before
+    store.close()
+
+
+def test_names() -> None:
+    for name in ("a", "A.b_c-9", "...", "x" * 249):
+        assert is_topic_name(name)
+
+
+@pytest.mark.parametrize("failing", ["posix_fallocate", "fsync"])
+def test_a_topic_that_could_not_be_made_is_not_there(tmp_path: Path, failing: str) -> None:
+    store = Store(tmp_path, SMALL)
+    (tmp_path / "topic-1").mkdir()  # of a topic whose first partition somebody has removed
+    left, real = 4, getattr(os, failing)
+
+    def fail(*given: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 1 or failing == "fsync":
+            raise OSError(errno.ENOSPC, "no room")
+        real(*given)
+
+    with mock.patch.object(os, failing, fail), pytest.raises(OSError, match="no room"):
+        store.create("topic", 3)
+    assert store.topics() == {}
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["topic-1"]
+    store.create("topic", 3)
+    store.close()
+    again = Store(tmp_path, SMALL)
+    assert again.topics() == {"topic": 3}
+    again.close()
+
+
+def test_a_log_that_cannot_be_opened_gives_the_lock_back(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.create("topic")
+    store.create("zopic")
+    store.close()
+    with (
+        mock.patch.object(os, "posix_fallocate", side_effect=OSError(errno.ENOSPC, "no room")),
+        pytest.raises(OSError, match="no room"),
+    ):
+        Store(tmp_path)
+    assert elsewhere(tmp_path) == "open"
+
+
+@pytest.mark.parametrize("how", ["close", "aclose"])
+def test_a_log_that_cannot_be_closed_does_not_keep_the_others(tmp_path: Path, how: str) -> None:
+    store = Store(tmp_path, SMALL)
+    store.create("topic", 3)
+    logs = [log for _, _, log in store.logs()]
+    for log in logs:
+        append(log)
+    with (
+        mock.patch.object(os, "fdatasync", side_effect=OSError(errno.EIO, "the disk is gone")),
+        pytest.raises(OSError, match="the disk is gone"),
+    ):
+        store.close() if how == "close" else asyncio.run(store.aclose())
+    assert not [name for name in open_files() if name.startswith(str(tmp_path))]
+    assert elsewhere(tmp_path) == "open"
+
+
+def open_files() -> list[str]:
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            found.append(str(descriptor.readlink()))
+        except FileNotFoundError:  # that of the folder itself
+            continue
+    return found
