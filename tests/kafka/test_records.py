@@ -13,6 +13,8 @@ from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
 from examples.kafka.batch import HEADER, CorruptBatchError, batches_of, checksum, header_at
 from examples.kafka.records import Record, decode, encode
 
+from ..conftest import needed
+
 FIELDS: Final = st.none() | st.binary(max_size=200)
 RECORDS: Final = st.lists(
     st.builds(
