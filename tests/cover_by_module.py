@@ -48,6 +48,28 @@ EXAMPLES: Final = (
         }.items()
         for module in modules
     }
+    | {
+        f"examples/{system}/{module}.py": f"tests/{system}/test_{module}.py"
+        for system, modules in {
+            "kafka": [
+                "batch",
+                "coordinator",
+                "durable",
+                "group_handlers",
+                "index",
+                "inspect",
+                "offsets",
+                "producer_ids",
+                "producer_states",
+                "producers",
+                "records",
+                "segment",
+                "store",
+            ],
+            "rocketmq": ["commitlog", "flushing", "inspect", "mapped_files", "record", "retention"],  # fmt: skip
+        }.items()
+        for module in modules
+    }
     | {"examples/redis_aio.py": "tests/test_example_redis_aio.py"}
 )
 """Modules of examples, and the file with their tests."""
