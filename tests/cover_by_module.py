@@ -66,7 +66,7 @@ EXAMPLES: Final = (
                 "segment",
                 "store",
             ],
-            "rocketmq": ["commitlog", "flushing", "inspect", "mapped_files", "record", "retention"],  # fmt: skip
+            "rocketmq": ["commitlog", "flushing", "inspect", "mapped_files", "record", "retention"],
         }.items()
         for module in modules
     }
