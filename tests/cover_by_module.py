@@ -55,6 +55,7 @@ EXAMPLES: Final = (
                 "batch",
                 "coordinator",
                 "durable",
+                "flushing",
                 "group_handlers",
                 "index",
                 "inspect",

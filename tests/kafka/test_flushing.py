@@ -117,3 +117,41 @@ def test_who_is_gone_is_not_told() -> None:
         assert commit.flushed == 2
 
     run(test)
+
+
+def test_those_who_were_told_together_are_waited_for() -> None:
+    async def test(disk: Disk, commit: GroupCommit) -> None:
+        disk.end = 4
+        first = [asyncio.create_task(commit.settle(end)) for end in (1, 2, 3, 4)]
+        await turns()
+        late = asyncio.create_task(commit.settle(9))
+        await turns()
+        asyncio.get_running_loop().call_later(0.2, disk.may_end.set)  # a round waits for half of that
+        await asyncio.gather(*first)
+        disk.end = 9
+        await asyncio.gather(late, *[commit.settle(end) for end in (5, 6, 7, 8)])
+        assert commit.flushed == 9
+        disk.may_end.clear()
+        disk.end = 10
+        last = asyncio.create_task(commit.settle(10))
+        await turns()
+        idle = asyncio.create_task(commit.idle())
+        await turns()
+        assert not idle.done()
+        disk.may_end.set()
+        await asyncio.gather(last, idle)
+
+    run(test)
+
+
+def test_a_round_that_reached_nobody_is_followed_at_once() -> None:
+    async def test(disk: Disk, commit: GroupCommit) -> None:
+        disk.end = 1
+        waiting = asyncio.create_task(commit.settle(2))
+        await turns()
+        disk.end = 2
+        disk.may_end.set()
+        await waiting
+        assert (commit.flushed, commit.rounds) == (2, 2)
+
+    run(test)

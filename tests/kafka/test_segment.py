@@ -170,6 +170,8 @@ def test_a_lost_batch_of_the_last_entry_loses_its_entry(tmp_path: Path) -> None:
     assert not again.was_vouched
     assert found_in(again) == kept
     assert len(again.offsets) == len(again.times) == vouched.entries - 1
+    for offset in range(BASE, again.end):
+        assert again.read(offset, 1).tobytes() in kept
     while again.end < segment.end:
         add(again, batch_at(again.end))
     assert found_in(again)[: len(kept)] == kept
