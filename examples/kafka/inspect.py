@@ -43,10 +43,13 @@ def _is_locked(lock: Path) -> bool:
 
 def _of_partition(folder: Path) -> Iterator[str]:
     logs = sorted(folder.glob("[0-9]" * 20 + ".log"))
-    size = sum(path.stat().st_size for path in logs)
+    size = sum(path.stat().st_size for path in logs if path.exists())
     yield f"{folder.name}: {_many(len(logs), 'segment')}, {_many(size, 'byte')}"
     for path in logs:
-        yield from _of_segment(path)
+        try:
+            yield from _of_segment(path)
+        except FileNotFoundError:  # the broker that is at work has deleted it
+            yield f"  {path.name}: not there any more"
 
 
 def _of_segment(path: Path) -> Iterator[str]:

@@ -67,3 +67,13 @@ def test_a_picture_of_damage(tmp_path: Path) -> None:
     (data / ".lock").unlink()
     assert "index: not there, to be rebuilt" in said(whole)
     assert "nobody is at work" in said(whole)
+
+
+def test_a_segment_that_is_deleted_meanwhile(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.create("topic")
+    lines = picture(tmp_path)
+    assert [next(lines) for _ in range(2)][1] == "topic-0: 1 segment, 0 bytes"
+    (tmp_path / "topic-0" / f"{0:020}.log").unlink()
+    assert list(lines) == [f"  {0:020}.log: not there any more"]
+    store.close()
