@@ -35,6 +35,7 @@ from ._harness import MIB, OURS, TOLD, Action, Cell, Contender, cost_of, size_na
 
 __all__ = ["plan"]
 
+ROOT: Final = Path(__file__).parent.parent
 FETCH: Final = MIB
 """Bytes that a consumer asks for: max.partition.fetch.bytes of Kafka's clients."""
 HEADER: Final = b"x" * 100
@@ -287,8 +288,9 @@ def _by_librdkafka(number: int) -> Cell:
 @cache
 def _broker() -> str:
     """Start a broker that lives as long as we do, and return its address."""
-    command = [sys.executable, "-P", "-m", "examples.kafka", "serve", "--listen", "127.0.0.1:0", "--data"]
-    broker = subprocess.Popen([*command, str(_folder(in_memory=False))], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "examples.kafka", "serve", "--listen", "127.0.0.1:0", "--data"]
+    data = str(_folder(in_memory=False))
+    broker = subprocess.Popen([*command, data], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     atexit.register(broker.wait)
     atexit.register(broker.terminate)
     assert broker.stdout is not None
