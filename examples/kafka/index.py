@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import zlib
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
 from typing import Final, final
@@ -49,6 +50,10 @@ class Index:
     def __len__(self) -> int:
         return self._count
 
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield the entries, the first one first."""
+        return (self[i] for i in range(self._count))
+
     def __getitem__(self, i: int) -> tuple[int, int]:
         """Return an entry, counted from 0."""
         if not 0 <= i < self._count:
@@ -69,18 +74,26 @@ class Index:
 
     def up_to(self, first: int) -> tuple[int, int] | None:
         """Return the last entry whose first number is at most that, if any."""
-        i = bisect_right(self, first, key=lambda entry: entry[0])
+        i = bisect_right(range(self._count), first, key=self._first)
         return self[i - 1] if i else None
 
     def below(self, first: int) -> tuple[int, int] | None:
         """Return the last entry whose first number is less than that, if any."""
-        i = bisect_left(self, first, key=lambda entry: entry[0])
+        i = bisect_left(range(self._count), first, key=self._first)
         return self[i - 1] if i else None
 
     def second_up_to(self, second: int) -> tuple[int, int] | None:
         """Return the last entry whose second number is at most that, if any."""
-        i = bisect_right(self, second, key=lambda entry: entry[1])
+        i = bisect_right(range(self._count), second, key=self._second)
         return self[i - 1] if i else None
+
+    def _first(self, i: int) -> int:
+        first: int = self._layout.unpack_from(self._view, i * self._layout.size)[0]
+        return first
+
+    def _second(self, i: int) -> int:
+        second: int = self._layout.unpack_from(self._view, i * self._layout.size)[1]
+        return second
 
     def cut(self, count: int) -> None:
         """Forget all but so many entries."""

@@ -42,6 +42,10 @@ class Vouched(NamedTuple):
     latest: int
 
 
+_MOST_ENDS: Final = 64
+"""Places that are remembered: so many consumers read a segment in turns without looking for theirs."""
+
+
 class _Place(NamedTuple):
     """Where a batch lies, the offset behind it, and its latest timestamp."""
 
@@ -67,6 +71,7 @@ class Segment:
         self.was_vouched = False
         """Whether it was not gone through from its beginning, and nothing was cut off: all of it is on the disk."""
         self._settings = settings
+        self._ends: dict[int, int] = {}  # positions of offsets at which reads have ended
         self._behind: list[_Place] = []  # the batches behind the last entry of the indexes, that of the entry first
         self._region: FileRegion | None = None
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -195,15 +200,38 @@ class Segment:
         return self._region[start:stop]
 
     def read(self, offset: int, most: int) -> BaseBuffer:
-        """Return whole batches from the one that holds ``offset`` on, at least that one, as a region of the file."""
-        first = next(place for place in self._places(offset) if place.end > offset)
-        entry = self.offsets.second_up_to(first.at + most)
-        stop = max(first.stop, 0 if entry is None else entry[1])
+        """Return whole batches from the one that holds ``offset`` on, at least that one, as a region of the file.
+
+        As many as ``most`` bytes have room for; or up to the last that an index knows of them, which spares a look at
+        the headers behind it.
+        """
+        at = self._ends.get(offset, -1)
+        if at < 0:
+            at = next(place.at for place in self._places(offset) if place.end > offset)
+        stop, end = self._stop_of(at, offset, at + most)
+        self._note_end(end, stop)
+        return self._bytes(at, stop)
+
+    def _stop_of(self, at: int, offset: int, most: int) -> tuple[int, int]:
+        """Return where to stop reading from a batch on, and the offset there: at that position, if it can be."""
+        stop, end = at, offset
+        entry = self.offsets.second_up_to(most)
+        if entry is not None and entry[1] > at:
+            stop, end = entry[1], self.base + entry[0]
+            if entry != self.offsets.last:
+                return stop, end
         for place in self._places_from(entry):
-            if place.stop > first.at + most:
+            if place.stop > most and stop > at:
                 break
-            stop = max(stop, place.stop)
-        return self._bytes(first.at, stop)
+            if place.stop > stop:
+                stop, end = place.stop, place.end
+        return stop, end
+
+    def _note_end(self, offset: int, position: int) -> None:
+        """Remember where a read has ended: the next one goes on there."""
+        if len(self._ends) == _MOST_ENDS:
+            del self._ends[next(iter(self._ends))]
+        self._ends[offset] = position
 
     def _places(self, offset: int) -> Iterator[_Place]:
         """Yield the batches, from one on that begins at most at that offset."""

@@ -26,7 +26,7 @@ def descriptors() -> set[str]:
 
 
 def entries(index: Index) -> list[tuple[int, int]]:
-    return [index[i] for i in range(len(index))]
+    return list(index)
 
 
 def last(found: Iterable[tuple[int, int]]) -> tuple[int, int] | None:

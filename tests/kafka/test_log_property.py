@@ -83,7 +83,8 @@ class LogMachine(RuleBasedStateMachine):
         assert number == 1 or len(found) <= most
         following = at + number
         if following < len(self.batches) and len(found) + len(self.batches[following]) <= most:
-            assert base_of(self.batches[following]) in {segment.base for segment in self.log.segments}
+            known = {segment.base + first for segment in self.log.segments for first, _ in segment.offsets}
+            assert base_of(self.batches[following]) in known
 
     @rule(data=st.data())
     def find_time(self, data: st.DataObject) -> None:

@@ -46,7 +46,7 @@ def filled(folder: Path, number: int = NUMBER) -> Segment:
 
 
 def entries(segment: Segment) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    return list(segment.offsets), list(segment.times)  # type: ignore[call-overload]
+    return list(segment.offsets), list(segment.times)
 
 
 def found_in(segment: Segment) -> list[bytes]:
@@ -80,8 +80,36 @@ def test_each_offset_is_found_with_as_much_as_there_is_room_for(tmp_path: Path) 
         begin = next(at for at, end in places if end > offset)
         stops = [at for at, _ in places if at > begin] + [len(whole)]
         for most in (0, 1, 400, 1_000, 3_000, 1 << 20):
-            stop = max((stop for stop in stops if stop <= begin + most), default=stops[0])
-            assert segment.read(offset, most).tobytes() == whole[begin:stop]
+            found = segment.read(offset, most).tobytes()
+            most_stop = max((stop for stop in stops if stop <= begin + most), default=stops[0])
+            known = max((at for _, at in segment.offsets if begin < at <= begin + most), default=begin)
+            assert found == whole[begin : begin + len(found)]
+            assert begin + len(found) in {known, most_stop} - {begin}
+            assert len(found) == most_stop - begin or known != segment.offsets.last[1]
+    segment.close()
+
+
+def test_what_no_index_knows_is_read_as_far_as_there_is_room(tmp_path: Path) -> None:
+    segment = Segment(tmp_path, BASE, replace(SETTINGS, index_interval_bytes=1 << 20))
+    for _ in range(4):
+        add(segment, batch_at(segment.end))
+    sizes = [len(batch) for batch in found_in(segment)]
+    assert len(segment.offsets) == 1
+    limits = [(0, 1), (sizes[0], 1), (sum(sizes[:2]), 2), (sum(sizes[:3]) - 1, 2), (sum(sizes), 4), (1 << 20, 4)]
+    for most, stop in limits:
+        assert len(segment.read(BASE, most)) == sum(sizes[:stop])
+    segment.close()
+
+
+def test_so_many_consumers_as_there_are_offsets_go_on_where_they_ended(tmp_path: Path) -> None:
+    segment = filled(tmp_path, 100)
+    batches = found_in(segment)
+    for _ in range(2):
+        offset = BASE
+        for batch in batches:
+            assert segment.read(offset, 1).tobytes() == batch
+            offset = header_at(CompositeBuffer([batch])).end
+    assert len(segment._ends) < len(batches)
     segment.close()
 
 
