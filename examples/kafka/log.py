@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
 
@@ -23,11 +24,17 @@ from .batch import Batch, CorruptBatchError, batches_of, placed
 from .checkpoint import read_checkpoint, write_checkpoint
 from .durable import sync_folder
 from .flushing import GroupCommit, LogBrokenError
-from .records import decode
+from .records import times
 from .segment import MOST_RECORDS, Segment
 from .settings import LogSettings
 
 __all__ = ["Appended", "BatchTooLargeError", "Log", "LogBrokenError", "OffsetOutOfRangeError"]
+
+
+_MOST_LOOKED_AT: Final = 10_000
+"""Records of a batch that are looked at for a time: as many as librdkafka puts into one (batch.num.messages)."""
+_MOST_UNZIPPED: Final = 8 << 20
+"""Bytes that they may have: eight times as many as a batch."""
 
 
 class OffsetOutOfRangeError(Exception):
@@ -269,7 +276,8 @@ class Log:
     def offset_for_time(self, ms: int) -> tuple[int, int] | None:
         """Return the offset and the timestamp of the first record at that time or later, if there is one.
 
-        Of a batch whose records cannot be read here it is the first one: then some may be earlier.
+        Of a batch whose records cannot be read here, or are too many to be looked at, it is the first one: then some
+        may be earlier.
         """
         for segment in self._segments:
             found = segment.batch_for_time(ms) if segment.latest >= ms else None
@@ -279,9 +287,10 @@ class Log:
 
     def _record_for_time(self, batch: SliceBuffer, header: Batch, ms: int) -> tuple[int, int]:
         try:
-            for record in decode(batch, header) or ():
-                if record.timestamp >= ms:
-                    return record.offset, record.timestamp
+            for offset, time in islice(times(batch, header, most=_MOST_UNZIPPED) or (), _MOST_LOOKED_AT):
+                is_one = header.base_offset <= offset < header.end and time <= header.max_timestamp
+                if is_one and time >= ms:
+                    return offset, time
         except CorruptBatchError:
             pass  # its checksum is right: so it was made
         return header.base_offset, header.base_timestamp

@@ -6,8 +6,8 @@ Lengths and differences are zigzag varints. Source: the protocol guide (kafka.ap
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, final
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar, final
 
 from crc32c import crc32c
 
@@ -15,7 +15,9 @@ from bytebufs import BaseBuffer, BytebufsError, CompositeBuffer, Reader, SliceBu
 
 from .batch import HEADER, MAGIC, Batch, CorruptBatchError
 
-__all__ = ["Record", "decode", "encode"]
+__all__ = ["Record", "decode", "encode", "times"]
+
+Read = TypeVar("Read")
 
 _GZIP = 1
 _MOST_UNZIPPED = 64 << 20
@@ -38,42 +40,55 @@ def decode(batch: BaseBuffer, header: Batch) -> Iterator[Record] | None:
 
     Raises CorruptBatchError, at the latest when they are taken.
     """
+    data = _data(batch, header, _MOST_UNZIPPED)
+    return None if data is None else _each(data, header, _record)
+
+
+def times(batch: BaseBuffer, header: Batch, *, most: int = _MOST_UNZIPPED) -> Iterator[tuple[int, int]] | None:
+    """Return the offset and the timestamp of each record, like ``decode``; ``most`` bytes are decompressed."""
+    data = _data(batch, header, most)
+    return None if data is None else _each(data, header, _time)
+
+
+def _data(batch: BaseBuffer, header: Batch, most: int) -> BaseBuffer | None:
     if header.codec == 0:
-        return _records(batch[HEADER.size :], header)
-    if header.codec == _GZIP:
-        return _records(_unzipped(batch[HEADER.size :]), header)
-    return None
+        return batch[HEADER.size :]
+    return _unzipped(batch[HEADER.size :], most) if header.codec == _GZIP else None
 
 
-def _unzipped(compressed: BaseBuffer) -> BaseBuffer:
+def _unzipped(compressed: BaseBuffer, most: int) -> BaseBuffer:
     unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
     out = CompositeBuffer()
     try:
         for view in compressed.views():
-            out.append(unzip.decompress(view, _MOST_UNZIPPED + 1 - len(out)))
-            if len(out) > _MOST_UNZIPPED:
-                raise CorruptBatchError(f"more than {_MOST_UNZIPPED} bytes of records")
+            out.append(unzip.decompress(view, most + 1 - len(out)))
+            if len(out) > most:
+                raise CorruptBatchError(f"more than {most} bytes of records")
         out.append(unzip.flush())
     except zlib.error as error:
         raise CorruptBatchError(f"records that are no gzip: {error}") from None
     return out
 
 
-def _records(data: BaseBuffer, header: Batch) -> Iterator[Record]:
+def _each(data: BaseBuffer, header: Batch, read: Callable[[Reader, Batch], Read]) -> Iterator[Read]:
     reader = data.reader()
     try:
         for _ in range(header.records):
-            yield _record(reader.sub(reader.zigzag()), header)
+            yield read(reader.sub(reader.zigzag()), header)
     except (BytebufsError, ValueError) as error:  # ValueError: a size that is negative
         raise CorruptBatchError(f"records that are none: {error}") from None
     if not reader.at_end:
         raise CorruptBatchError(f"{reader.remaining} bytes behind the last record")
 
 
-def _record(reader: Reader, header: Batch) -> Record:
+def _time(reader: Reader, header: Batch) -> tuple[int, int]:
     reader.skip(1)  # attributes, of which there are none
     timestamp = header.base_timestamp + reader.zigzag()
-    offset = header.base_offset + reader.zigzag()
+    return header.base_offset + reader.zigzag(), timestamp
+
+
+def _record(reader: Reader, header: Batch) -> Record:
+    offset, timestamp = _time(reader, header)
     key, value = _field(reader), _field(reader)
     headers = [(reader.text(reader.zigzag()), _field(reader)) for _ in range(reader.zigzag())]
     return Record(offset, timestamp, key, value, headers)

@@ -164,6 +164,26 @@ def test_offsets_are_found_by_time(tmp_path: Path, version: int) -> None:
     run(tmp_path, test)
 
 
+def test_others_have_their_turn_between_two_looks_for_a_time(tmp_path: Path) -> None:
+    async def test(broker: Broker) -> None:
+        broker.store.create("t")
+        await produce(broker, batch(10))
+        turns: list[str] = []
+
+        async def other() -> None:
+            for _ in range(10):
+                turns.append("other")
+                await asyncio.sleep(0)
+
+        going = asyncio.create_task(other())
+        asked = [{"index": 0, "timestamp": 1005}] * 20
+        await ask(broker, LIST_OFFSETS, {"topics": [{"name": "t", "partitions": asked}]})
+        assert len(turns) == 10
+        await going
+
+    run(tmp_path, test)
+
+
 # ----------------------------------------------------------------------------------------------------------- produce
 
 

@@ -107,6 +107,35 @@ def test_times_in_records_that_cannot_be_read(tmp_path: Path) -> None:
     log.close()
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(b"\0\x02\x02\x01\x01\0", id="a-later-offset"),
+        pytest.param(b"\0\x02\x01\x01\x01\0", id="an-earlier-offset"),
+        pytest.param(b"\0" + b"\xfe" + b"\xff" * 8 + b"\1" + b"\0\x01\x01\0", id="a-time-of-more-than-64-bits"),
+    ],
+)
+def test_records_that_are_not_where_their_batch_is_are_not_told(tmp_path: Path, record: bytes) -> None:
+    log = opened(tmp_path / "log", replace(SMALL, segment_bytes=1 << 20))
+    log.append(with_codec(bytes([2 * len(record)]) + record, 0, time=10))
+    assert log.offset_for_time(9) == (0, 10)
+    log.close()
+
+
+@pytest.mark.parametrize("codec", [0, 1], ids=["plain", "gzip"])
+def test_a_look_for_a_time_has_an_end(tmp_path: Path, codec: int) -> None:
+    log = opened(tmp_path / "log", replace(SMALL, segment_bytes=1 << 20))
+    batch = encode([Record(0, time, None, b"") for time in range(10_001)])
+    fields = [*header_at(batch)]
+    records = batch[HEADER.size :].tobytes()
+    records = gzip.compress(records) if codec else records
+    fields[1], fields[5] = HEADER.size - 12 + len(records), codec
+    fields[4] = checksum(CompositeBuffer([HEADER.pack(*fields), records]))
+    log.append(CompositeBuffer([HEADER.pack(*fields), records]))
+    assert [log.offset_for_time(ms) for ms in (9_999, 10_000)] == [(9_999, 9_999), (0, 0)]
+    log.close()
+
+
 def test_segments_follow_one_another_by_age(tmp_path: Path) -> None:
     log = opened(tmp_path / "log", replace(SMALL, segment_ms=100))
     for time in (0, 50, 100, 101, 150, 201, 202):

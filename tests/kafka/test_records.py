@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
 from examples.kafka.batch import HEADER, CorruptBatchError, batches_of, checksum, header_at
-from examples.kafka.records import Record, decode, encode
+from examples.kafka.records import Record, decode, encode, times
 
 from ..conftest import needed
 
@@ -90,6 +90,15 @@ def test_what_others_encode_is_decoded(codec: int) -> None:
 def test_what_takes_another_library(codec: int) -> None:
     batch = made(b"anything", codec=codec)
     assert decode(batch, header_at(batch)) is None
+    assert times(batch, header_at(batch)) is None
+
+
+def test_times_alone() -> None:
+    batch = encode([Record(0, 1_000 + i, b"key", bytes(i), [("header", b"")]) for i in range(5)], offset=7)
+    assert list(times(batch, header_at(batch)) or ()) == [(7 + i, 1_000 + i) for i in range(5)]
+    zipped = made(gzip.compress(bytes(101)), codec=1)
+    with pytest.raises(CorruptBatchError):
+        times(zipped, header_at(zipped), most=100)
 
 
 ONE: Final = b"\x0c\0\0\0\x01\x01\0"  # 6 bytes: no attributes, times and offsets of 0, no key, no value, no headers
