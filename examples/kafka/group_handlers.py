@@ -139,15 +139,14 @@ async def offset_commit(broker: GroupBroker, request: Message, _: GroupContext) 
 
 
 async def offset_fetch(broker: GroupBroker, request: Message, _: GroupContext) -> Message:
-    """Say what a group has committed: -1 where it has not; of all that it has, if no topics are named."""
+    """Say what a group has committed: -1 where it has not; of all that it has, if no topics are named. Each once."""
     known = broker.coordinator.committed(request["group_id"])
+    wanted: dict[str, dict[int, None]] = {}
     if request["topics"] is None:
-        wanted: dict[str, list[int]] = {}
         for topic, index in known:
-            wanted.setdefault(topic, []).append(index)
-        asked = list(wanted.items())
-    else:
-        asked = [(topic["name"], topic["partition_indexes"]) for topic in request["topics"]]
+            wanted.setdefault(topic, {})[index] = None
+    for asked in request["topics"] or ():
+        wanted.setdefault(asked["name"], {}).update(dict.fromkeys(asked["partition_indexes"]))
 
     def answer(topic: str, index: int) -> Message:
         offset, leader_epoch, metadata, _ = known.get((topic, index), _NOTHING)
@@ -155,7 +154,9 @@ async def offset_fetch(broker: GroupBroker, request: Message, _: GroupContext) -
         return told | {"metadata": metadata}
 
     return {
-        "topics": [{"name": name, "partitions": [answer(name, each) for each in indexes]} for name, indexes in asked]
+        "topics": [
+            {"name": name, "partitions": [answer(name, each) for each in indexes]} for name, indexes in wanted.items()
+        ]
     }
 
 

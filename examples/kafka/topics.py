@@ -35,7 +35,7 @@ async def metadata(broker: TopicsBroker, request: Message, context: Context) -> 
     """Tell of topics, all of them if none is named; those that are not there yet may be made by that."""
     host, port = broker.address
     asked = request["topics"]
-    names = [topic["name"] for topic in asked or ()]
+    names = list(dict.fromkeys(topic["name"] for topic in asked or ()))  # each once: an answer is no longer than all
     if asked is None or (context.version == 0 and not asked):
         names = sorted(broker.store.topics())
     may_create = request["allow_auto_topic_creation"] and broker.store.auto_create
@@ -49,7 +49,7 @@ async def metadata(broker: TopicsBroker, request: Message, context: Context) -> 
 
 def _described(store: Store, name: str, *, may_create: bool) -> Message:
     try:
-        if name not in store.topics():
+        if store.log(name, 0) is None:
             if not may_create:
                 raise Refused(Error.UNKNOWN_TOPIC_OR_PARTITION)
             store.create(name)

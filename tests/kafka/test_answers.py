@@ -98,6 +98,17 @@ def test_a_topic_is_made_when_it_is_first_asked_for(tmp_path: Path, version: int
     run(tmp_path, test)
 
 
+def test_who_names_a_topic_often_is_told_of_it_once(tmp_path: Path) -> None:
+    """Else a request of a few bytes for each of its topics had an answer of a thousand partitions for each."""
+
+    async def test(broker: Broker) -> None:
+        broker.store.create("t", 3)
+        told = await ask(broker, METADATA, {"topics": [{"name": name} for name in "tutut"]})
+        assert [(each["name"], len(each["partitions"])) for each in told["topics"]] == [("t", 3), ("u", 1)]
+
+    run(tmp_path, test)
+
+
 def test_a_topic_is_not_made_where_client_or_broker_do_not_want_it(tmp_path: Path) -> None:
     async def test(broker: Broker) -> None:
         wanted = {"topics": [{"name": "t"}], "allow_auto_topic_creation": not broker.store.auto_create}

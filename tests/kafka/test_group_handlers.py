@@ -91,6 +91,22 @@ def run(folder: Path, test: Callable[[Broker], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
+def test_who_names_a_partition_often_is_told_of_it_once(tmp_path: Path) -> None:
+    """Else a request of four bytes for each had an answer of 4 KiB of metadata for each."""
+
+    async def test(broker: Broker) -> None:
+        partition = {"partition_index": 3, "committed_offset": 42, "committed_metadata": "m" * 4000}
+        message = {"group_id": "g", "generation_id": -1, "topics": [{"name": "t", "partitions": [partition]}]}
+        await ask(broker, OFFSET_COMMIT, OFFSET_COMMIT.newest, message)
+        often = [{"name": "t", "partition_indexes": [3, 4, 3]}, {"name": "t", "partition_indexes": [3]}]
+        told = await ask(broker, OFFSET_FETCH, OFFSET_FETCH.newest, {"group_id": "g", "topics": often})
+        (topic,) = told["topics"]
+        found = [(each["partition_index"], each["committed_offset"]) for each in topic["partitions"]]
+        assert found == [(3, 42), (4, -1)]
+
+    run(tmp_path, test)
+
+
 @pytest.mark.parametrize("back", range(5))
 def test_a_member_of_a_group_from_its_join_to_its_leave(tmp_path: Path, back: int) -> None:
     """In the newest version of each message, and in each older one as far as there is one."""
