@@ -73,6 +73,7 @@ class Offsets:
         self.limits = OffsetLimits() if limits is None else limits
         self._groups: dict[str, dict[Place, Committed]] = {}
         self._is_torn = False  # whether a write has failed in the middle
+        self._is_named = True  # whether its name is on the disk
         self._size = self._rewrite_at = 0
         self.written = 0
         """Bytes that have been committed since it was opened: what ``flush`` brings to the disk."""
@@ -92,6 +93,9 @@ class Offsets:
         """Have the system write to the disk what was committed. May be called by other threads."""
         with self._renaming:
             os.fdatasync(self._file)
+            if not self._is_named:
+                sync_folder(self._path.parent)
+                self._is_named = True
 
     def of(self, group: str) -> Mapping[Place, Committed]:
         """What a group has committed."""
@@ -115,7 +119,7 @@ class Offsets:
             OSError: it could not be written. Nothing was changed.
         """
         texts = {place: _pack(group, place, committed) for place, committed in entries.items()}
-        self._make_room(sum(map(len, texts.values())), max((each.time for each in entries.values()), default=0), live)
+        self._make_room(group, texts, max((each.time for each in entries.values()), default=0), live)
         self._append(b"".join(texts.values()))
         for place, committed in entries.items():
             self._keep(group, place, committed, len(texts[place]))
@@ -131,11 +135,17 @@ class Offsets:
         known[place] = committed
         self._size += size
 
-    def _make_room(self, wanted: int, now: int, live: Container[str]) -> None:
-        if self._size + wanted > self.limits.size:
+    def _make_room(self, group: str, texts: Mapping[Place, bytes], now: int, live: Container[str]) -> None:
+        if self._size_with(group, texts) > self.limits.size:
             self._forget(now - self.limits.age, live)
-        if self._size + wanted > self.limits.size:
+        if self._size_with(group, texts) > self.limits.size:
             raise Refused(Error.INVALID_COMMIT_OFFSET_SIZE)
+
+    def _size_with(self, group: str, texts: Mapping[Place, bytes]) -> int:
+        """How much it would be with these: what they take the place of makes room for them."""
+        known = self.of(group)
+        replaced = sum(len(_pack(group, place, known[place])) for place in texts if place in known)
+        return self._size - replaced + sum(map(len, texts.values()))
 
     def _forget(self, before: int, live: Container[str]) -> None:
         """Forget what is older, and of groups that are not live."""
@@ -184,14 +194,20 @@ class Offsets:
         try:
             file = new_file(beside, text)
         except OSError:  # no room for a second file: the one that is there holds everything
-            beside.unlink(missing_ok=True)
-            self._rewrite_at = self._end + self.limits.slack
-            return
+            return self._put_off(beside)
         with self._renaming:
-            beside.rename(self._path)
-            sync_folder(self._path.parent)
+            try:
+                beside.rename(self._path)
+            except OSError:
+                os.close(file)
+                return self._put_off(beside)
             os.close(self._file)
-            self._file, self._end = file, len(text)
+            self._file, self._end, self._is_named = file, len(text), False
+        return None
+
+    def _put_off(self, beside: Path) -> None:
+        beside.unlink(missing_ok=True)
+        self._rewrite_at = self._end + self.limits.slack
 
 
 def _pack(group: str, place: Place, committed: Committed) -> bytes:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
+from unittest import mock
 
 import pytest
 from hypothesis import strategies as st
@@ -166,6 +167,46 @@ def test_without_room_what_is_old_goes_and_what_is_new_is_refused(tmp_path: Path
             assert caught.value.error is Error.INVALID_COMMIT_OFFSET_SIZE
         offsets.commit("more", {("t", 0): at(1, time=8 * DAY + 1)}, live={"live"})
         assert [group for group in ("live", "dead", "idle", "more") if offsets.of(group)] == ["live", "idle", "more"]
+
+
+def test_without_room_what_takes_the_place_of_others_is_kept(tmp_path: Path) -> None:
+    """Else whoever fills it, in no group's name, would keep all groups from going on."""
+    with opened(tmp_path / "offsets", OffsetLimits(size=2 * (ENTRY + 2))) as offsets:
+        offsets.commit("g", {("t", 0): at(1)})
+        offsets.commit("h", {("t", 0): at(1)})
+        offsets.commit("g", {("t", 0): at(2)})
+        for entries in ({("t", 0): at(3, "m")}, {("t", 0): at(3), ("t", 1): at(3)}):
+            with pytest.raises(Refused):
+                offsets.commit("g", entries)
+        assert offsets.of("g") == {("t", 0): at(2)}
+
+
+def test_what_is_committed_after_a_rename_that_failed_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "offsets"
+    with opened(path, OffsetLimits(slack=0)) as offsets:
+        with mock.patch("pathlib.Path.rename", side_effect=OSError("no")) as rename:
+            for offset in range(30):
+                offsets.commit("g", {("t", 0): at(offset)})
+        assert rename.called
+        assert [each.name for each in tmp_path.iterdir()] == ["offsets"]
+    with opened(path) as offsets:
+        assert offsets.of("g") == {("t", 0): at(29)}
+
+
+def test_a_new_file_is_flushed_with_its_name(tmp_path: Path) -> None:
+    with opened(tmp_path / "offsets", OffsetLimits(slack=0)) as offsets:
+        for offset in range(30):
+            offsets.commit("g", {("t", 0): at(offset)})
+        failing = mock.patch("examples.kafka.offsets.sync_folder", side_effect=OSError("no"))
+        with failing, pytest.raises(OSError, match="no"):
+            offsets.flush()
+        with mock.patch("examples.kafka.offsets.sync_folder") as synced:
+            offsets.flush()
+            offsets.flush()
+        synced.assert_called_once_with(tmp_path)
+        offsets.commit("g", {("t", 0): at(99)})
+    with opened(tmp_path / "offsets") as offsets:
+        assert offsets.of("g") == {("t", 0): at(99)}
 
 
 _COMMITTING: Final = """
