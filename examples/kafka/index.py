@@ -66,9 +66,14 @@ class Index:
         """The last entry, (0, 0) if there is none."""
         return self[self._count - 1] if self._count else (0, 0)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it has no room for an entry."""
+        return self._count == self._most
+
     def append(self, first: int, second: int) -> None:
         """Add an entry. A full index takes none: then there is more to scan."""
-        if self._count < self._most:
+        if not self.is_full:
             self._layout.pack_into(self._view, self._count * self._layout.size, first, second)
             self._count += 1
 

@@ -164,6 +164,8 @@ class Segment:
     def _is_to_be_indexed(self) -> bool:
         if not len(self.offsets):
             return True
+        if self.offsets.is_full:  # it was made by other settings: then there is more to scan
+            return False
         at = self.offsets.last[1]
         return self.size > at and self.size - at >= self._settings.index_interval_bytes
 

@@ -170,6 +170,17 @@ def test_opened_again_it_is_the_same(tmp_path: Path) -> None:
     again.close()
 
 
+def test_with_more_batches_than_the_indexes_have_room_for_each_is_found(tmp_path: Path) -> None:
+    """So it is if a log is opened with smaller segments than it was made with, and nobody vouches for them."""
+    filled(tmp_path).close()
+    segment = Segment(tmp_path, BASE, replace(SETTINGS, segment_bytes=1_200))
+    assert len(segment.offsets) == len(segment.times) == 3
+    for offset in range(BASE, segment.end):
+        first = header_at(segment.read(offset, 1))
+        assert first.base_offset <= offset < first.end
+    segment.close()
+
+
 def test_what_follows_one_that_is_not_the_next_is_cut_off(tmp_path: Path) -> None:
     segment = filled(tmp_path)
     before = facts(segment)
