@@ -61,7 +61,10 @@ class Broker:
         """Do what is due by the time, for ever."""
         while True:
             await asyncio.sleep(self.store.settings.flush_ms / 1000)
-            self.store.tend()
+            try:
+                self.store.tend()
+            except OSError as error:  # as of a file that cannot be deleted: the others are tended on
+                print(f"kafka: {error}", file=sys.stderr)
 
     async def aclose(self) -> None:
         """Bring all to the disk and close it."""

@@ -122,9 +122,10 @@ class Store:
             raise Refused(Error.POLICY_VIOLATION)
 
     def tend(self) -> None:
-        """Do what is due by the time in each log."""
-        for _, _, log in self.logs():
-            log.tend()
+        """Do what is due by the time in each log, whichever of them fails. Raises OSError, of those that have."""
+        with ExitStack() as tending:
+            for _, _, log in self.logs():
+                tending.callback(log.tend)
 
     def close(self) -> None:
         """Close all logs, whichever of them fails, and give the lock back."""

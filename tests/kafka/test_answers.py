@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import pytest
 
@@ -23,7 +24,7 @@ from examples.kafka.settings import LogSettings
 from examples.kafka.store import Store
 from tests.kafka.test_producer_states import numbered
 
-SETTINGS: Final = LogSettings(max_message_bytes=10_000)
+SETTINGS: Final = LogSettings(max_message_bytes=10_000, flush_ms=50)
 
 
 def run(folder: Path, test: Callable[[Broker], Awaitable[None]], *, auto_create: bool = True) -> None:
@@ -314,3 +315,20 @@ def test_there_are_no_sessions(tmp_path: Path) -> None:
         assert told["error_code"] == Error.FETCH_SESSION_ID_NOT_FOUND
 
     run(tmp_path, test)
+
+
+def test_what_fails_when_it_is_due_is_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(broker: Broker) -> None:
+        done = asyncio.Event()
+        with mock.patch.object(Store, "tend") as tend:
+            tend.side_effect = lambda: done.set() if tend.call_count == 2 else _fail()
+            tending = asyncio.create_task(broker.tend())
+            await done.wait()
+            tending.cancel()
+
+    run(tmp_path, test)
+    assert capsys.readouterr().err == "kafka: no\n"
+
+
+def _fail() -> None:
+    raise OSError("no")

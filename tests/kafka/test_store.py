@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from examples.kafka.errors import Error, Refused
+from examples.kafka.log import Log
 from examples.kafka.store import MOST_PARTITIONS, Store, StoreLockedError, is_topic_name
 
 from .told_records import SMALL, append, contents
@@ -176,3 +177,12 @@ def open_files() -> list[str]:
         except FileNotFoundError:  # that of the folder itself
             continue
     return found
+
+
+def test_each_log_is_tended_whichever_fails(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.create("t", 3)
+    with mock.patch.object(Log, "tend", side_effect=OSError("no")) as tend, pytest.raises(OSError, match="no"):
+        store.tend()
+    assert tend.call_count == 3
+    store.close()
