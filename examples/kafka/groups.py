@@ -27,7 +27,7 @@ from enum import Enum, auto
 from typing import final
 
 from .errors import Error, Refused
-from .members import NO_GENERATION, GroupLimits, Join, Joined, Member, Synced
+from .members import NO_GENERATION, OVERHEAD, GroupLimits, Join, Joined, Member, Synced
 
 __all__ = ["Group", "State"]
 
@@ -66,8 +66,9 @@ class Group:
 
     @property
     def size(self) -> int:
-        """Bytes that are kept for its members."""
-        return sum(len(name) + each.said.size + len(each.assignment) for name, each in self.members.items())
+        """Bytes that are kept for its members, and for ids that were promised."""
+        texts = sum(len(name) + each.said.size + len(each.assignment) for name, each in self.members.items())
+        return texts + OVERHEAD * (len(self.members) + len(self.promised))
 
     @property
     def deadline(self) -> int | None:

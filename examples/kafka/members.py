@@ -11,10 +11,12 @@ from typing import Final, final
 
 from .errors import Error
 
-__all__ = ["NO_GENERATION", "GroupLimits", "Join", "Joined", "Member", "Synced"]
+__all__ = ["NO_GENERATION", "OVERHEAD", "GroupLimits", "Join", "Joined", "Member", "Synced"]
 
 NO_GENERATION: Final = -1
 """What a consumer says that is in no group, and commits offsets all the same."""
+OVERHEAD: Final = 200
+"""Bytes that count for each member, protocol and promised id beside its texts, which may be empty."""
 
 
 @final
@@ -54,7 +56,7 @@ class Join:
     @property
     def size(self) -> int:
         """Bytes that are kept of it."""
-        return sum(len(name) + len(text) for name, text in self.protocols)
+        return sum(len(name) + len(text) + OVERHEAD for name, text in self.protocols)
 
 
 @final

@@ -9,9 +9,9 @@ import pytest
 
 from examples.kafka.errors import Error
 from examples.kafka.groups import Group, State
-from examples.kafka.members import GroupLimits, Join, Joined, Synced
+from examples.kafka.members import OVERHEAD, GroupLimits, Join, Joined, Synced
 
-LIMITS: Final = GroupLimits(members=3, session=(10, 1_000), rebalance=500, gather=20, size=100)
+LIMITS: Final = GroupLimits(members=3, session=(10, 1_000), rebalance=500, gather=20, size=1_000)
 RANGE: Final = (("range", b"r"),)
 
 
@@ -135,7 +135,8 @@ def test_a_generation_waits_for_who_was_told_its_id() -> None:
         pytest.param(said(kind=""), Error.INCONSISTENT_GROUP_PROTOCOL, id="no-kind"),
         pytest.param(said(kind="connect"), Error.INCONSISTENT_GROUP_PROTOCOL, id="other-kind"),
         pytest.param(said(protocols=(("sticky", b""),)), Error.INCONSISTENT_GROUP_PROTOCOL, id="other-protocol"),
-        pytest.param(said(protocols=(("range", b"." * 100),)), Error.INVALID_REQUEST, id="too-large"),
+        pytest.param(said(protocols=(("range", b"." * 1_000),)), Error.INVALID_REQUEST, id="too-large"),
+        pytest.param(said(protocols=(*RANGE, *[("", b"")] * 4)), Error.INVALID_REQUEST, id="too-many"),
     ],
 )
 def test_a_join_is_refused(join: Join, error: Error) -> None:
@@ -149,7 +150,7 @@ def test_a_group_takes_no_more_members_than_its_limit() -> None:
     group, _ = stable(2)
     assert joined(group, said(asks_id=True), 30).error is Error.MEMBER_ID_REQUIRED
     assert joined(group, said(), 30).error is Error.GROUP_MAX_SIZE_REACHED
-    assert group.size == 2 * (len("range") + len("r") + len("c-0")) + 2
+    assert group.size == 2 * (len("range") + len("r") + len("c-0")) + 2 + 5 * OVERHEAD
 
 
 def test_the_protocol_is_one_that_all_follow_and_most_like_best() -> None:
@@ -286,7 +287,7 @@ def test_a_sync_is_refused_that_is_out_of_date_or_too_large() -> None:
     group, _ = formed(RANGE)
     assert synced(group, "stranger", 1) == Synced(Error.UNKNOWN_MEMBER_ID)
     assert synced(group, "c-0", 0) == Synced(Error.ILLEGAL_GENERATION)
-    assert synced(group, "c-0", 1, {"c-0": b"." * 101}) == Synced(Error.INVALID_REQUEST)
+    assert synced(group, "c-0", 1, {"c-0": b"." * 1_001}) == Synced(Error.INVALID_REQUEST)
 
 
 def test_offsets_are_committed_by_members_of_the_present_generation() -> None:
