@@ -19,6 +19,8 @@ __all__ = ["ProduceBroker", "produce"]
 
 ACKS: Final = frozenset([-1, 0, 1])
 """All replicas, none, the leader: with one replica the first and the last are the same."""
+IN_A_TURN: Final = 64
+"""Batches that are appended before others have their turn: each is a call of the system."""
 
 
 class ProduceBroker(Protocol):
@@ -36,15 +38,21 @@ class ProduceBroker(Protocol):
 async def produce(broker: ProduceBroker, request: Message, _: Context) -> Message | None:
     """Append to each partition that is named, wait for all of them, and say where the records are."""
     wants_answer = request["acks"] != 0
-    waits = [
-        [_produced(broker, request, topic["name"], partition, settle=wants_answer) for partition in topic["partitions"]]
-        for topic in request["topics"]
-    ]
-    told = [await asyncio.gather(*partitions) for partitions in waits]
+    appending: list[list[asyncio.Task[Message]]] = []
+    number = 0
+    async with asyncio.TaskGroup() as group:
+        for topic in request["topics"]:
+            appending.append([])
+            for asked in topic["partitions"]:
+                one = _produced(broker, request, topic["name"], asked, settle=wants_answer)
+                appending[-1].append(group.create_task(one))
+                number += 1
+                if not number % IN_A_TURN:
+                    await asyncio.sleep(0)
     if not wants_answer:
         return None
-    named = zip(request["topics"], told, strict=True)
-    return {"topics": [{"name": topic["name"], "partitions": partitions} for topic, partitions in named]}
+    named = zip(request["topics"], appending, strict=True)
+    return {"topics": [{"name": topic["name"], "partitions": [one.result() for one in told]} for topic, told in named]}
 
 
 async def _produced(broker: ProduceBroker, request: Message, topic: str, asked: Message, *, settle: bool) -> Message:

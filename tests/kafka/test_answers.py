@@ -176,22 +176,44 @@ def test_offsets_are_found_by_time(tmp_path: Path, version: int) -> None:
     run(tmp_path, test)
 
 
-def test_others_have_their_turn_between_two_looks_for_a_time(tmp_path: Path) -> None:
+def _many() -> Message:
+    """A request of any of these kinds, for many partitions."""
+    asked = {"index": 0, "timestamp": 1005, "fetch_offset": 0, "partition_max_bytes": 1, "records": batch()}
+    return {"topics": [{"name": "t", "partitions": [asked] * 200}], "acks": -1, "max_bytes": 1, "min_bytes": 1}
+
+
+@pytest.mark.parametrize("api", [LIST_OFFSETS, PRODUCE, FETCH], ids=["list-offsets", "produce", "fetch"])
+def test_others_have_their_turn_while_many_partitions_are_looked_at(tmp_path: Path, api: Api) -> None:
     async def test(broker: Broker) -> None:
         broker.store.create("t")
         await produce(broker, batch(10))
-        turns: list[str] = []
+        turns = 0
 
         async def other() -> None:
-            for _ in range(10):
-                turns.append("other")
+            nonlocal turns
+            while True:
+                turns += 1
                 await asyncio.sleep(0)
 
         going = asyncio.create_task(other())
-        asked = [{"index": 0, "timestamp": 1005}] * 20
-        await ask(broker, LIST_OFFSETS, {"topics": [{"name": "t", "partitions": asked}]})
-        assert len(turns) == 10
-        await going
+        await ask(broker, api, _many())
+        assert turns >= 3
+        going.cancel()
+
+    run(tmp_path, test)
+
+
+def test_what_is_written_while_a_fetch_looks_around_ends_its_wait(tmp_path: Path) -> None:
+    async def test(broker: Broker) -> None:
+        broker.store.create("t")
+        broker.store.create("u")
+        asked = {"index": 0, "fetch_offset": 0, "partition_max_bytes": 1 << 20}
+        often = [{"name": "t", "partitions": [asked]}, {"name": "u", "partitions": [asked] * 300}]
+        waiting = asyncio.create_task(fetch(broker, topics=often, max_wait_ms=50_000))
+        await asyncio.sleep(0)  # it has looked at some
+        await produce(broker, batch())
+        told = await waiting
+        assert len(told[0]["records"]) == len(batch())
 
     run(tmp_path, test)
 
