@@ -11,7 +11,7 @@ import asyncio
 import sys
 from typing import Final, final
 
-from bytebufs import FrameError, LimitExceeded, Reader, Underrun, aio
+from bytebufs import BaseBuffer, CompositeBuffer, FrameError, LimitExceeded, Reader, Underrun, aio
 
 from .coordinator import Coordinator
 from .fetch import fetch
@@ -45,7 +45,9 @@ class Broker:
         for _, _, log in store.logs():
             self.producers.find(log)
         self.room = Room(self.limits.under_way)
-        """For large requests under way."""
+        """For large requests to produce."""
+        self.room_beside = Room(self.limits.beside)
+        """For other large ones: those may wait long, for a group or a log to grow, and keep no producer out."""
         self._offsets = Offsets(store.data / "offsets")
         self._commits = GroupCommit(lambda: (self._offsets.written, self._offsets.flush), flushed=0)
         self.coordinator = Coordinator(self._offsets, self._settle)
@@ -83,17 +85,23 @@ class Broker:
                 return
             if not 0 < length <= self.limits.request:
                 raise FrameError(f"a request of {length} bytes: {self.limits.request} may be")
-            async with self.room.of(length if length > self.limits.small else 0):
-                await self._answer(stream, length)
+            await self._send(stream, await self._answered(stream, length))
 
-    async def _answer(self, stream: aio.Stream, length: int) -> None:
-        """Receive a request and answer it. Its memory is free again when this returns."""
+    async def _answered(self, stream: aio.Stream, length: int) -> list[bytes | BaseBuffer]:
+        """Receive a request, and make the parts of its answer. Its memory is free again when this returns."""
         async with asyncio.timeout(self.limits.arriving):
-            frame = await stream.take(length)
-        request = parse_request(frame, HANDLERS)
-        answer = await request.handler(self, request.message, request.context)
+            key = await stream.take(min(length, 2))
+        room = self.room if key == PRODUCE.key.to_bytes(2) else self.room_beside
+        async with room.of(length if length > self.limits.small else 0):
+            async with asyncio.timeout(self.limits.arriving):
+                frame = CompositeBuffer([key, await stream.take(length - len(key))])
+            request = parse_request(frame, HANDLERS)
+            answer = await request.handler(self, request.message, request.context)
+            return [] if answer is None else encode_answer(request, answer)
+
+    async def _send(self, stream: aio.Stream, parts: list[bytes | BaseBuffer]) -> None:
         async with asyncio.timeout(self.limits.idle):
-            for part in () if answer is None else encode_answer(request, answer):
+            for part in parts:
                 await stream.send(part)
 
     async def _settle(self) -> None:

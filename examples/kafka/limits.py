@@ -1,9 +1,10 @@
 """What connections may do, and room for the requests that are under way.
 
-A request is in memory from its first byte until it is answered. Small ones are bounded by the number of connections;
-larger ones take room that all of them share, and whoever finds none is not read from until there is some: it waits
-with the system, and so do its client's sends. Those who have room must have sent all within ``arriving`` seconds, so
-that a slow one keeps other large ones waiting no longer than that, and small ones not at all.
+A request is in memory from its first byte until its answer is made. Small ones are bounded by the number of
+connections; larger ones take room that all of them share, and whoever finds none is not read from until there is some:
+it waits with the system, and so do its client's sends. Those who have room must have sent all within ``arriving``
+seconds, so that a slow one keeps other large ones waiting no longer than that, and small ones not at all. Producers
+have a room of their own: others' requests may wait for long, for a group or for a log to grow.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ class ConnectionLimits:
     small: int = 32 << 10
     """Bytes of a request that needs no room: half of what a connection's buffer takes."""
     under_way: int = 64 << 20
-    """Bytes of all larger ones together, of which ``request`` is a part. Kafka: queued.max.request.bytes, no limit."""
+    """Bytes of all larger ones to produce together, of which ``request`` is a part. Kafka: queued.max.request.bytes, no
+    limit."""
+    beside: int = 32 << 20
+    """Bytes of all other larger ones together."""
     arriving: float = 15.0
     """Seconds from a request's length to its end: clients send by default a mebibyte at most."""
     idle: float = 600.0

@@ -314,7 +314,7 @@ def test_large_requests_wait_for_room_and_small_ones_do_not(tmp_path: Path) -> N
         host, port = broker.address
         slow = [socket.create_connection((host, port)) for _ in range(10)]
         for each in slow:
-            each.sendall(struct.pack(">i", 1 << 20) + b"x" * 1000)
+            each.sendall(struct.pack(">ih", 1 << 20, PRODUCE.key) + b"x" * 1000)
         await until(lambda: broker.room.free == 0)
         await is_served(broker)  # nobody else has any room
         assert broker.room.free == 0
@@ -324,6 +324,31 @@ def test_large_requests_wait_for_room_and_small_ones_do_not(tmp_path: Path) -> N
             await client.partitions("big")
             assert await client.produce("big", 0, [BIG]) == 0
         await until(lambda: broker.room.free == limits.under_way)
+
+    run(tmp_path, fill, limits)
+
+
+def test_large_requests_that_wait_and_answers_that_nobody_takes_keep_no_producer_out(tmp_path: Path) -> None:
+    limits = ConnectionLimits(request=1 << 20, under_way=1 << 20, beside=1 << 20)
+
+    async def fill(broker: Broker) -> None:
+        host, port = broker.address
+        broker.store.create("t", 200)
+        asked = [{"index": index, "partition_max_bytes": 1} for index in range(200)]
+        waits = {"min_bytes": 1, "max_wait_ms": 60_000, "topics": [{"name": "t", "partitions": asked}]}
+        refused = [{"name": "x" * 30_000, "partitions": [{"index": 0, "records": None}]}] * 20
+        with socket.create_connection((host, port)) as waiting, socket.create_connection((host, port)) as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            text = CompositeBuffer(encode(FETCH.request, 4, waits)).tobytes()
+            front = b"\0\1\0\4" + bytes(4) + b"\x7f\xff" + b"c" * 0x7FFF
+            await asyncio.get_running_loop().run_in_executor(None, waiting.sendall, framed(front + text))
+            await until(lambda: broker.room_beside.free < limits.beside)
+            front = b"\0\0\0\3" + bytes(4) + b"\xff\xff"
+            text = CompositeBuffer(encode(PRODUCE.request, 3, {"acks": -1, "topics": refused})).tobytes()
+            await asyncio.get_running_loop().run_in_executor(None, deaf.sendall, framed(front + text))
+            async with asyncio.timeout(PATIENCE), client_of(broker) as client:
+                await client.partitions("big")
+                assert await client.produce("big", 0, [BIG]) == 0
 
     run(tmp_path, fill, limits)
 
