@@ -8,6 +8,7 @@ so does what a client does not read: a slow one stalls nobody but itself.
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 from typing import Final, final
 
@@ -48,6 +49,8 @@ class Broker:
         """For large requests to produce."""
         self.room_beside = Room(self.limits.beside)
         """For other large ones: those may wait long, for a group or a log to grow, and keep no producer out."""
+        self.room_for_answers = Room(self.limits.answers)
+        """For what large answers hold in memory: regions of files, which records are, take none."""
         self._offsets = Offsets(store.data / "offsets")
         self._commits = GroupCommit(lambda: (self._offsets.written, self._offsets.flush), flushed=0)
         self.coordinator = Coordinator(self._offsets, self._settle)
@@ -100,7 +103,13 @@ class Broker:
             return [] if answer is None else encode_answer(request, answer)
 
     async def _send(self, stream: aio.Stream, parts: list[bytes | BaseBuffer]) -> None:
-        async with asyncio.timeout(self.limits.idle):
+        held = sum(len(part) for part in parts if isinstance(part, bytes))
+        if self.limits.small < held > self.room_for_answers.free:
+            raise OSError(errno.ENOBUFS, f"there is no room for an answer of {held} bytes")
+        async with (
+            self.room_for_answers.of(held if held > self.limits.small else 0),
+            asyncio.timeout(self.limits.idle),
+        ):
             for part in parts:
                 await stream.send(part)
 

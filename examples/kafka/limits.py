@@ -32,6 +32,9 @@ class ConnectionLimits:
     limit."""
     beside: int = 32 << 20
     """Bytes of all other larger ones together."""
+    answers: int = 128 << 20
+    """Bytes of all answers of more than ``small``, records aside. The largest tells all that members of groups say of
+    themselves; who finds no room is not answered."""
     arriving: float = 15.0
     """Seconds from a request's length to its end: clients send by default a mebibyte at most."""
     idle: float = 600.0

@@ -353,6 +353,18 @@ def test_large_requests_that_wait_and_answers_that_nobody_takes_keep_no_producer
     run(tmp_path, fill, limits)
 
 
+def test_an_answer_that_finds_no_room_ends_the_connection(tmp_path: Path) -> None:
+    limits = ConnectionLimits(answers=100_000)
+
+    async def ask_much(broker: Broker) -> None:
+        message = {"topics": [{"name": str(number) + "x" * 3_000} for number in range(40)]}
+        text = CompositeBuffer(encode(METADATA.request, 4, message)).tobytes()
+        await closes(broker, framed(b"\0\3\0\4" + bytes(4) + b"\xff\xff" + text))
+        assert broker.room_for_answers.free == limits.answers
+
+    run(tmp_path, ask_much, limits)
+
+
 def test_requests_under_way_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
     with RunningBroker(tmp_path) as running:
         host, _, port = running.address.rpartition(":")
