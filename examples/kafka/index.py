@@ -4,7 +4,7 @@ offset index  (relative offset, position), 8 bytes: the first batch behind each 
 time index    (timestamp, relative offset), 12 bytes: before that offset no record of the segment is later than that
 
 The file has its blocks when it is mapped (posix_fallocate), so that a full disk is an error when the index is made, and
-no SIGBUS when it is written to. Closing gives back what no entry needs.
+no SIGBUS when it is written to. Trimming or closing it gives back what no entry needs.
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ class Index:
     def checksum(self) -> int:
         """Tell the CRC-32 of its entries."""
         return zlib.crc32(self._view[: self._count * self._layout.size])
+
+    def trim(self) -> None:
+        """Give back what no entry needs. It takes no more of them. Raises OSError."""
+        self._most = self._count
+        os.ftruncate(self._file, self._count * self._layout.size)
 
     def close(self) -> None:
         """Give back what no entry needs, and the map."""

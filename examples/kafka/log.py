@@ -82,8 +82,10 @@ class Log:
         for base in bases or [0]:
             if segments and base != segments[-1].end:
                 self._drop(base)
-            else:
-                segments.append(Segment(self.folder, base, self.settings, vouched.get(base)))
+                continue
+            if segments:
+                segments[-1].trim()
+            segments.append(Segment(self.folder, base, self.settings, vouched.get(base)))
         return segments
 
     def _is_vouched_for(self) -> bool:
@@ -187,6 +189,7 @@ class Log:
         except OSError as error:
             self._commit.fail(error)
             raise
+        self._segments[-2].trim()
         self._vouch(self._segments[:-1])
 
     # -- to the disk -------------------------------------------------------------------------------------------

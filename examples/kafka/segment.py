@@ -74,6 +74,7 @@ class Segment:
         self._ends: dict[int, int] = {}  # positions of offsets at which reads have ended
         self._behind: list[_Place] = []  # the batches behind the last entry of the indexes, that of the entry first
         self._region: FileRegion | None = None
+        self._vouch: Vouched | None = None  # as it was told last: segments only grow
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             self._open(vouched)
@@ -109,9 +110,11 @@ class Segment:
 
     def vouch(self) -> Vouched:
         """Return what makes opening it quick, as long as its files stay as they are."""
-        return Vouched(
-            self.size, len(self.offsets), self.offsets.checksum(), self.times.checksum(), self.end, self.latest
-        )
+        if self._vouch is None or self._vouch.size != self.size:
+            self._vouch = Vouched(
+                self.size, len(self.offsets), self.offsets.checksum(), self.times.checksum(), self.end, self.latest
+            )
+        return self._vouch
 
     # -- recovery ----------------------------------------------------------------------------------------------
 
@@ -189,6 +192,11 @@ class Segment:
             os.ftruncate(self._file, self.size)
         except OSError as other:
             raise LogBrokenError(other.errno, f"{self.path} is not cut back to {self.size} bytes: {other}") from error
+
+    def trim(self) -> None:
+        """Give back what the indexes hold for more: nothing is appended any more. Raises OSError."""
+        self.offsets.trim()
+        self.times.trim()
 
     def sync(self) -> None:
         """Bring it to the disk. Sources: fdatasync(2)."""

@@ -85,6 +85,21 @@ def test_what_is_no_batch_or_too_large_is_not_added(tmp_path: Path) -> None:
     log.close()
 
 
+def test_indexes_of_segments_that_are_full_hold_nothing_for_more(tmp_path: Path) -> None:
+    """Else each segment had megabytes on the disk, and a few bytes are enough to begin one: by their times."""
+    log = opened(tmp_path / "log", TINY)
+    for _ in range(2):
+        while len(log.segments) < 5:
+            append(log)
+        for segment in log.segments[:-1]:
+            for index, size in ((segment.offsets, 8), (segment.times, 12)):
+                assert index.path.stat().st_size == size * len(index) > 0
+        assert contents(log) == log.end
+        log.close()
+        log = opened(tmp_path / "log", TINY)
+    log.close()
+
+
 def test_times_are_found_in_whatever_order_they_are(tmp_path: Path) -> None:
     log = opened(tmp_path / "log", TINY)
     times = [100, 50, 300, 200, 250, 400, 20, 500] * 8
