@@ -65,7 +65,8 @@ class Log:
         folder.mkdir(parents=True, exist_ok=True)
         self._segments = self._opened()
         # What a crash has left may be in the system's memory only: as good as not flushed.
-        self._commit = GroupCommit(self._prepare_commit, flushed=self.end if self._is_vouched_for() else self.start)
+        self._is_named = self._is_vouched_for()  # whether its files' names are on the disk: fdatasync keeps none
+        self._commit = GroupCommit(self._prepare_commit, flushed=self.end if self._is_named else self.start)
         self._dirty = [segment for segment in self._segments[:-1] if not segment.was_vouched]
         self._syncing: list[Segment] = []  # a thread may be at these
         self._fault: OSError | None = None
@@ -222,6 +223,9 @@ class Log:
         def work() -> None:
             for segment in segments:
                 segment.sync()
+            if not self._is_named:
+                sync_folder(self.folder)
+                self._is_named = True
             segments.clear()
 
         return self.end, work

@@ -73,6 +73,7 @@ class Store:
         for topic, number in found:
             if is_topic_name(topic) and number == len(self._topics.get(topic, [])):
                 self._topics.setdefault(topic, []).append(self._open(topic, number))
+        sync_folder(self.data)  # a topic's folder may be there whose making a crash has ended
 
     def _open(self, topic: str, number: int) -> Log:
         return Log(self.data / f"{topic}-{number}", self.settings, now=self._now)

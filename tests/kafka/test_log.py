@@ -85,6 +85,35 @@ def test_what_is_no_batch_or_too_large_is_not_added(tmp_path: Path) -> None:
     log.close()
 
 
+def test_the_names_of_new_files_are_on_the_disk_before_anybody_is_told(tmp_path: Path) -> None:
+    """Else a power cut takes what a producer was told is there: fdatasync does not keep a file's name."""
+    settings = replace(TINY, flush="sync")
+    with mock.patch("examples.kafka.log.sync_folder") as synced:
+        log = opened(tmp_path / "log", settings)
+        append(log)
+        asyncio.run(log.settle(log.end))
+        synced.assert_called_once_with(tmp_path / "log")
+        append(log)
+        asyncio.run(log.settle(log.end))
+        log.close()
+        opened(tmp_path / "log", settings).close()
+        assert synced.call_count == 1, "all is vouched for"
+        (tmp_path / "log" / "checkpoint").unlink()
+        log = opened(tmp_path / "log", settings)
+        asyncio.run(log.settle(log.end))
+        assert synced.call_count == 2
+        log.close()
+
+
+def test_nobody_is_told_of_records_whose_file_has_no_name(tmp_path: Path) -> None:
+    log = opened(tmp_path / "log", replace(TINY, flush="sync"))
+    append(log)
+    failing = mock.patch("examples.kafka.log.sync_folder", side_effect=OSError("no"))
+    with failing, pytest.raises(LogBrokenError, match="no"):
+        asyncio.run(log.settle(log.end))
+    log.close()
+
+
 def test_indexes_of_segments_that_are_full_hold_nothing_for_more(tmp_path: Path) -> None:
     """Else each segment had megabytes on the disk, and a few bytes are enough to begin one: by their times."""
     log = opened(tmp_path / "log", TINY)
