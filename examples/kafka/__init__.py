@@ -39,6 +39,7 @@ To be read in this order; each module stands on those above it:
     limits            what connections may do; room for large requests
     broker            a connection's loop, and all that is offered
     client            the other end, for the command line
+    inspect           the picture of a data directory, as well
     __main__          the program
 
 What of it is pure (batch, records, fields, producers, groups) knows no descriptor, clock or loop. Not here: replication

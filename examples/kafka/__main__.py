@@ -3,7 +3,7 @@
 python -m examples.kafka serve --data DIR --listen [HOST:]PORT [--flush sync|async|never] [--no-auto-create]
 python -m examples.kafka produce BROKER TOPIC [--partition N] [--key KEY]
 python -m examples.kafka consume BROKER TOPIC [--partition N] [--from OFFSET] [--follow]
-    python -m examples.kafka inspect DIR
+python -m examples.kafka inspect DIR
 """
 
 from __future__ import annotations

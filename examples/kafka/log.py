@@ -1,8 +1,8 @@
 """The log of a partition: segments, of which the last one is written to.
 
-A producer's batches are checked and go to the file as they were received, behind eight bytes each that say at which
-offset: by one gathering write, without a copy. Consumers get regions of the file. With one replica the high watermark
-is the end of the log.
+A producer's batches are checked and go to the file as they were received, behind sixteen bytes each that are the
+broker's, and say at which offset: by one gathering write, without a copy. Consumers get regions of the file. With one
+replica the high watermark is the end of the log.
 
 What is known of closed segments stands in ``checkpoint``: then opening them looks at no more than their last batches.
 What nobody vouches for, as after a crash, is gone through from its beginning, cut at the first batch that is not valid,
