@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final, Protocol
 
 from bytebufs import BaseBuffer
@@ -19,6 +20,12 @@ __all__ = ["ProduceBroker", "produce"]
 
 ACKS: Final = frozenset([-1, 0, 1])
 """All replicas, none, the leader: with one replica the first and the last are the same."""
+AHEAD: Final = 3_600_000
+"""Milliseconds that a batch may be ahead of our time: Kafka's message.timestamp.after.max.ms. A log goes by the times
+of its records: those of years to come would begin a segment each, and keep it for as long."""
+MOST_RECORDS: Final = 1 << 20
+"""Records that a batch may say that it has: as many as bytes, of which unzipped ones have seven at least. Nobody counts
+them, and offsets of which two batches take all that a segment has would begin one each."""
 IN_A_TURN: Final = 64
 """Batches that are appended before others have their turn: each is a call of the system."""
 
@@ -103,6 +110,8 @@ def _checked(records: BaseBuffer | None) -> Batch:
     header = header_at(records)
     if header.is_transactional or header.is_control:
         raise Refused(Error.INVALID_RECORD)
-    if header.nbytes < len(records):
+    if header.nbytes < len(records) or header.records > MOST_RECORDS:
         raise Refused(Error.INVALID_RECORD)
+    if header.max_timestamp > time.time() * 1000 + AHEAD:
+        raise Refused(Error.INVALID_TIMESTAMP)
     return header

@@ -230,6 +230,7 @@ def test_what_is_written_while_a_fetch_looks_around_ends_its_wait(tmp_path: Path
         pytest.param(batch(attributes=16), {}, Error.INVALID_RECORD, id="transactional"),
         pytest.param(batch(attributes=32), {}, Error.INVALID_RECORD, id="control"),
         pytest.param(batch(size=10_000), {}, Error.MESSAGE_TOO_LARGE, id="too-large"),
+        pytest.param(batch(at=1 << 62), {}, Error.INVALID_TIMESTAMP, id="of-years-to-come"),
         pytest.param(None, {}, Error.INVALID_RECORD, id="null"),
         pytest.param(SliceBuffer(b""), {}, Error.INVALID_RECORD, id="nothing"),
         pytest.param(batch()[:-1], {}, Error.CORRUPT_MESSAGE, id="cut-short"),
@@ -249,6 +250,20 @@ def test_records_are_refused(tmp_path: Path, records: BaseBuffer | None, changed
         assert (await produce(broker, records, **changed))["error_code"] == error
         assert [log.end for _, _, log in broker.store.logs()] == [0]
         assert (await produce(broker, batch()))["base_offset"] == 0, "and nothing has remained of them"
+
+    run(tmp_path, test)
+
+
+def test_a_batch_that_says_more_records_than_there_can_be_is_refused(tmp_path: Path) -> None:
+    async def test(broker: Broker) -> None:
+        broker.store.create("t")
+        for count, error in ((1 << 20, Error.NONE), ((1 << 20) + 1, Error.INVALID_RECORD)):
+            text = bytearray(batch().tobytes())
+            header = Batch._make(HEADER.unpack_from(text))._replace(records=count, last_offset_delta=count - 1)
+            HEADER.pack_into(text, 0, *header)
+            HEADER.pack_into(text, 0, *header._replace(crc=checksum(SliceBuffer(text))))
+            assert (await produce(broker, SliceBuffer(bytes(text))))["error_code"] == error
+        assert [log.end for _, _, log in broker.store.logs()] == [1 << 20]
 
     run(tmp_path, test)
 
