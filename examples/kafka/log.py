@@ -244,10 +244,13 @@ class Log:
         self._retain()
 
     def _retain(self) -> None:
-        """Delete the oldest segments, but for what a thread is at."""
+        """Delete the oldest segments, but for what a thread is at. One that cannot be deleted stays, and all behind it:
+        else the next start would find that something is missing in between.
+        """
         while len(self._segments) > 1 and self._is_outlived(self._segments[0]):
             if self._segments[0] in self._syncing:
                 return
+            self._segments[0].path.unlink(missing_ok=True)
             gone = self._segments.pop(0)
             self._dirty = [segment for segment in self._dirty if segment is not gone]
             gone.delete()

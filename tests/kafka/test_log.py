@@ -114,6 +114,23 @@ def test_nobody_is_told_of_records_whose_file_has_no_name(tmp_path: Path) -> Non
     log.close()
 
 
+def test_a_segment_that_cannot_be_deleted_stays_and_so_do_those_behind_it(tmp_path: Path) -> None:
+    log = opened(tmp_path / "log", replace(TINY, retention_bytes=3_000))
+    while len(log.segments) < 5:
+        append(log)
+    first, end = log.segments[0], log.end
+    with mock.patch.object(Path, "unlink", side_effect=OSError("no")), pytest.raises(OSError, match="no"):
+        log.tend()
+    assert (log.start, log.segments[0]) == (0, first)
+    assert contents(log) == end
+    log.close()
+    log = opened(tmp_path / "log", replace(TINY, retention_bytes=3_000))
+    assert contents(log) == end
+    log.tend()
+    assert (log.start > 0, log.end) == (True, end)
+    log.close()
+
+
 def test_indexes_of_segments_that_are_full_hold_nothing_for_more(tmp_path: Path) -> None:
     """Else each segment had megabytes on the disk, and a few bytes are enough to begin one: by their times."""
     log = opened(tmp_path / "log", TINY)
