@@ -179,9 +179,9 @@ class Store:
         queue.prepare()
         position = self.log.place_for(sized)
         stored_at = max(self._now(), self._last)  # never backwards: messages are found by time
-        self._note_roll(position)
         offset = queue.end
         self.log.append(sized, position, queue_offset=offset, stored_at=stored_at)
+        self._note_roll(position)  # only now: one that was refused has begun no file
         queue.append(Entry(position, sized.size, record.tag_hash_of(message.properties)))
         self._last = stored_at
         self._flusher.appended(self.log.end)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from examples.rocketmq.record import Message, MessageError
 from tests.conftest import IS_QUICK
 
 from .stores import LOG_FILE, bodies, message, open_store
@@ -135,3 +136,18 @@ def test_a_log_without_its_middle_is_what_lies_before(tmp_path: Path) -> None:
     wanted, placed = filled(tmp_path, [700] * 5)
     log_file(tmp_path, placed[2].position).unlink()
     assert what_is_left(tmp_path) == wanted[:2]
+
+
+def test_a_message_that_was_refused_where_a_file_would_begin_leaves_no_checkpoint(tmp_path: Path) -> None:
+    """Those that are put after it go to the file before, so how long queues are at the beginning is not known yet."""
+    store = open_store(tmp_path)
+    store.put(message(b"first"))
+    with pytest.raises(MessageError, match="does not fit"):
+        store.put(Message("topic", 0, bytes(LOG_FILE - 200), reconsume_times=1 << 31))
+    while store.log.end < 2 * LOG_FILE:  # so that a checkpoint is due at the first roll
+        store.put(message(b"later" * 20))
+    wanted = bodies(store)
+    store.close()
+    again = open_store(tmp_path)
+    assert bodies(again) == wanted
+    again.close()
