@@ -41,8 +41,10 @@ class ConsumeQueue:
         self.start = self.end = 0
 
     def prepare(self) -> None:
-        """Have a file for the next entry. Raises OSError, and nothing has changed."""
-        self._files.make(self.end * ENTRY.size)
+        """Have a file for the next entry, and its map. Raises OSError, and nothing has changed."""
+        at = self.end * ENTRY.size
+        self._files.make(at)
+        self._files.memory(at)  # without a descriptor left for it, a message would be in the log and in no queue
 
     def append(self, entry: Entry) -> None:
         """Add the entry that there is a file for."""

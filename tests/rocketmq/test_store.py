@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 import socket
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bytebufs import SliceBuffer, copy_audit, flush
+from bytebufs import MappedFile, SliceBuffer, copy_audit, flush
+from examples.rocketmq import mapped_files
 from examples.rocketmq.data_folder import StoreError, StoreLockedError
 from examples.rocketmq.record import MessageError, hash_of
 from examples.rocketmq.settings import Settings
@@ -222,6 +224,30 @@ def test_descriptors_are_bounded(tmp_path: Path) -> None:
     assert all(len(bodies(store, queue=queue)) == 5 for queue in range(20))
     assert descriptors() <= before + SMALL.maps
     store.close()
+
+
+@pytest.mark.parametrize("what", ["commitlog", "consumequeue"])
+def test_a_message_that_cannot_be_mapped_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Not in the log without being in its queue: the next would get the same offset."""
+
+    def without_descriptors(path: Path, *, access: Literal["write"]) -> MappedFile:
+        if what in path.parts:
+            raise OSError(errno.EMFILE, "too many open files")
+        return MappedFile(path, access=access)
+
+    store = open_store(tmp_path)
+    store.put(message(b"before"))
+    store.maps.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(mapped_files, "MappedFile", without_descriptors)
+        with pytest.raises(OSError, match="too many open files"):
+            store.put(message(b"never"))
+    store.put(message(b"after"))
+    assert bodies(store) == [b"before", b"after"]
+    store.close()
+    again = open_store(tmp_path)
+    assert bodies(again) == [b"before", b"after"]
+    again.close()
 
 
 class Sent(NamedTuple):
