@@ -142,7 +142,7 @@ def test_messages_are_where_it_is_said_and_as_they_were_sent(tmp_path: Path) -> 
         ({"f": 4}, "no transactions"),
         ({"m": "true"}, "no batches"),
     ],
-    ids=["body", "properties", "transaction", "batch"],
+    ids=["body", "properties", "transaction", "batch", "surrogate"],
 )
 def test_what_cannot_be_a_message_is_refused(tmp_path: Path, fields: dict[str, Any], complaint: str) -> None:
     with here(tmp_path / "data", body=1000) as running, running.connect() as talk:
@@ -150,6 +150,7 @@ def test_what_cannot_be_a_message_is_refused(tmp_path: Path, fields: dict[str, A
         answer = talk.put("T", 0, **{"body": b"", **fields})
         assert answer.code == Response.MESSAGE_ILLEGAL
         assert complaint in answer.remark
+        ({"properties": "TAGS\1\ud800\2"}, "surrogates not allowed"),
         assert talk.put("T", 0, b"good").number("queueOffset") == 0
 
 
@@ -343,6 +344,8 @@ def test_what_is_sent_back_comes_again_until_it_is_dead(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
+        half = talk.ask(Request.CONSUMER_SEND_MSG_BACK, **{**back, "originMsgId": "\udc00"}, offset=0)
+        assert half.code == Response.MESSAGE_ILLEGAL
 async def answering(folder: Path) -> AsyncIterator[tuple[str, int]]:
     """Have a broker in this task's context, so that its copies are counted."""
     with closing(Store(folder, Settings())) as store:

@@ -41,6 +41,7 @@ _LENGTH: Final = 4
 _CODES: Final[dict[type[Exception], Response]] = {
     NoTopicError: Response.TOPIC_NOT_EXIST,
     MessageError: Response.MESSAGE_ILLEGAL,
+    UnicodeError: Response.MESSAGE_ILLEGAL,  # half of a surrogate pair, which JSON can say
     OSError: Response.SERVICE_NOT_AVAILABLE,  # a full disk, or a broken one
     FieldError: Response.SYSTEM_ERROR,
     TopicError: Response.SYSTEM_ERROR,
