@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import os
@@ -13,14 +14,17 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+import weakref
+from array import array
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
-from bytebufs import CopyAudit, copy_audit
+from bytebufs import CopyAudit, SliceBuffer, copy_audit
 from examples.rocketmq import broker as module
 from examples.rocketmq.__main__ import main
 from examples.rocketmq.broker import serving
@@ -29,11 +33,16 @@ from examples.rocketmq.codes import Request, Response
 from examples.rocketmq.limits import Limits
 from examples.rocketmq.record import message_of
 from examples.rocketmq.remoting import Command, encode
+from examples.rocketmq.sending import Sending
 from examples.rocketmq.settings import Settings
 from examples.rocketmq.store import Store
+from examples.rocketmq.topics import Topics
 
 from .example_rocketmq import HOST, Broker, Talk, bodies, broker, here, pulling
 from .sinks import PATIENCE, eventually
+
+if TYPE_CHECKING:
+    from examples.rocketmq.connection import Connection
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -141,6 +150,7 @@ def test_messages_are_where_it_is_said_and_as_they_were_sent(tmp_path: Path) -> 
         ({"properties": "x" * 32_768}, "properties of more than"),
         ({"f": 4}, "no transactions"),
         ({"m": "true"}, "no batches"),
+        ({"properties": "TAGS\1\ud800\2"}, "surrogates not allowed"),
     ],
     ids=["body", "properties", "transaction", "batch", "surrogate"],
 )
@@ -150,7 +160,6 @@ def test_what_cannot_be_a_message_is_refused(tmp_path: Path, fields: dict[str, A
         answer = talk.put("T", 0, **{"body": b"", **fields})
         assert answer.code == Response.MESSAGE_ILLEGAL
         assert complaint in answer.remark
-        ({"properties": "TAGS\1\ud800\2"}, "surrogates not allowed"),
         assert talk.put("T", 0, b"good").number("queueOffset") == 0
 
 
@@ -335,6 +344,8 @@ def test_what_is_sent_back_comes_again_until_it_is_dead(tmp_path: Path) -> None:
             assert message_of(pulled.body[:]).reconsume_times == times
         assert talk.ask(Request.CONSUMER_SEND_MSG_BACK, **{**back, "delayLevel": -1}, offset=position).code == 0
         assert len(bodies(talk.pull("%DLQ%G", 0, 0))) == 2
+        half = talk.ask(Request.CONSUMER_SEND_MSG_BACK, **{**back, "originMsgId": "\udc00"}, offset=0)
+        assert half.code == Response.MESSAGE_ILLEGAL
         assert talk.ask(Request.CONSUMER_SEND_MSG_BACK, **back, offset=1).code == Response.SYSTEM_ERROR
         bad = talk.ask(Request.CONSUMER_SEND_MSG_BACK, **{**back, "group": "a/b"}, offset=position)
         assert bad.code == Response.SYSTEM_ERROR
@@ -344,8 +355,6 @@ def test_what_is_sent_back_comes_again_until_it_is_dead(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-        half = talk.ask(Request.CONSUMER_SEND_MSG_BACK, **{**back, "originMsgId": "\udc00"}, offset=0)
-        assert half.code == Response.MESSAGE_ILLEGAL
 async def answering(folder: Path) -> AsyncIterator[tuple[str, int]]:
     """Have a broker in this task's context, so that its copies are counted."""
     with closing(Store(folder, Settings())) as store:
@@ -379,6 +388,29 @@ def test_payload_is_copied_into_the_map_and_nowhere_else(tmp_path: Path) -> None
     assert audit.hidden == 0, audit
     asked = {reason: nbytes for reason, nbytes in audit.by_reason.items() if reason != "copy_into"}
     assert sum(asked.values()) < 100_000, audit  # heads, of requests and answers
+
+
+@pytest.mark.parametrize("code", [Request.SEND_MESSAGE, Request.SEND_MESSAGE_V2])
+def test_a_body_is_let_go_of_while_its_producer_waits_for_the_disk(tmp_path: Path, code: Request) -> None:
+    """Else all that a connection has outstanding would be held: a thousand bodies."""
+    memory = array("B", bytes(1000))
+    alive = weakref.ref(memory)
+    names = {"topic": "T", "b": "T"}
+    request = Command(code, fields=names, body=SliceBuffer(memory))
+    del memory
+    connection = cast("Connection", SimpleNamespace(here=(HOST, 1), peer=(HOST, 2)))
+    with closing(Store(tmp_path, Settings(flush="sync"))) as store:
+        topics = Topics(tmp_path / "topics.json", Limits(), auto_create=True)
+        answer = Sending(store, topics, Limits()).handlers[code](request, connection)
+        request.body = b""  # as the connection does
+        gc.collect()
+        assert alive() is None
+        assert not isinstance(answer, Command)
+        assert asyncio.run(settled(answer)).code == Response.SUCCESS
+
+
+async def settled(answer: Awaitable[Command]) -> Command:
+    return await answer
 
 
 @pytest.mark.needs("strace")

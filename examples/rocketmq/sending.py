@@ -66,8 +66,8 @@ class Sending:
         }
 
     def _send_v2(self, request: Command, connection: Connection) -> Answer:
-        fields = {name: request.fields[short] for name, short in V2.items() if short in request.fields}
-        return self._send(replace(request, fields=fields), connection)
+        request.fields = {name: request.fields[short] for name, short in V2.items() if short in request.fields}
+        return self._send(request, connection)  # the very one, whose body is let go of while it waits for the disk
 
     def _send(self, request: Command, connection: Connection) -> Answer:
         complaint = self._complaint(request)
