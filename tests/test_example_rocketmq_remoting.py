@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -263,6 +264,34 @@ def test_offsets_that_nobody_waits_for_are_written_some_time_later(tmp_path: Pat
         assert json.loads(path.read_text()) == {"G\nT\n0": 5}
 
     asyncio.run(session())
+
+
+def test_offsets_that_change_during_the_last_writing_are_written_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "offsets.json"
+    is_writing, may_write = threading.Event(), threading.Event()
+    save = durable.save
+
+    def slowly(path: Path, text: str) -> None:
+        is_writing.set()
+        assert may_write.wait(PATIENCE)
+        save(path, text)
+
+    async def session() -> None:
+        async with asyncio.timeout(PATIENCE):
+            offsets = Offsets(path, Limits(offsets_time=0.01))
+            offsets.put("G", "T", 0, 5)
+            keeper = asyncio.create_task(offsets.keep())
+            assert await asyncio.to_thread(is_writing.wait, PATIENCE)
+            offsets.put("G", "T", 0, 6)  # with a pull: nobody waits for it
+            offsets.finish()
+            may_write.set()
+            await keeper
+
+    monkeypatch.setattr(durable, "save", slowly)
+    asyncio.run(session())
+    assert json.loads(path.read_text()) == {"G\nT\n0": 6}
 
 
 def test_offsets_that_cannot_be_written_are_no_secret(tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ class Offsets:
                     await self._wanted.wait()
             self._wanted.clear()
             await self._write()
+        await self._write()  # what has changed while the last was being written
 
     def finish(self) -> None:
         """Have ``keep`` write what has changed, and end."""
@@ -165,15 +166,19 @@ class Offsets:
         changes = self._changes
         if changes == self._written:
             return
-        text = json.dumps({"\n".join(map(str, key)): value for key, value in self._offsets.items()}, indent=1)
         try:
-            await asyncio.to_thread(durable.save, self._path, text)
+            await asyncio.to_thread(_save, self._path, self._offsets.copy())
         except OSError as error:  # a full disk may have room again
             self._fault = error
         else:
             self._written = changes
         async with self._news:
             self._news.notify_all()
+
+
+def _save(path: Path, offsets: dict[_Key, int]) -> None:
+    """Write all offsets. Of a hundred thousand the text alone takes longer than an event loop may stand still."""
+    durable.save(path, json.dumps({"\n".join(map(str, key)): value for key, value in offsets.items()}, indent=1))
 
 
 def _key_of(name: str) -> _Key:
