@@ -181,6 +181,20 @@ def test_topics_and_their_queues_have_limits(tmp_path: Path) -> None:
     topics.put("U", Topic(2, 2))
 
 
+def test_topics_of_many_groups_are_made_by_one_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heartbeat may name a thousand: nobody else is served while the disk is waited for."""
+    topics = Topics(tmp_path / "topics.json", Limits(topics=1000), auto_create=False)
+    topics.put(RETRY + "1", Topic(2, 2))
+    written: list[str] = []
+    monkeypatch.setattr(durable, "save", lambda _, text: written.append(text))
+    topics.of_groups(f"{RETRY}{number}" for number in range(1000))
+    topics.of_groups([RETRY + "5"])
+    assert len(written) == 1
+    assert (topics.get(RETRY + "1"), topics.get(RETRY + "999"), len(topics)) == (Topic(2, 2), Topic(1, 1), 1000)
+    with pytest.raises(TopicError, match="there may be no more"):
+        topics.of_groups([RETRY + "5", RETRY + "1000"])
+
+
 # -- groups
 
 

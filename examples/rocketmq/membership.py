@@ -45,6 +45,7 @@ class Membership:
         member = _text(heartbeat, "clientID")
         if len(member) > self._limits.member_name:
             raise FieldError(f"a member's name of {len(member)} characters, more than {self._limits.member_name}")
+        groups = []
         for data in _objects(heartbeat, "consumerDataSet"):
             group = self._group(_text(data, "groupName"))
             subscriptions = {
@@ -52,7 +53,8 @@ class Membership:
                 for subscription in _objects(data, "subscriptionDataSet")
             }
             self._groups.hear(group, member, subscriptions, connection)
-            self._topics.of_group(RETRY + group)
+            groups.append(RETRY + group)
+        self._topics.of_groups(groups)
         return request.answer(Response.SUCCESS)
 
     def _leave(self, request: Command, _: Connection) -> Command:

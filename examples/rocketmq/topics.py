@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from . import durable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from .limits import Limits
@@ -87,22 +88,33 @@ class Topics:
         """Return a topic that a group needs for itself: it is made in any case. Raises TopicError."""
         return self.get(name) or self._made(name, Topic(1, 1))
 
+    def of_groups(self, names: Iterable[str]) -> None:
+        """Have such topics, all that are missing by one writing, or none of them. Raises TopicError."""
+        self._put({name: Topic(1, 1) for name in names if self.get(name) is None})
+
     def _made(self, name: str, topic: Topic) -> Topic:
         self.put(name, topic)
         return topic
 
     def put(self, name: str, topic: Topic) -> None:
         """Make a topic, or change it. It is on the disk when this returns. Raises TopicError."""
+        self._put({name: topic})
+
+    def _put(self, wanted: dict[str, Topic]) -> None:
+        for name, topic in wanted.items():
+            self._check(name, topic)
+        topics = {**self._topics, **wanted}
+        if len(topics) > max(len(self._topics), self._limits.topics):
+            raise TopicError(f"there may be no more than {self._limits.topics} topics")
+        if topics == self._topics:
+            return
+        durable.save(self._path, json.dumps({key: asdict(value) for key, value in topics.items()}, indent=1))
+        self._topics = topics
+
+    def _check(self, name: str, topic: Topic) -> None:
         if not is_name(name, self._limits.name) or name == AUTO_CREATE:
             raise TopicError(
                 f"there is no topic named {name[:200]!r}: up to {self._limits.name} of A-Z a-z 0-9 _ - % |"
             )
-        if name not in self._topics and len(self._topics) >= self._limits.topics:
-            raise TopicError(f"there are {self._limits.topics} topics, and there may be no more")
         if not 1 <= min(topic.write, topic.read) <= max(topic.write, topic.read) <= self._limits.queues:
             raise TopicError(f"a topic has 1 to {self._limits.queues} queues, not {topic.write} and {topic.read}")
-        if self._topics.get(name) == topic:
-            return
-        topics = {**self._topics, name: topic}
-        durable.save(self._path, json.dumps({key: asdict(value) for key, value in topics.items()}, indent=1))
-        self._topics = topics
