@@ -137,6 +137,8 @@ def test_a_table_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
     durable.save(path, '{"a": 1}')
     path.with_suffix(".new").write_text('{"a"')  # a crash in the middle of the next
     assert durable.load(path) == {"a": 1}
+    durable.save(path, '{"b": 2}')
+    assert durable.load(path) == {"b": 2}
     assert [*tmp_path.iterdir()] == [path]
     path.write_text("[]")
     with pytest.raises(TypeError, match="is not what was written"):

@@ -15,8 +15,10 @@ __all__ = ["load", "save"]
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read the table: empty, if there never was one. Raises ValueError if the file is none."""
-    path.with_suffix(".new").unlink(missing_ok=True)
+    """Read the table: empty, if there never was one. Raises ValueError if the file is none, TypeError if no table.
+
+    Nothing is touched, the next table neither, which a broker may be writing: what a crash left of one is overwritten.
+    """
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:

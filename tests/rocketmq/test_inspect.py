@@ -34,6 +34,14 @@ def test_a_picture_says_what_is_in_the_files(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_picture_leaves_alone_what_a_broker_is_writing(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    for name in ("sizes.new", "checkpoint.new"):
+        (tmp_path / name).write_text("{")
+    picture(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.new")} == {"sizes.new", "checkpoint.new"}
+
+
 def test_a_picture_shows_what_is_wrong(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     one = store.put(message(b"x"))
