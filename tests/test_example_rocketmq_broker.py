@@ -31,7 +31,7 @@ from examples.rocketmq.broker import serving
 from examples.rocketmq.client import Client, ClientError, records_of
 from examples.rocketmq.codes import Request, Response
 from examples.rocketmq.limits import Limits
-from examples.rocketmq.record import message_of
+from examples.rocketmq.record import Message, message_of
 from examples.rocketmq.remoting import Command, encode
 from examples.rocketmq.sending import Sending
 from examples.rocketmq.settings import Settings
@@ -467,6 +467,44 @@ def test_what_takes_too_long_or_says_nothing_is_hung_up_on(tmp_path: Path, monke
         assert talk.is_closed()
     with here(tmp_path / "data", idle_time=0.2) as running, running.connect() as talk:
         assert talk.is_closed()
+
+
+def test_who_sends_many_requests_at_once_does_not_keep_others_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 30
+    looks = []
+    get = Store.get
+
+    def slowly(store: Store, topic: str, queue: int, *limits: Any) -> Any:
+        looks.append(topic)
+        time.sleep(0.02)
+        return get(store, topic, queue, *limits)
+
+    monkeypatch.setattr(Store, "get", slowly)
+    with here(tmp_path / "data") as running, running.connect() as hasty, running.connect() as other:
+        route(other, "T")
+        pull = encode(Command(Request.PULL_MESSAGE, fields={k: str(v) for k, v in pulling("T", 0, 0).items()}))
+        hasty.sock.sendall(pull.tobytes() * count)
+        assert eventually(lambda: bool(looks))
+        assert other.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).code == Response.SUCCESS
+        assert len(looks) < count
+        assert [hasty.receive().code for _ in range(count)] == [Response.PULL_NOT_FOUND] * count
+
+
+def test_pulls_that_pass_over_much_give_way_to_others(tmp_path: Path) -> None:
+    with closing(Store(tmp_path / "data", Settings())) as store:
+        for tag in ["A"] * 2000 + ["B"]:
+            store.put(Message("T", 0, b"", properties=f"TAGS\1{tag}\2".encode()))
+    with here(tmp_path / "data") as running, running.connect() as talk:
+        route(talk, "T")
+        passed = talk.pull("T", 0, 0, subscription="B")
+        assert (passed.code, passed.number("nextBeginOffset")) == (Response.PULL_RETRY_IMMEDIATELY, 800)
+        for _ in range(5):
+            talk.send(
+                Request.PULL_MESSAGE, **pulling("T", 0, 0, subscription="B", sysFlag=6, suspendTimeoutMillis=9000)
+            )
+        assert [talk.receive().number("nextBeginOffset") for _ in range(5)] == [2001] * 5
 
 
 def test_pulls_of_who_has_gone_wait_no_longer(tmp_path: Path) -> None:

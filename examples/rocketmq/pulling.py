@@ -61,6 +61,8 @@ class Pulling:
         self._topics = topics
         self._limits = limits
         self._waiting = 0
+        self._passing = asyncio.Lock()
+        """Held by the one pull that passes over entries, of all those that wait and do so."""
         self._parked: dict[tuple[str, int], set[asyncio.Future[None]]] = {}
         store.grown.append(self._grown)
         self.handlers: dict[int, Handler] = {
@@ -110,7 +112,8 @@ class Pulling:
                     while (found := self._get(pull)).status in _WAITS_FOR and not connection.is_ending:
                         pull.offset = found.next_offset
                         if found.status == "no match":
-                            await asyncio.sleep(0)  # others have their turn: there may be many of them
+                            async with self._passing:  # one a turn of the loop: there may be thousands
+                                await asyncio.sleep(0)
                         else:
                             await self._growth(pull.topic, pull.queue, connection)
         finally:

@@ -28,7 +28,7 @@ from bytebufs import CompositeBuffer
 
 from . import durable, record
 from .commitlog import CommitLog, Kept
-from .consume_queue import ConsumeQueue, Entry
+from .consume_queue import ENTRY, ConsumeQueue, Entry
 from .data_folder import Checkpoint, QueueKey, StoreError, StoreLockedError, hold, sizes_of
 from .flushing import Flusher
 from .mapped_files import MappedFiles, Maps, sync_folder, write_out
@@ -48,8 +48,8 @@ __all__ = ["Found", "Placed", "Status", "Store", "StoreError", "StoreLockedError
 
 Status: TypeAlias = Literal["found", "no match", "end", "too small", "too large", "no queue"]
 """How looking for messages went: some; only such as the tags leave out; none yet; below and beyond what there is."""
-_MOST_LOOKED_AT: Final = 16_000
-"""Entries that one call passes over: RocketMQ's maxFilterMessageCount is so many bytes of entries."""
+_MOST_LOOKED_AT: Final = 16_000 // ENTRY.size
+"""Entries that one call passes over: RocketMQ's maxFilterMessageCount is 16 000 bytes of them. Some milliseconds."""
 _LOG: Final = "commitlog"
 _QUEUES: Final = "consumequeue"
 
