@@ -20,16 +20,18 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import pytest
 
 from bytebufs import CopyAudit, SliceBuffer, copy_audit
+from bytebufs.aio import Stream, open_connection, start_server
 from examples.rocketmq import broker as module
 from examples.rocketmq.__main__ import main
 from examples.rocketmq.broker import serving
 from examples.rocketmq.client import Client, ClientError, records_of
 from examples.rocketmq.codes import Request, Response
+from examples.rocketmq.connection import Connection, Room
 from examples.rocketmq.limits import Limits
 from examples.rocketmq.record import Message, message_of
 from examples.rocketmq.remoting import Command, encode
@@ -40,9 +42,6 @@ from examples.rocketmq.topics import Topics
 
 from .example_rocketmq import HOST, Broker, Talk, bodies, broker, here, pulling
 from .sinks import PATIENCE, eventually
-
-if TYPE_CHECKING:
-    from examples.rocketmq.connection import Connection
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -398,7 +397,7 @@ def test_a_body_is_let_go_of_while_its_producer_waits_for_the_disk(tmp_path: Pat
     names = {"topic": "T", "b": "T"}
     request = Command(code, fields=names, body=SliceBuffer(memory))
     del memory
-    connection = cast("Connection", SimpleNamespace(here=(HOST, 1), peer=(HOST, 2)))
+    connection = cast(Connection, SimpleNamespace(here=(HOST, 1), peer=(HOST, 2)))
     with closing(Store(tmp_path, Settings(flush="sync"))) as store:
         topics = Topics(tmp_path / "topics.json", Limits(), auto_create=True)
         answer = Sending(store, topics, Limits()).handlers[code](request, connection)
@@ -467,6 +466,38 @@ def test_what_takes_too_long_or_says_nothing_is_hung_up_on(tmp_path: Path, monke
         assert talk.is_closed()
     with here(tmp_path / "data", idle_time=0.2) as running, running.connect() as talk:
         assert talk.is_closed()
+
+
+def test_nothing_goes_on_behind_a_connection_whatever_ends_it(tmp_path: Path) -> None:
+    async def session() -> None:
+        begun, stopped, broken = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def never(request: Command) -> Command:
+            begun.set()
+            try:
+                return await asyncio.Future[Command]()
+            finally:
+                stopped.set()
+
+        def fault(*_: object) -> Command:
+            raise RuntimeError
+
+        async def serve(stream: Stream) -> None:
+            with pytest.raises(RuntimeError):
+                await Connection(stream, {1: lambda request, _: never(request), 2: fault}, Limits(), Room(0)).run()
+            broken.set()
+
+        async with (
+            asyncio.timeout(PATIENCE),
+            await start_server(serve, HOST, 0) as server,
+            await open_connection(*server.sockets[0].getsockname()) as client,
+        ):
+            for code, event in ((1, begun), (2, broken)):
+                await client.send(encode(Command(code)))
+                await event.wait()
+            await stopped.wait()
+
+    asyncio.run(session())
 
 
 def test_who_sends_many_requests_at_once_does_not_keep_others_waiting(

@@ -97,19 +97,25 @@ class Connection:
         self._alive = self._since = self._clock()
 
     async def run(self) -> None:
-        """Answer requests until the client has sent its last one, or the broker is closing."""
+        """Answer requests until the client has sent its last one, or the broker is closing.
+
+        However it ends, nothing goes on behind it.
+        """
         try:
-            async for length in self._stream.messages(read_length, limit=_LENGTH):
-                await self._receive(length)
-        except (RemotingError, Underrun, LimitExceeded, ClosedError, OSError) as error:  # faults of the client
-            print(f"rocketmq: {self.peer}: {str(error) or type(error).__name__}", file=sys.stderr)
-        self._release()
-        try:
+            await self._requests()
+            self._release()
             while self._waiting:
                 await asyncio.wait(self._waiting)
         finally:
             for task in self._waiting:
                 task.cancel()
+
+    async def _requests(self) -> None:
+        try:
+            async for length in self._stream.messages(read_length, limit=_LENGTH):
+                await self._receive(length)
+        except (RemotingError, Underrun, LimitExceeded, ClosedError, OSError) as error:  # faults of the client
+            print(f"rocketmq: {self.peer}: {str(error) or type(error).__name__}", file=sys.stderr)
 
     def _release(self) -> None:
         self.is_ending = True
