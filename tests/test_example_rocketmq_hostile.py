@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from bytebufs import CompositeBuffer
+from examples.rocketmq.__main__ import connections_of
 from examples.rocketmq.codes import Request, Response
 from examples.rocketmq.limits import Limits
 from examples.rocketmq.remoting import Command, encode
@@ -198,6 +199,30 @@ def test_a_thousand_idle_connections_are_no_burden_and_are_closed_in_the_end(tmp
             assert all(talk.is_closed() for talk in talks)
         assert_serves(running)
         running.end()
+
+
+@pytest.mark.parametrize(("descriptors", "connections"), [(1024, 704), (4096, 3776), (320, 80)])
+def test_connections_leave_descriptors_for_files(descriptors: int, connections: int) -> None:
+    assert connections_of(descriptors) == connections
+
+
+@pytest.mark.needs("prlimit")
+def test_connections_that_take_all_descriptors_keep_nobody_from_storing(tmp_path: Path) -> None:
+    """The log could not be written out without one, and that is final."""
+    options = ("--flush", "sync", "--idle-time", "60")
+    with broker(tmp_path / "data", *options, prefix=("prlimit", "--nofile=320:320")) as running:
+        with running.connect() as talk:
+            assert talk.ask(Request.GET_ROUTEINTO_BY_TOPIC, topic="T").code == Response.SUCCESS
+            with contextlib.ExitStack() as stack:
+                for _ in range(350):  # beyond its limit they wait with the system, as far as that has room
+                    sock = stack.enter_context(socket.socket())
+                    sock.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        sock.connect((HOST, running.port))
+                for number in range(3):
+                    assert talk.put("T", 0, b"%d" % number).code == Response.SUCCESS
+        assert_serves(running)
+        assert running.end() == ""
 
 
 def test_a_client_that_does_not_read_its_answers_is_not_served_for_ever(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import math
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -31,10 +31,12 @@ from .limits import Limits
 from .settings import Settings
 from .store import Store
 
-__all__ = ["main"]
+__all__ = ["connections_of", "main"]
 
 _IN_FLIGHT: Final = 64
 """Messages that ``produce`` has sent and that are not stored yet."""
+_OTHERS: Final = 64
+"""Descriptors of ``serve`` that are neither maps nor connections: some files for a moment, and what pulls hold."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,8 +100,13 @@ def _serve(options: argparse.Namespace) -> int:
     limits = Limits(**{one.name: getattr(options, one.name) for one in fields(Limits)})
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    asyncio.run(_served(options, limits))
+    asyncio.run(_served(options, replace(limits, connections=min(limits.connections, connections_of(most)))))
     return 0
+
+
+def connections_of(descriptors: int) -> int:
+    """Return how many of so many descriptors connections may have: without one, the log could not be written out."""
+    return max(descriptors - Settings.maps - _OTHERS, descriptors // 4)
 
 
 async def _served(options: argparse.Namespace, limits: Limits) -> None:

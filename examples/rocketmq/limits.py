@@ -12,7 +12,8 @@ class Limits:
     """Sizes in bytes, numbers, and seconds. Who goes beyond one is answered an error, or is hung up on."""
 
     connections: int = 4096
-    """At a time. Those beyond wait with the system, in its queue."""
+    """At a time; fewer where the system gives the program too few descriptors for so many, and for files. Those beyond
+    wait with the system, in its queue."""
     body: int = 4 << 20
     """Of a message: RocketMQ's maxMessageSize. A request may have so much and a head: a longer one ends the
     connection before any of it is received."""
