@@ -24,7 +24,10 @@ from hypothesis.strategies import none
 from bytebufs import COMPILED
 
 MACHINE_EXAMPLES: Final = {"quick": 10, "short": 50, "ci": 2_000, "long": 200_000}
-"""Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default)."""
+"""Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default).
+
+A machine that works on a disk says how much longer that takes: ``TestMachine.on_disk = 20``. It has fewer runs.
+"""
 
 MOST_CASES: Final = 4
 """So many of a test's parameters the profile `quick` takes, evenly spread."""
@@ -72,7 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     machines = {item.cls for item in items if isinstance(item, pytest.Function) and item.cls is not None}
     for machine in machines:
         if issubclass(machine, unittest.TestCase) and isinstance(getattr(machine, "settings", None), settings):
-            machine.settings = settings(machine.settings, max_examples=MACHINE_EXAMPLES[PROFILE])
+            runs = max(MACHINE_EXAMPLES[PROFILE] // getattr(machine, "on_disk", 1), 10)
+            machine.settings = settings(machine.settings, max_examples=runs)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -174,6 +174,7 @@ def base_of(batch: bytes) -> int:
 
 
 TestLog = LogMachine.TestCase
+TestLog.on_disk = 5  # type: ignore[attr-defined]
 
 
 def of_so_many(records: int) -> CompositeBuffer:
