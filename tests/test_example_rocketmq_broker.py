@@ -664,6 +664,18 @@ def test_what_cannot_be_done_is_said_in_a_line(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().err.startswith("rocketmq: ")
 
 
+def test_a_client_gets_no_tag_that_only_has_the_same_hash(tmp_path: Path) -> None:
+    async def session(address: tuple[str, int]) -> list[bytes]:
+        async with Client.connect(*address) as client:
+            await client.queues("T")
+            for tag in ("Aa", "BB", "", "Aa"):  # Java's "Aa" and "BB" are a well-known pair
+                await client.send("T", 0, tag.encode(), tag=tag)
+            return [one.body.tobytes() async for one in client.messages("G", "T", 0, tags="Aa", follow=False)]
+
+    with here(tmp_path / "data") as running:
+        assert asyncio.run(session((HOST, running.port))) == [b"Aa", b"Aa"]
+
+
 def test_a_client_learns_of_the_end(tmp_path: Path) -> None:
     async def session(running: Broker) -> None:
         async with asyncio.timeout(PATIENCE), Client.connect(HOST, running.port) as client:

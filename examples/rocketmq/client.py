@@ -15,7 +15,8 @@ from bytebufs import CompositeBuffer, LengthPrefixed
 from bytebufs.aio import Stream, open_connection
 
 from .codes import PullFlag, Request, Response
-from .record import HEAD, Head
+from .consumers import tags_of
+from .record import HEAD, TAGS, Head, property_of
 from .remoting import Command, decode, encode
 
 if TYPE_CHECKING:
@@ -162,13 +163,16 @@ class Client:
     ) -> AsyncIterator[Received]:
         """Yield the messages of a queue, from where the group has stopped: up to its end, or for ever.
 
-        Whenever more are asked for, those before count as consumed.
+        The broker goes by hashes of tags, which different ones may share, so here they are looked at again. Whenever
+        more are asked for, those before count as consumed.
         """
+        wanted = tags_of(tags)
         offset = await self.committed(group, topic, queue) if group else 0
         while True:
             received, behind = await self.pull(group, topic, queue, offset, tags=tags, wait=_PULL_TIME * follow)
             for message in received:
-                yield message
+                if not wanted or property_of(message.properties.encode(), TAGS) in wanted:
+                    yield message
             is_end = behind == offset
             offset = behind
             if is_end and not follow:

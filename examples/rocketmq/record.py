@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bytebufs import BaseBuffer
 
 __all__ = [
-    "BLANK", "BLANK_MAGIC", "HEAD", "MAGIC", "NO_HOST", "Head", "Message", "MessageError", "Sized",
+    "BLANK", "BLANK_MAGIC", "HEAD", "MAGIC", "NO_HOST", "TAGS", "Head", "Message", "MessageError", "Sized",
     "crc_of", "hash_of", "head_at", "is_record", "is_whole", "message_of", "parts_of", "properties_of",
     "property_of", "size_of", "tag_hash_of", "topic_of",
 ]  # fmt: skip
@@ -48,7 +48,8 @@ NO_HOST: Final = ("0.0.0.0", 0)
 _MOST_TOPIC: Final = 127
 """Its length is a signed byte to clients; the properties' is a signed 16-bit number."""
 _MOST_PROPERTIES: Final = 0x7FFF
-_TAGS: Final = b"TAGS"
+TAGS: Final = b"TAGS"
+"""The property that a message's tag is."""
 _HASH_BITS: Final = 32
 
 
@@ -245,4 +246,4 @@ def hash_of(tag: str) -> int:
 
 def tag_hash_of(properties: BaseBuffer | bytes) -> int:
     """Return what consume queues have of a message: the hash of its tag."""
-    return hash_of(property_of(properties, _TAGS))
+    return hash_of(property_of(properties, TAGS))
