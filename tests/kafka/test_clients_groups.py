@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import IS_QUICK, PROFILE, needed
+from tests.conftest import PROFILE, needed
 from tests.kafka.group_clients import CLIENTS
 from tests.kafka.running import RunningBroker
 
@@ -24,8 +24,8 @@ PARTITIONS: Final = 6
 PROGRAM: Final = [sys.executable, "-m", "tests.kafka.group_clients"]
 PATIENCE: Final = 120
 """Seconds after which a test gives up."""
-SESSION: Final = ["2000"] if IS_QUICK else []
-"""How soon a dead member is missed: by default up to 45 s, which the quick profile does not wait."""
+SESSION: Final = [] if PROFILE == "long" else ["2000"]
+"""How soon a dead member is missed: by default up to 45 s, which the profile `long` alone waits."""
 
 
 class Members:

@@ -277,3 +277,4 @@ class OffsetsMachine(RuleBasedStateMachine):
 
 
 TestOffsets = OffsetsMachine.TestCase
+TestOffsets.on_disk = 5  # type: ignore[attr-defined]
