@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import unittest
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -121,7 +122,9 @@ def needed(package: str) -> Any:
     """Import a package that a test needs. Where it is not installed the test is skipped, and in CI it fails."""
     name = package.partition(".")[0]
     try:
-        return importlib.import_module(package)
+        with warnings.catch_warnings():  # what it does while it is imported is its own affair
+            warnings.simplefilter("ignore")
+            return importlib.import_module(package)
     except ModuleNotFoundError:
         reason = f"not installed: {name}"
         if os.environ.get("CI") == "true" and sys.version_info < NOT_YET.get(name, (4,)):
