@@ -44,7 +44,7 @@ EXAMPLES: Final = (
         f"examples/rocketmq/{module}.py": f"tests/test_example_rocketmq_{tests}.py"
         for tests, modules in {
             "remoting": ["consumers", "durable", "remoting", "topics"],
-            "broker": ["broker", "codes", "connection", "limits", "membership", "pulling", "routes", "sending"],
+            "broker": ["broker", "codes", "limits", "membership", "pulling", "routes", "sending"],
         }.items()
         for module in modules
     }

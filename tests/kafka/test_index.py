@@ -106,3 +106,13 @@ def test_closing_fails_once_and_leaves_nothing_open(tmp_path: Path) -> None:
         index.close()
     index.close()
     assert descriptors() == before
+
+
+def test_an_index_that_is_trimmed_has_what_it_had_and_takes_no_more(tmp_path: Path) -> None:
+    index = Index(tmp_path / "i", OFFSETS, 100)
+    index.append(1, 2)
+    index.trim()
+    index.append(3, 4)
+    assert entries(index) == [(1, 2)]
+    assert index.path.stat().st_size == OFFSETS.size
+    index.close()

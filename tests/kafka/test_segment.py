@@ -264,3 +264,15 @@ def test_what_cannot_be_opened_leaves_nothing_open(tmp_path: Path, calls: int) -
     with mock.patch.object(os, "posix_fallocate", allocate), pytest.raises(OSError, match="no room"):
         Segment(tmp_path, BASE, SETTINGS)
     assert descriptors() == before
+
+
+def test_a_full_segment_gives_back_what_its_indexes_held_for_more(tmp_path: Path) -> None:
+    segment = filled(tmp_path)
+    wanted, vouched = facts(segment), segment.vouch()
+    segment.trim()
+    assert segment.offsets.path.stat().st_size == vouched.entries * 8
+    assert facts(segment) == wanted
+    assert segment.vouch() is vouched
+    add(segment, batch_at(segment.end))
+    assert segment.vouch().size == segment.size > vouched.size
+    segment.close()
