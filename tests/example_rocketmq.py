@@ -28,6 +28,7 @@ from examples.rocketmq.remoting import Command, decode, encode
 from examples.rocketmq.settings import Flush, Settings
 from examples.rocketmq.store import Store
 
+from .conftest import do_without
 from .sinks import PATIENCE
 
 ROOT: Final = Path(__file__).parent.parent
@@ -219,9 +220,7 @@ def here(folder: Path, *, auto_create: bool = True, flush: Flush = "async", **li
 def node(program: str, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
     """Start a program of tests/node."""
     if not (NODE / "node_modules" / "ali-ons").is_dir():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"ali-ons is not in {NODE}: .ci/run puts it there")
-        pytest.skip(f"ali-ons is not in {NODE}: copy tests/node/*.json there, and run npm ci")
+        do_without(f"ali-ons is not in {NODE}: copy tests/node/*.json there, and run npm ci, as .ci/run does")
     return subprocess.Popen(
         ["node", str(ROOT / "tests" / "node" / program), *map(str, arguments)],
         env={**os.environ, "NODE_PATH": str(NODE / "node_modules")},

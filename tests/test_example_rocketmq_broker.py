@@ -40,6 +40,7 @@ from examples.rocketmq.settings import Settings
 from examples.rocketmq.store import Store
 from examples.rocketmq.topics import Topics
 
+from .conftest import do_without
 from .example_rocketmq import HOST, Broker, Talk, bodies, broker, here, pulling
 from .sinks import PATIENCE, eventually
 
@@ -417,7 +418,7 @@ def test_many_messages_leave_by_one_gathering_call(tmp_path: Path) -> None:
     log = tmp_path / "calls"
     trial = subprocess.run(["strace", "-o", log, "true"], check=False, capture_output=True, timeout=PATIENCE)
     if trial.returncode and b"ptrace" in trial.stderr:
-        pytest.skip("this machine forbids tracing")
+        do_without("this machine forbids tracing")
     calls = "trace=sendmsg,sendto,write,writev,pwrite64,read,readv,pread64,sendfile"
     prefix = ("strace", "-D", "-f", "-e", calls, "-o", str(log))  # -D: the broker is our child, not strace
     with broker(tmp_path / "data", prefix=prefix) as running, running.connect() as talk:
@@ -702,7 +703,7 @@ def test_a_full_disk_is_an_error_to_the_client_and_nothing_that_was_stored_is_lo
     (tmp_path / "kept").mkdir()
     prefix = ("unshare", "--mount", "--map-root-user", "sh", "-c", inside, "sh")
     if subprocess.run([*prefix, "true"], check=False, capture_output=True, timeout=PATIENCE).returncode:
-        pytest.skip("nothing may be mounted here")
+        do_without("nothing may be mounted here")
     with broker(folder, "--log-file", str(MIB), "--queue-file", "20000", prefix=prefix) as running:
         with running.connect() as talk:
             route(talk, "T")

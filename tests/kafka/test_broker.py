@@ -30,7 +30,7 @@ from examples.kafka.records import Record
 from examples.kafka.records import encode as encode_records
 from examples.kafka.settings import LogSettings
 from examples.kafka.store import Store
-from tests.conftest import IS_QUICK
+from tests.conftest import IS_QUICK, do_without
 from tests.kafka.running import RunningBroker
 
 PATIENCE: Final = 120
@@ -125,7 +125,7 @@ def test_a_produce_is_one_gathering_write_and_a_fetch_sendfile(tmp_path: Path) -
     log = tmp_path / "calls"
     trial = subprocess.run(["strace", "-o", log, "true"], check=False, capture_output=True, timeout=PATIENCE)
     if trial.returncode and b"ptrace" in trial.stderr:
-        pytest.skip("this machine forbids tracing")
+        do_without("this machine forbids tracing")
     serve = [sys.executable, "-m", "examples.kafka", "serve", "--data", str(tmp_path / "data"), "--listen", "0"]
     process = subprocess.Popen(
         [str(shutil.which("strace")), "-D", "-f", "-y", "-o", log, *serve], stdout=subprocess.PIPE, text=True

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import do_without
+
 FILL = [sys.executable, "-m", "tests.kafka.disk_filler"]
 
 
@@ -29,6 +31,6 @@ def test_a_full_disk(tmp_path: Path, kib: int) -> None:
     if subprocess.run(
         [*alone, "mount", "-t", "tmpfs", "none", str(tmp_path)], capture_output=True, check=False
     ).returncode:
-        pytest.skip("nothing may be mounted here, not even in a namespace of its own")
+        do_without("nothing may be mounted here, not even in a namespace of its own")
     mount = f'mount -t tmpfs -o size={kib}k none "$0" && exec "$@"'
     assert run(*alone, "sh", "-c", mount, str(tmp_path), *FILL, str(tmp_path)) == "ENOSPC"
