@@ -13,7 +13,7 @@ import griffe
 import pytest
 
 import bytebufs
-from bytebufs import aio
+from bytebufs import aio, testing
 from bytebufs._core.audit import ASKED, HIDDEN
 from bytebufs.aio import State
 from bytebufs.files.mapped import Access, Advice
@@ -33,7 +33,8 @@ def _shown() -> list[str]:
     for page in PAGES:
         for name, options in _SHOWN.findall(page.read_text(encoding="utf-8") + "\n"):
             names.append(name)
-            thing = getattr(aio if name.startswith("aio.") else bytebufs, name.removeprefix("aio."), None)
+            package, _, short = name.rpartition(".")
+            thing = getattr({"aio": aio, "testing": testing}.get(package, bytebufs), short, None)
             if isinstance(thing, type) and "members: false" not in options:
                 names += [f"{name}.{member}" for member in _members(thing) if f"!^{member}$" not in options]
     return names
@@ -64,7 +65,7 @@ WANTED_OF_ARGUMENTS: Final = (
 
 
 def test_whatever_is_public_stands_on_one_page_once() -> None:
-    assert Counter(_shown()) == Counter([*_public(bytebufs), *_public(aio, "aio."), *WANTED_OF_ARGUMENTS])
+    assert Counter(_shown()) == Counter([*_public(bytebufs), *_public(aio, "aio."), *_public(testing, "testing."), *WANTED_OF_ARGUMENTS])
 
 
 def test_what_a_user_of_a_composite_meets_first_is_append() -> None:

@@ -1,0 +1,21 @@
+"""What tests of parsers need: inputs in pieces, buffers of every kind, and checks that show the least that fails.
+
+Needs hypothesis, and no framework that runs tests: a check raises AssertionError. `import bytebufs` does not load this.
+"""
+
+try:
+    import hypothesis as _hypothesis  # noqa: F401  # so that who has it not is told so, before anything else is loaded
+except ModuleNotFoundError as _error:
+    raise ImportError("bytebufs.testing needs hypothesis: pip install hypothesis") from _error
+
+from .fragmentation import DependsOnCuts, check_fragmentation
+from .outcomes import Outcome, plain
+from .pictures import picture
+
+__all__ = [
+    "DependsOnCuts",
+    "Outcome",
+    "check_fragmentation",
+    "picture",
+    "plain",
+]

@@ -1,0 +1,168 @@
+"""Proof that a parser does not depend on how its input was cut: results, errors and remainder are those of the whole.
+
+Whatever reads a stream gets it in pieces that nobody chose: a segment, a TLS record, what a buffer had
+room for. A parser that is right for one cut and wrong for another is what tests with whole messages never find.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .._core.parts import shown
+from ..base_buffer import BaseBuffer
+from .cuts import KINDS, REUSED, Way, at_once, made, ways
+from .outcomes import Outcome, driven
+from .outcomes import plain as as_plain
+from .pictures import picture
+from .shrinking import shrunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ..base_buffer import BytesLike
+
+__all__ = ["DependsOnCuts", "check_fragmentation"]
+
+_MISTAKES = (AssertionError, AttributeError, NameError, TypeError)
+"""Errors of which no parser means to say that bytes are bad."""
+
+
+class DependsOnCuts(AssertionError):
+    """What a parser made of an input in pieces is not what it made of the whole.
+
+    ``pieces`` is the smallest input that was found, as it was cut, and ``kinds`` says what each piece was; ``together``
+    is the outcome of the whole, ``apart`` that of the pieces.
+    """
+
+    def __init__(self, pieces: Sequence[bytes], kinds: Sequence[str], together: Outcome, apart: Outcome) -> None:
+        super().__init__(pieces, kinds, together, apart)
+        self.pieces = tuple(pieces)
+        self.kinds = tuple(kinds)
+        self.together = together
+        self.apart = apart
+
+    def __str__(self) -> str:
+        """Draw both ways, and what came of each."""
+        whole = at_once(b"".join(self.pieces), self.kinds[0])
+        return "\n".join(
+            [
+                "what comes of the input depends on how it is cut",
+                picture(made(whole)),
+                *_indented(self.together),
+                picture(made(Way(self.pieces, self.kinds))),
+                *_indented(self.apart),
+            ]
+        )
+
+
+def _indented(outcome: Outcome) -> list[str]:
+    return [f"  -> {line}" for line in str(outcome).splitlines()]
+
+
+def check_fragmentation(
+    make_parser: Callable[[], Any],
+    data: BytesLike,
+    *,
+    plain: Callable[[Any], object] = as_plain,
+    key: Callable[[list[object]], list[object]] | None = None,
+    kinds: Iterable[str] | None = None,
+    errors: tuple[type[Exception], ...] = (),
+    random_cuts: int = 100,
+    limit: int = 500,
+    seed: int = 0,
+    shrink: bool = True,
+) -> Outcome:
+    r"""Feed data to a parser at once, and to new ones in all kinds of pieces; return the outcome if it is always the same.
+
+    >>> from bytebufs import Lines
+    >>> check_fragmentation(lambda: Lines(limit=80), b"one\r\ntwo\nth").results
+    [b'one', b'two']
+
+    ``make_parser`` gives a new parser each time: a function from a piece to results, or an object with such a ``feed``
+    and, where it has them, ``end()`` (called after the last piece; may give results), ``pending`` (bytes not yet done
+    with; an attribute or a method) and ``detach()`` (gives what is left). Results are an iterable, one object, or None.
+    Bytes and text that are returned, and do not stand in a list, are a stream: what comes in two pieces equals what
+    comes in one.
+
+    ``plain`` makes a result a value that can be compared, at once, before the parser goes on; ``key`` is given the list
+    of all at the end, and returns what is compared: for results that may come in any number of pieces. An Exception is
+    compared by type and text. Those of which no parser means to say that bytes are bad (AssertionError, AttributeError,
+    NameError, TypeError) are raised if they come of the whole, but for those named in ``errors``.
+
+    ``kinds`` are those of the pieces: bytes, bytearray, memoryview, slice, composite; by default those that the parser
+    takes. ``reused`` is for parsers that have to be done with a piece when they return: its memory is overwritten.
+
+    Raises DependsOnCuts with the smallest input and cut that fail, as a picture; with ``shrink=False`` the data are
+    left as they are. ValueError if the whole gives another outcome the second time. What is tried depends on the
+    arguments alone. Complexity: O(n²) for n bytes, as each place is cut; over ``limit`` bytes it is O(n · limit), with
+    cuts at so many places.
+    """
+    content = _bytes_of(data)
+    check = _Check(make_parser, plain, key, errors)
+    if kinds is None:
+        kinds = [kind for kind in KINDS if kind != REUSED and (kind == "bytes" or check.takes(kind, content))]
+    check.kinds = tuple(kinds)
+    expected = check.whole(content)
+    check.refuse_mistakes(expected, content)
+    if check.whole(content) != expected:
+        raise ValueError(f"the whole gives another outcome the second time: {shown(content)}")
+    for way in ways(content, kinds=check.kinds, random_cuts=random_cuts, limit=limit, seed=seed):
+        if check.run(way) != expected:
+            raise check.failure(shrunk(way, check.fails, plainest=check.kinds[0], data_too=shrink))
+    return expected
+
+
+def _bytes_of(data: BytesLike) -> bytes:
+    content = as_plain(memoryview(data)) if not isinstance(data, BaseBuffer) else as_plain(data)
+    assert isinstance(content, bytes)
+    return content
+
+
+class _Check:
+    """One parser's outcomes."""
+
+    kinds: tuple[str, ...] = ("bytes",)
+
+    def __init__(
+        self,
+        make_parser: Callable[[], Any],
+        plain: Callable[[Any], object],
+        key: Callable[[list[object]], list[object]] | None,
+        errors: tuple[type[Exception], ...],
+    ) -> None:
+        self._make_parser = make_parser
+        self._plain = plain
+        self._key = key
+        self._errors = errors
+
+    def run(self, way: Way) -> Outcome:
+        outcome = driven(self._make_parser(), way, self._plain)
+        return outcome if self._key is None else replace(outcome, results=self._key(outcome.results))
+
+    def whole(self, data: bytes) -> Outcome:
+        return self.run(at_once(data, self.kinds[0]))
+
+    def takes(self, kind: str, data: bytes) -> bool:
+        """Say whether the parser takes pieces of this kind."""
+        return not self._is_mistake(self.run(at_once(data, kind))) or self._is_mistake(self.whole(data))
+
+    def _is_mistake(self, outcome: Outcome) -> bool:
+        kind = outcome.error[0] if outcome.error else Exception
+        return issubclass(kind, _MISTAKES) and not issubclass(kind, self._errors)
+
+    def refuse_mistakes(self, outcome: Outcome, data: bytes) -> None:
+        """Raise the error of the whole, if it says that something is wrong with the parser or how it is called."""
+        if self._is_mistake(outcome):
+            assert outcome.cause is not None
+            outcome.cause.add_note(
+                f"of {shown(data)} at once; if that is how the parser refuses bytes, name it in errors="
+            )
+            raise outcome.cause
+
+    def fails(self, way: Way) -> bool:
+        return self.run(way) != self.whole(b"".join(way.pieces))
+
+    def failure(self, way: Way) -> DependsOnCuts:
+        data = b"".join(way.pieces)
+        return DependsOnCuts(way.pieces, way.kinds, self.whole(data), self.run(way))
