@@ -8,14 +8,22 @@ try:
 except ModuleNotFoundError as _error:
     raise ImportError("bytebufs.testing needs hypothesis: pip install hypothesis") from _error
 
+from .arrangements import LAYOUTS, Layout
 from .fragmentation import DependsOnCuts, check_fragmentation
 from .outcomes import Outcome, plain
 from .pictures import picture
+from .strategies import buffers, composites, fragmentations, layouts
 
 __all__ = [
+    "LAYOUTS",
     "DependsOnCuts",
+    "Layout",
     "Outcome",
+    "buffers",
     "check_fragmentation",
+    "composites",
+    "fragmentations",
+    "layouts",
     "picture",
     "plain",
 ]

@@ -19,10 +19,16 @@ __all__ = ["KINDS", "REUSED", "Way", "at_once", "cut", "made", "ways"]
 REUSED: Final = "reused"
 """The kind of piece that lies in memory which is overwritten once the parser has returned, as `recv_into` does it."""
 
+
+def hidden(chunk: bytes) -> memoryview:
+    """Return a view of a piece of bytes that has other bytes on both sides of it."""
+    return memoryview(b"\n<<" + chunk + b">>\n")[3:-3]
+
+
 KINDS: Final[dict[str, Callable[[bytes], Part]]] = {
     "bytes": lambda data: data,
     "bytearray": bytearray,
-    "memoryview": lambda data: memoryview(b"<" + data + b">")[1:-1],
+    "memoryview": hidden,
     "slice": lambda data: SliceBuffer(b"<" + data + b">", 1, 1 + len(data)),
     "composite": lambda data: CompositeBuffer([data[: len(data) // 2], bytearray(data[len(data) // 2 :])]),
     REUSED: lambda data: memoryview(bytearray(data)),
@@ -50,6 +56,18 @@ def at_once(data: bytes, kind: str) -> Way:
 def cut(data: bytes, places: Iterable[int]) -> tuple[bytes, ...]:
     """Cut data at some places; two that are equal give an empty piece."""
     return tuple(data[start:stop] for start, stop in pairwise([0, *sorted(places), len(data)]))
+
+
+def chunks(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
+    """Cut data into chunks of the given sizes; what is left over is the last one."""
+    at = 0
+    for size in sizes:
+        if at >= len(data):
+            return
+        yield data[at : at + size]
+        at += size
+    if at < len(data):
+        yield data[at:]
 
 
 def ways(data: bytes, *, kinds: Sequence[str], random_cuts: int, limit: int, seed: int) -> Iterator[Way]:

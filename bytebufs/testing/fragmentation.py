@@ -73,7 +73,7 @@ def check_fragmentation(
     seed: int = 0,
     shrink: bool = True,
 ) -> Outcome:
-    r"""Feed data to a parser at once, and to new ones in all kinds of pieces; return the outcome if it is always the same.
+    r"""Feed data to one parser at once, to others in all kinds of pieces; return the outcome if it is always the same.
 
     >>> from bytebufs import Lines
     >>> check_fragmentation(lambda: Lines(limit=80), b"one\r\ntwo\nth").results

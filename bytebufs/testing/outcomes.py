@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .cuts import Way
 
-__all__ = ["Outcome", "driven", "plain"]
+__all__ = ["Outcome", "plain"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Outcome:
 
     def __str__(self) -> str:
         """Say what came, a line each."""
-        lines = [f"result     {_bounded(result)}" for result in self.results[:MOST_RESULTS]]
-        if len(self.results) > MOST_RESULTS:
-            lines.append(f"...        {len(self.results) - MOST_RESULTS} results left out")
+        lines = [f"result     {_bounded(result)}" for result in self.results[:_MOST_RESULTS]]
+        if len(self.results) > _MOST_RESULTS:
+            lines.append(f"...        {len(self.results) - _MOST_RESULTS} results left out")
         if self.error is not None:
             kind, text = self.error
             lines.append(f"error      {kind.__name__}: {text}")
@@ -48,7 +48,7 @@ class Outcome:
         return "\n".join(lines) or "nothing"
 
 
-MOST_RESULTS: Final = 32
+_MOST_RESULTS: Final = 32
 """Results that a failure shows of one outcome."""
 
 _MOST_TEXT: Final = 200

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["picture"]
 
-MOST_SHOWN: Final = 48
+_MOST_SHOWN: Final = 48
 """Bytes that a line shows of a piece: with the numbers before them they have a line of a terminal, if most print."""
 
 
@@ -53,7 +53,7 @@ def _named(piece: Part, buffer: BaseBuffer) -> str:
 
 
 def _literal(view: memoryview) -> str:
-    if len(view) <= MOST_SHOWN:
+    if len(view) <= _MOST_SHOWN:
         return repr(bytes(view))
-    half = MOST_SHOWN // 2
+    half = _MOST_SHOWN // 2
     return f"{bytes(view[:half])!r} ... {len(view) - 2 * half} more ... {bytes(view[-half:])!r}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["shrunk"]
 
-MOST_RUNS: Final = 5_000
+_MOST_RUNS: Final = 5_000
 """Inputs that are tried. One of a thousand bytes takes some hundreds."""
 
 
@@ -31,7 +31,7 @@ class _Search:
         self.best = way
         self._fails = fails
         self._seen = {way}
-        self._left = MOST_RUNS
+        self._left = _MOST_RUNS
 
     def take(self, candidates: Iterator[Way]) -> bool:
         """Move on to the first candidate that fails."""
