@@ -12,10 +12,15 @@ from .arrangements import LAYOUTS, Layout
 from .fragmentation import DependsOnCuts, check_fragmentation
 from .outcomes import Outcome, plain
 from .pictures import picture
+from .protocols import Calls, Connected
+from .servers import Connection, serving
 from .strategies import buffers, composites, fragmentations, layouts
 
 __all__ = [
     "LAYOUTS",
+    "Calls",
+    "Connected",
+    "Connection",
     "DependsOnCuts",
     "Layout",
     "Outcome",
@@ -26,4 +31,5 @@ __all__ = [
     "layouts",
     "picture",
     "plain",
+    "serving",
 ]

@@ -6,6 +6,8 @@ room for. A parser that is right for one cut and wrong for another is what tests
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from .cuts import KINDS, REUSED, Way, at_once, made, ways
 from .outcomes import Outcome, driven
 from .outcomes import plain as as_plain
 from .pictures import picture
+from .protocols import Connected
 from .shrinking import shrunk
 
 if TYPE_CHECKING:
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DependsOnCuts", "check_fragmentation"]
 
-_MISTAKES = (AssertionError, AttributeError, NameError, TypeError)
-"""Errors of which no parser means to say that bytes are bad."""
+_MISTAKES = (AssertionError, AttributeError, NameError, TimeoutError, TypeError)
+"""Errors by which no parser means to say that bytes are bad."""
 
 
 class DependsOnCuts(AssertionError):
@@ -87,8 +90,8 @@ def check_fragmentation(
 
     ``plain`` makes a result a value that can be compared, at once, before the parser goes on; ``key`` is given the list
     of all at the end, and returns what is compared: for results that may come in any number of pieces. An Exception is
-    compared by type and text. Those of which no parser means to say that bytes are bad (AssertionError, AttributeError,
-    NameError, TypeError) are raised if they come of the whole, but for those named in ``errors``.
+    compared by type and text. Those by which no parser means to say that bytes are bad (AssertionError, AttributeError,
+    NameError, TimeoutError, TypeError) are raised if they come of the whole, but for those named in ``errors``.
 
     ``kinds`` are those of the pieces: bytes, bytearray, memoryview, slice, composite; by default those that the parser
     takes. ``reused`` is for parsers that have to be done with a piece when they return: its memory is overwritten.
@@ -100,23 +103,31 @@ def check_fragmentation(
     """
     content = _bytes_of(data)
     check = _Check(make_parser, plain, key, errors)
-    if kinds is None:
-        kinds = [kind for kind in KINDS if kind != REUSED and (kind == "bytes" or check.takes(kind, content))]
-    check.kinds = tuple(kinds)
+    if kinds is not None:
+        check.kinds = _known(kinds)
     expected = check.whole(content)
     check.refuse_mistakes(expected, content)
     if check.whole(content) != expected:
         raise ValueError(f"the whole gives another outcome the second time: {shown(content)}")
+    if kinds is None:
+        check.kinds = tuple(
+            kind for kind in KINDS if kind == "bytes" or (kind != REUSED and check.takes(kind, content))
+        )
     for way in ways(content, kinds=check.kinds, random_cuts=random_cuts, limit=limit, seed=seed):
         if check.run(way) != expected:
             raise check.failure(shrunk(way, check.fails, plainest=check.kinds[0], data_too=shrink))
     return expected
 
 
+def _known(kinds: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(kinds)
+    if not names or not set(names) <= set(KINDS):
+        raise ValueError(f"the kinds of pieces are {', '.join(KINDS)}, and at least one is needed: not {names}")
+    return names
+
+
 def _bytes_of(data: BytesLike) -> bytes:
-    content = as_plain(memoryview(data)) if not isinstance(data, BaseBuffer) else as_plain(data)
-    assert isinstance(content, bytes)
-    return content
+    return bytes(data) if isinstance(data, BaseBuffer) else bytes(memoryview(data))
 
 
 class _Check:
@@ -137,7 +148,10 @@ class _Check:
         self._errors = errors
 
     def run(self, way: Way) -> Outcome:
-        outcome = driven(self._make_parser(), way, self._plain)
+        made = self._make_parser()
+        parser = Connected(lambda: made) if isinstance(made, asyncio.BaseProtocol) else made
+        with parser if hasattr(type(parser), "__enter__") else nullcontext(parser) as entered:
+            outcome = driven(entered, way, self._plain)
         return outcome if self._key is None else replace(outcome, results=self._key(outcome.results))
 
     def whole(self, data: bytes) -> Outcome:
@@ -145,7 +159,7 @@ class _Check:
 
     def takes(self, kind: str, data: bytes) -> bool:
         """Say whether the parser takes pieces of this kind."""
-        return not self._is_mistake(self.run(at_once(data, kind))) or self._is_mistake(self.whole(data))
+        return not self._is_mistake(self.run(Way((data,), (kind,))))
 
     def _is_mistake(self, outcome: Outcome) -> bool:
         kind = outcome.error[0] if outcome.error else Exception
