@@ -9,21 +9,37 @@ except ModuleNotFoundError as _error:
     raise ImportError("bytebufs.testing needs hypothesis: pip install hypothesis") from _error
 
 from .arrangements import LAYOUTS, Layout
+from .clocks import FakeClock
+from .fakes import FakeFile, FakeSocket, ScriptedSocket, scripted_pair, tiny_pair
+from .files import ShrinkingFile
 from .fragmentation import DependsOnCuts, check_fragmentation
 from .outcomes import Outcome, plain
 from .pictures import picture
 from .protocols import Calls, Connected
+from .scripts import INTERRUPT, RESET, STALL, TIMEOUT, Fault, Script, Step, until
 from .servers import Connection, serving
 from .strategies import buffers, composites, fragmentations, layouts
 
 __all__ = [
+    "INTERRUPT",
     "LAYOUTS",
+    "RESET",
+    "STALL",
+    "TIMEOUT",
     "Calls",
     "Connected",
     "Connection",
     "DependsOnCuts",
+    "FakeClock",
+    "FakeFile",
+    "FakeSocket",
+    "Fault",
     "Layout",
     "Outcome",
+    "Script",
+    "ScriptedSocket",
+    "ShrinkingFile",
+    "Step",
     "buffers",
     "check_fragmentation",
     "composites",
@@ -31,5 +47,8 @@ __all__ = [
     "layouts",
     "picture",
     "plain",
+    "scripted_pair",
     "serving",
+    "tiny_pair",
+    "until",
 ]
