@@ -1224,7 +1224,7 @@ def _needle(sub: BytesLike | SupportsIndex) -> Needle:
         return sub
     if isinstance(sub, BaseBuffer):
         return sub.view() if sub.is_contiguous else join("needle", sub._pieces())
-    if isinstance(sub, int) or (hasattr(sub, "__index__") and not has_buffer(sub)):
+    if _is_number(sub):
         value = index(cast("SupportsIndex", sub))
         if not 0 <= value <= 255:
             raise ValueError(f"a byte is 0 to 255, not {value}")
@@ -1232,10 +1232,15 @@ def _needle(sub: BytesLike | SupportsIndex) -> Needle:
     return byte_view(cast("Buffer", sub))
 
 
+def _is_number(sub: object) -> bool:
+    """Whether something stands for a byte. Numbers that have a buffer, as those of numpy, are bytes-like instead."""
+    return isinstance(sub, int) or (hasattr(sub, "__index__") and not has_buffer(sub))
+
+
 def _separator(sep: BytesLike) -> Needle:
     """Return a separator as contiguous bytes. Raises ValueError if it is empty, TypeError if not bytes-like."""
-    if isinstance(sep, int):
-        raise TypeError(f"a separator is bytes-like, not an int: write bytes([{sep}])")
+    if not isinstance(sep, bytes) and _is_number(sep):
+        raise TypeError(f"a separator is bytes-like, not a number: write bytes([{shown(sep)}])")
     needle = _needle(sep)
     if len(needle) == 0:
         raise ValueError("empty separator")

@@ -10,6 +10,7 @@ except ModuleNotFoundError as _error:
 
 from .arrangements import LAYOUTS, Layout
 from .clocks import FakeClock
+from .conformance import CHECKS, DiffersFromBytes, check_buffer
 from .fakes import FakeFile, FakeSocket, ScriptedSocket, scripted_pair, tiny_pair
 from .files import ShrinkingFile
 from .fragmentation import DependsOnCuts, check_fragmentation
@@ -21,6 +22,7 @@ from .servers import Connection, serving
 from .strategies import buffers, composites, fragmentations, layouts
 
 __all__ = [
+    "CHECKS",
     "INTERRUPT",
     "LAYOUTS",
     "RESET",
@@ -30,6 +32,7 @@ __all__ = [
     "Connected",
     "Connection",
     "DependsOnCuts",
+    "DiffersFromBytes",
     "FakeClock",
     "FakeFile",
     "FakeSocket",
@@ -41,6 +44,7 @@ __all__ = [
     "ShrinkingFile",
     "Step",
     "buffers",
+    "check_buffer",
     "check_fragmentation",
     "composites",
     "fragmentations",
