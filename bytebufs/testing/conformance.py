@@ -18,7 +18,7 @@ from .checks_finding import FINDING
 from .checks_reading import READING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .alike import Check, Make
 
@@ -65,7 +65,9 @@ def _said(value: object) -> str:
     return value.__name__ if isinstance(value, type) else repr(value)
 
 
-def check_buffer(make: Make, *, checks: Iterable[str] = CHECKS, max_examples: int = 100, random_seed: int = 0) -> None:
+def check_buffer(
+    make: Make, *more: Make, checks: Iterable[str] = CHECKS, max_examples: int = 100, random_seed: int = 0
+) -> None:
     """See to it that a buffer of given bytes answers everything as these bytes do.
 
     >>> from bytebufs import CompositeBuffer
@@ -74,7 +76,8 @@ def check_buffer(make: Make, *, checks: Iterable[str] = CHECKS, max_examples: in
     ``make`` is given bytes, also none, and returns a buffer that shows them: one of the library's, over an owner or a
     layout of your own, or an object with the methods of BaseBuffer. ``checks`` are those of ``CHECKS`` that are made,
     by default all, each with ``max_examples`` examples that hypothesis draws. Whatever is drawn depends on
-    ``random_seed`` alone.
+    ``random_seed`` alone. With ``more`` such functions each example is tried with all, which takes less time than a
+    call for each.
 
     Raises DiffersFromBytes with the smallest example that was found to fail. ValueError for checks that there are not.
     """
@@ -82,12 +85,12 @@ def check_buffer(make: Make, *, checks: Iterable[str] = CHECKS, max_examples: in
     if unknown := set(names) - set(_ALL):
         raise ValueError(f"there is no check {shown(min(unknown))}; there are {', '.join(CHECKS)}")
     for name in names:
-        _run(_ALL[name], make, max_examples, random_seed)
+        _run(_ALL[name], (make, *more), max_examples, random_seed)
 
 
-def _run(check: Check, make: Make, max_examples: int, random_seed: int) -> None:
+def _run(check: Check, makes: Sequence[Make], max_examples: int, random_seed: int) -> None:
     """Draw examples for a check, and raise the smallest that fails."""
-    failed: list[tuple[dict[str, Any], Exception]] = []
+    failed: list[tuple[Make, dict[str, Any], Exception]] = []
 
     @seed(random_seed)
     @settings(
@@ -102,18 +105,17 @@ def _run(check: Check, make: Make, max_examples: int, random_seed: int) -> None:
     )
     @given(check.cases)
     def run(case: dict[str, Any]) -> None:
-        try:
-            check.run(make, **case)
-        except Exception as error:
-            failed[:] = [(case, error)]  # hypothesis ends with the smallest
-            raise
+        for make in makes:
+            try:
+                check.run(make, **case)
+            except Exception as error:
+                failed[:] = [(make, case, error)]  # hypothesis ends with the smallest
+                raise
 
     try:
         run()
     except Exception as error:
-        if not failed:
-            raise
-        case, cause = failed[0]
+        make, case, cause = failed[0]
         data = case.pop("data")
         raise DiffersFromBytes(check.name, data, case, cause, _layout(make, data)) from (
             None if isinstance(cause, Unlike) else error
