@@ -14,6 +14,7 @@ from .conformance import CHECKS, DiffersFromBytes, check_buffer
 from .fakes import FakeFile, FakeSocket, ScriptedSocket, scripted_pair, tiny_pair
 from .files import ShrinkingFile
 from .fragmentation import DependsOnCuts, check_fragmentation
+from .framers import BreaksPromise, check_framer
 from .outcomes import Outcome, plain
 from .pictures import picture
 from .protocols import Calls, Connected
@@ -28,6 +29,7 @@ __all__ = [
     "RESET",
     "STALL",
     "TIMEOUT",
+    "BreaksPromise",
     "Calls",
     "Connected",
     "Connection",
@@ -46,6 +48,7 @@ __all__ = [
     "buffers",
     "check_buffer",
     "check_fragmentation",
+    "check_framer",
     "composites",
     "fragmentations",
     "layouts",

@@ -39,17 +39,17 @@ _SEARCHES: Final = ("find", "rfind", "index", "rindex", "count")
     FINDING,
     data=DATA,
     sub=arguments(NEEDLES) | as_they_are(BYTES | NO_BYTES),
-    piece=st.tuples(st.integers(0, 23), st.integers(1, 5), st.sampled_from(WRAPPERS)),
+    piece=st.tuples(st.integers(0, 23), st.integers(1, 5), st.integers(1, 2), st.sampled_from(WRAPPERS)),
     start=BOUNDS,
     end=BOUNDS,
 )
 def searching(
-    make: Make, data: bytes, sub: Argument, piece: tuple[int, int, Callable[[bytes], Any]], start: Any, end: Any
+    make: Make, data: bytes, sub: Argument, piece: tuple[int, int, int, Callable[[bytes], Any]], start: Any, end: Any
 ) -> None:
     """``find``, ``rfind``, ``index``, ``rindex``, ``count``."""
     b = make(data)
-    at, size, wrap = piece
-    taken = data[at : at + size]
+    at, size, times, wrap = piece
+    taken = data[at : at + size] * times
     for name in _SEARCHES:
         for needle in (sub, Argument(taken, wrap(taken))):
             same(b, data, name, needle)

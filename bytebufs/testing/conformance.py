@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-
 from .._core.parts import shown
 from .alike import Unlike
 from .checks_copying import COPYING
 from .checks_cutting import CUTTING
 from .checks_finding import FINDING
 from .checks_reading import READING
+from .least import least_failing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -90,36 +89,18 @@ def check_buffer(
 
 def _run(check: Check, makes: Sequence[Make], max_examples: int, random_seed: int) -> None:
     """Draw examples for a check, and raise the smallest that fails."""
-    failed: list[tuple[Make, dict[str, Any], Exception]] = []
+    tried: list[Make] = []
 
-    @seed(random_seed)
-    @settings(
-        max_examples=max_examples,
-        phases=[Phase.generate, Phase.shrink],
-        database=None,
-        deadline=None,
-        derandomize=False,
-        report_multiple_bugs=False,
-        print_blob=False,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(check.cases)
     def run(case: dict[str, Any]) -> None:
         for make in makes:
-            try:
-                check.run(make, **case)
-            except Exception as error:
-                failed[:] = [(make, case, error)]  # hypothesis ends with the smallest
-                raise
+            tried[:] = [make]
+            check.run(make, **case)
 
-    try:
-        run()
-    except Exception as error:
-        make, case, cause = failed[0]
+    if failed := least_failing(check.cases, run, max_examples=max_examples, random_seed=random_seed):
+        case, error = failed
         data = case.pop("data")
-        raise DiffersFromBytes(check.name, data, case, cause, _layout(make, data)) from (
-            None if isinstance(cause, Unlike) else error
-        )
+        cause = None if isinstance(error, Unlike) else error
+        raise DiffersFromBytes(check.name, data, case, error, _layout(tried[0], data)) from cause
 
 
 def _layout(make: Make, data: bytes) -> str:

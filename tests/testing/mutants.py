@@ -1,4 +1,4 @@
-"""Mutants of a correct buffer: each has one method wrong, as somebody might get it wrong. `check_buffer` finds them all."""
+"""Mutants of a correct buffer: each has one method wrong, as somebody might get it wrong."""
 
 from __future__ import annotations
 
