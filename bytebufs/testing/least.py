@@ -20,7 +20,7 @@ def least_failing(
     cases: st.SearchStrategy[_T], run: Callable[[_T], None], *, max_examples: int, random_seed: int
 ) -> tuple[_T, Exception] | None:
     """Draw examples, and return the smallest that was found for which ``run`` raises, and what it raises."""
-    failed: list[tuple[_T, Exception]] = []
+    failed: list[tuple[_T, Exception, list[str]]] = []
 
     @seed(random_seed)
     @settings(
@@ -38,7 +38,8 @@ def least_failing(
         try:
             run(case)
         except Exception as error:
-            failed[:] = [(case, error)]  # hypothesis ends with the smallest
+            notes = list(getattr(error, "__notes__", ()))
+            failed[:] = [(case, error, notes)]  # hypothesis ends with the smallest
             raise
 
     try:
@@ -46,5 +47,7 @@ def least_failing(
     except Exception:  # what `run` raised, or that it is flaky
         if not failed:
             raise
-        return failed[0]
+        case, error, notes = failed[0]
+        error.__notes__ = notes  # without the call of our own that hypothesis has added
+        return case, error
     return None

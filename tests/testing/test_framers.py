@@ -194,7 +194,9 @@ class RefusesNothing(Semicolons):
 
 class LosesFramesBeforeAnError(Semicolons):
     def frames(self) -> Iterator[bytes]:
-        return iter(list(super().frames()))
+        if len(self.left.rpartition(b";")[2]) > self.limit:
+            self.error = "too long"
+        return super().frames()
 
 
 class RefusesLate(Semicolons):
@@ -215,7 +217,7 @@ MUTANTS: Final[dict[type[Semicolons], str]] = {
     DetachesNothing: "detach() gives back what lies behind",
     GoesOnWhenDetached: "detach() closes the framer",
     GoesOnAfterAnError: "an error is final",
-    RefusesNothing: "end() raises if bytes are left, only then",
+    RefusesNothing: "what can never become a frame is refused",
     LosesFramesBeforeAnError: "good frames come before the error",
     RefusesLate: "no more is kept than the limit of 9 bytes and a block",
 }
@@ -223,9 +225,11 @@ MUTANTS: Final[dict[type[Semicolons], str]] = {
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_who_breaks_a_promise_is_caught(mutant: type[Semicolons]) -> None:
-    limit = 9 if mutant is RefusesLate else None
+    options: dict[str, Any] = {"limit": 9} if "is kept" in MUTANTS[mutant] else {}
+    if MUTANTS[mutant].endswith(("final", "refused", "error")):
+        options["bad"] = BAD
     with pytest.raises(BreaksPromise) as caught:
-        check_framer(mutant, bad=BAD, limit=limit, max_examples=500)
+        check_framer(mutant, max_examples=500, **options)
     assert caught.value.promise.startswith(MUTANTS[mutant])
     assert len(b"".join(caught.value.pieces)) <= 18
     assert str(caught.value).startswith(f"{caught.value.promise}\n")
