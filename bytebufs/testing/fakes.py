@@ -7,7 +7,9 @@ Where the kernel can do it, it does: `tiny_pair` are real sockets whose buffers 
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +131,7 @@ class FakeSocket(_Scripted):
 
     def _refuse_if_closed(self) -> None:
         if self.closed:
-            raise OSError(9, "Bad file descriptor")
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     def gettimeout(self) -> float | None:
         """Return what was set."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from bytebufs import BaseBuffer, CompositeBuffer
+from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
 from bytebufs.testing import DiffersFromBytes, check_buffer
 
 from ..layouts import chunks
@@ -44,11 +44,14 @@ def _passed_on(name: str) -> Any:
     return method
 
 
+def _fact(name: str) -> property:
+    return property(lambda self: getattr(self.inner, name))
+
+
 _PassedOn: Final[Any] = type(
     "_PassedOn",
     (),
-    {name: _passed_on(name) for name in _NAMED}
-    | {name: property(lambda self, name=name: getattr(self.inner, name)) for name in _FACTS},
+    {name: _passed_on(name) for name in _NAMED} | {name: _fact(name) for name in _FACTS},
 )
 
 
@@ -426,3 +429,12 @@ def failure(mutant: type[Wrapped], **options: Any) -> DiffersFromBytes:
     with pytest.raises(DiffersFromBytes) as caught:
         check_buffer(lambda data: make(mutant, data), checks=[MUTANTS[mutant]], max_examples=1000, **options)
     return caught.value
+
+
+RIGHT: Final[Sequence[Callable[[bytes], Any]]] = (
+    SliceBuffer,
+    lambda data: CompositeBuffer([bytearray(data)]),
+    lambda data: CompositeBuffer([data[:2], bytearray(data[2:])]),
+    lambda data: make(Wrapped, data),
+)
+"""Buffers that pass all checks: of one part and of several, writable or not, and of a class of somebody's own."""

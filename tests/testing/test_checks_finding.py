@@ -1,0 +1,18 @@
+"""The checks of searches and comparisons let right buffers pass, and find some that are wrong."""
+
+from __future__ import annotations
+
+from bytebufs.testing import check_buffer
+from bytebufs.testing.checks_finding import FINDING
+
+from ..conftest import IS_QUICK
+from .mutants import RIGHT, ForgetsTheStart, OrdersByLength, failure
+
+
+def test_right_buffers_pass() -> None:
+    check_buffer(*RIGHT, checks=FINDING, max_examples=3 if IS_QUICK else 60)
+
+
+def test_wrong_ones_do_not() -> None:
+    for mutant in (ForgetsTheStart, OrdersByLength):
+        assert failure(mutant).check in FINDING
