@@ -34,7 +34,7 @@ class Liar(bytes):
     def find(self, *args: Any) -> Any:
         return -7
 
-    def index(self, *args: Any) -> Any:
+    def index(self, *args: Any, **options: Any) -> Any:
         raise KeyError
 
 

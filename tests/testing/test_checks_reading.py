@@ -10,7 +10,7 @@ from .mutants import RIGHT, DumpsPastTheEnd, HasUnclippedViews, failure
 
 
 def test_right_buffers_pass() -> None:
-    check_buffer(*RIGHT, checks=READING, max_examples=3 if IS_QUICK else 60)
+    check_buffer(*RIGHT, checks=READING, max_examples=3 if IS_QUICK else 30)
 
 
 def test_wrong_ones_do_not() -> None:
