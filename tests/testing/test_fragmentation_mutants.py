@@ -64,15 +64,15 @@ MUTANTS: Final = {
     ),
     "CR at the end taken for CRLF": (
         "        if stop < 0:\n",
-        "        stop = stop if stop > 0 or self.buffer[-1:] != b'\\r' else len(self.buffer) - 1\n        if stop < 0:\n",
+        "        if stop < 0 < self.buffer.endswith(b'\\r'):\n            stop = len(self.buffer) - 1\n        if stop < 0:\n",
     ),
     # limits
-    "the limit forgets that CR may come": ('self.buffer[4:5] not in (b"", b"\\r")', "self.buffer[4:5]"),
+    "the limit forgets that CR may come": (' and self.buffer[4] != ord("\\r")', ""),
     "the limit counts the CR": ("self.searched > 4", "self.searched > 3"),
     "the limit holds for unfinished lines alone": ("if len(line) > 4", "if len(line) > 40"),
     "an error reported for each piece": (
         "            self.take(self.searched)\n            self.searched = 0\n",
-        "            if self.take(len(self.buffer) - 1):\n                return TOO_LONG\n            self.searched = 0\n",
+        "            if self.take(self.searched):\n                return TOO_LONG\n            self.searched = 0\n",
     ),
     "skipped to the end of the piece": ("self.take(self.searched)", "self.take(len(self.buffer))"),
     "skipped without the search beginning anew": (
