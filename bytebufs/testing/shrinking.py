@@ -75,7 +75,7 @@ def _joined(way: Way) -> Iterator[Way]:
 
 def _without_pieces(way: Way) -> Iterator[Way]:
     pieces, kinds = way
-    size = len(pieces) // 2
+    size = len(pieces)
     while size:
         for i in range(0, len(pieces), size):
             yield Way((*pieces[:i], *pieces[i + size :]), (*kinds[:i], *kinds[i + size :]))

@@ -64,7 +64,7 @@ MUTANTS: Final = {
     ),
     "CR at the end taken for CRLF": (
         "        if stop < 0:\n",
-        "        if stop < 0 < self.buffer.endswith(b'\\r'):\n            stop = len(self.buffer) - 1\n        if stop < 0:\n",
+        "        if self.buffer[-1:] == b'\\r' != stop < 0:\n            stop = self.searched\n        if stop < 0:\n",
     ),
     # limits
     "the limit forgets that CR may come": (' and self.buffer[4] != ord("\\r")', ""),
