@@ -84,30 +84,31 @@ class Connection:
         """
         if not isinstance(piece, bytes):
             raise TypeError(f"bytes are sent, not {type(piece).__name__}")
-        left = memoryview(piece)
-        for _ in self._turns("take what was sent"):
-            if self._has_ended:
-                return
-            if left:
-                left = left[self._send(left) :]
-            elif self._unread.is_none(self._sent):
-                return
+        self._left = memoryview(piece)
+        self._turn_until(self._is_taken, "take what was sent")
+
+    def _is_taken(self) -> bool:
+        """Send some of what is left of a piece; then say whether the server has read all."""
+        if self._left and not self._has_ended:
+            self._left = self._left[self._send() :]
+            return False
+        return self._has_ended or self._unread.is_none(self._sent)
 
     def end(self) -> bytes:
         """Shut the sending side down, unless the answer tells where it ends, and return the answer."""
         if self._until is None:
             with contextlib.suppress(OSError):  # the server has closed it
                 self._sock.shutdown(socket.SHUT_WR)
-        for _ in self._turns("end its answer"):
-            if self._has_ended or (self._until is not None and self._until(bytes(self._answer))):
-                break
+        self._turn_until(self._is_whole, "end its answer")
         return bytes(self._answer)
 
-    def _turns(self, what: str) -> Iterator[None]:
-        """Yield over and over, and receive what comes between."""
+    def _is_whole(self) -> bool:
+        return self._has_ended or (self._until is not None and self._until(bytes(self._answer)))
+
+    def _turn_until(self, is_so: Callable[[], bool], what: str) -> None:
+        """Receive what comes, until it is so."""
         looks, since = 0, time.monotonic()
-        while True:
-            yield
+        while not is_so():
             pause = _PAUSE if looks > _LOOKS_AT_ONCE else 0
             readable, _, _ = select.select([self._sock], [], [], pause)
             if readable:
@@ -117,9 +118,9 @@ class Connection:
                 raise TimeoutError(f"the server did not {what} within {self._patience} seconds")
             looks += 1
 
-    def _send(self, data: memoryview) -> int:
+    def _send(self) -> int:
         try:
-            count = self._sock.send(data)
+            count = self._sock.send(self._left)
         except BlockingIOError:
             return 0
         except OSError:  # reset, or a broken pipe

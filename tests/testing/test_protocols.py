@@ -177,6 +177,15 @@ def test_an_error_at_the_end_counts_too() -> None:
     assert check_fragmentation(Strict, b"a\nb").error == (EOFError, "in the middle of a line")
 
 
+def test_who_is_told_of_the_end_may_go_on_writing() -> None:
+    class Last(Lines):
+        def eof_received(self) -> bool:
+            asyncio.get_running_loop().call_soon(self.transport.write, b"bye")
+            return True
+
+    assert check_fragmentation(Last, b"a\n").results == [("written", b"abye")]
+
+
 def test_who_does_not_read_is_told_no_more() -> None:
     with Connected(Scripted) as connected:
         connected.feed(b"deaf\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -105,6 +106,17 @@ def test_a_long_piece_is_sent_while_the_answer_is_received() -> None:
         assert connection.end() == data
 
 
+@pytest.mark.parametrize("is_fed", [True, False], ids=["while it is sent to", "while its answer is awaited"])
+def test_a_server_may_reset_the_connection(is_fed: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, Connection(server.getsockname()) as connection:
+        there, _ = server.accept()
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        there.close()
+        if is_fed:
+            connection.feed(b"ab")
+        assert connection.end() == b""
+
+
 def test_a_server_that_never_answers_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf, Connection(deaf.getsockname(), patience=0.01) as connection:
         with pytest.raises(TimeoutError, match="take what was sent"):
@@ -114,12 +126,10 @@ def test_a_server_that_never_answers_is_given_up() -> None:
 
 
 def test_bytes_alone_are_sent() -> None:
-    with (
-        serving(Server(bytes).tcp) as address,
-        Connection(address) as connection,
-        pytest.raises(TypeError, match="not bytearray"),
-    ):
-        connection.feed(bytearray(b"ab"))  # type: ignore[arg-type]
+    with serving(Server(bytes).tcp) as address, Connection(address) as connection:
+        with pytest.raises(TypeError, match="not bytearray"):
+            connection.feed(bytearray(b"ab"))  # type: ignore[arg-type]
+        assert connection.end() == b""
 
 
 def test_a_server_that_does_not_start_says_why() -> None:
