@@ -32,7 +32,7 @@ Make: TypeAlias = "Callable[[bytes], Any]"
 # -- what is drawn -------------------------------------------------------------------------------------------
 
 
-class Index:
+class _Index:
     """A number of a class of somebody's own, as those of numpy are."""
 
     def __init__(self, value: int) -> None:
@@ -47,12 +47,12 @@ class Index:
 
 DATA: Final = st.lists(st.sampled_from(b"aab\r\n "), max_size=24).map(bytes)
 NEEDLES: Final = st.lists(st.sampled_from(b"aab\r\n"), max_size=5).map(bytes)
-FAR: Final = st.sampled_from([2**70, -(2**70), sys.maxsize, -sys.maxsize - 1, True, False, Index(3), Index(-2)])
+FAR: Final = st.sampled_from([2**70, -(2**70), sys.maxsize, -sys.maxsize - 1, True, False, _Index(3), _Index(-2)])
 NUMBERS: Final[st.SearchStrategy[Any]] = st.integers(-28, 28) | FAR
 BOUNDS: Final[st.SearchStrategy[Any]] = st.none() | NUMBERS
 NO_NUMBERS: Final = st.sampled_from([1.0, "1", b"1", [1]])
 NO_BYTES: Final = st.sampled_from([None, "a", "", 1.0, float, [97], (97,), object()])
-BYTES: Final[st.SearchStrategy[Any]] = st.sampled_from([97, 10, 0, 255, 256, -1, True, 2**70, -(2**70), Index(97)])
+BYTES: Final[st.SearchStrategy[Any]] = st.sampled_from([97, 10, 0, 255, 256, -1, True, 2**70, -(2**70), _Index(97)])
 
 WRAPPERS: Final[Sequence[Callable[[bytes], Any]]] = (
     bytes,
@@ -194,7 +194,8 @@ def check(
     """Register a check with what it is drawn."""
 
     def register(run: Callable[..., None]) -> Callable[..., None]:
-        registry[run.__name__] = Check(run.__name__, st.fixed_dictionaries(cases), run)
+        name = run.__name__.removeprefix("_")
+        registry[name] = Check(name, st.fixed_dictionaries(cases), run)
         return run
 
     return register

@@ -19,7 +19,7 @@ COPYING: Final[dict[str, Check]] = {}
 
 
 @check(COPYING, data=DATA, start=BOUNDS, stop=BOUNDS, room=st.integers(-2, 3))
-def copying(make: Make, data: bytes, start: Any, stop: Any, room: int) -> None:
+def _copying(make: Make, data: bytes, start: Any, stop: Any, room: int) -> None:
     """``tobytes``, ``contiguous``, ``copy_into``, which takes all or nothing."""
     b = make(data)
     equal(b, data, "tobytes")
@@ -38,7 +38,7 @@ def copying(make: Make, data: bytes, start: Any, stop: Any, room: int) -> None:
 
 
 @check(COPYING, data=DATA, at=st.integers(-1, 25) | FAR, new=arguments(NEEDLES))
-def writing(make: Make, data: bytes, at: Any, new: Argument) -> None:
+def _writing(make: Make, data: bytes, at: Any, new: Argument) -> None:
     """``write_at``, which writes all or nothing."""
     b = make(data)
     place, size = at.__index__(), len(new.data)
@@ -59,7 +59,7 @@ _FORMATS: Final = ("<B", ">H", "!I", "=q", "<3s", ">bh", "<0s", ">2x")
 
 
 @check(COPYING, data=DATA, fmt=st.sampled_from(_FORMATS), at=st.integers(-2, 26) | FAR)
-def unpacking(make: Make, data: bytes, fmt: str, at: Any) -> None:
+def _unpacking(make: Make, data: bytes, fmt: str, at: Any) -> None:
     """``unpack_from``: Underrun where bytes are missing, ValueError before the front; ``iter_unpack``."""
     b = make(data)
     place, size = at.__index__(), struct.calcsize(fmt)
@@ -77,7 +77,7 @@ def unpacking(make: Make, data: bytes, fmt: str, at: Any) -> None:
 
 
 @check(COPYING, data=st.lists(st.sampled_from(b"0123456789 _-+.e\n\xff"), max_size=8).map(bytes))
-def numbers_as_text(make: Make, data: bytes) -> None:
+def _numbers_as_text(make: Make, data: bytes) -> None:
     """``int``, ``float``."""
     b = make(data)
     same(b, data, int)

@@ -40,7 +40,7 @@ _SEPARATORS: Final = arguments(NEEDLES) | as_they_are(NO_BYTES.filter(lambda val
 
 
 @check(CUTTING, data=DATA, affix=arguments(NEEDLES) | as_they_are(NO_BYTES), size=st.integers(0, 5))
-def removing_ends(make: Make, data: bytes, affix: Argument, size: int) -> None:
+def _removing_ends(make: Make, data: bytes, affix: Argument, size: int) -> None:
     """``removeprefix``, ``removesuffix``."""
     b = make(data)
     for name, end in (("removeprefix", data[:size]), ("removesuffix", data[size:])):
@@ -49,7 +49,7 @@ def removing_ends(make: Make, data: bytes, affix: Argument, size: int) -> None:
 
 
 @check(CUTTING, data=DATA, sep=_SEPARATORS)
-def parting(make: Make, data: bytes, sep: Argument) -> None:
+def _parting(make: Make, data: bytes, sep: Argument) -> None:
     """``partition``, ``rpartition``."""
     b = make(data)
     same(b, data, "partition", sep)
@@ -57,7 +57,7 @@ def parting(make: Make, data: bytes, sep: Argument) -> None:
 
 
 @check(CUTTING, data=DATA, sep=_SEPARATORS, cuts=NUMBERS)
-def splitting(make: Make, data: bytes, sep: Argument, cuts: Any) -> None:
+def _splitting(make: Make, data: bytes, sep: Argument, cuts: Any) -> None:
     """``split``."""
     b = make(data)
     most = Argument(max(-1, min(cuts.__index__(), sys.maxsize)), cuts)  # bytes know no larger number
@@ -69,7 +69,7 @@ def splitting(make: Make, data: bytes, sep: Argument, cuts: Any) -> None:
 
 
 @check(CUTTING, data=DATA, keepends=st.booleans())
-def lines(make: Make, data: bytes, *, keepends: bool) -> None:
+def _lines(make: Make, data: bytes, *, keepends: bool) -> None:
     """``splitlines``."""
     b = make(data)
     same(b, data, "splitlines")
@@ -78,7 +78,7 @@ def lines(make: Make, data: bytes, *, keepends: bool) -> None:
 
 
 @check(CUTTING, data=DATA, chars=arguments(NEEDLES) | as_they_are(NO_BYTES | BYTES))
-def stripping(make: Make, data: bytes, chars: Argument) -> None:
+def _stripping(make: Make, data: bytes, chars: Argument) -> None:
     """``strip``, ``lstrip``, ``rstrip``."""
     b = make(data)
     for name in ("strip", "lstrip", "rstrip"):
@@ -111,7 +111,7 @@ _CUTS_OF_OURS: Final[dict[str, Callable[[Any, int, int], Sequence[Any]]]] = {
 
 
 @check(CUTTING, data=DATA, start=st.integers(0, 24), stop=st.integers(0, 24))
-def cutting_copies_nothing(make: Make, data: bytes, start: int, stop: int) -> None:
+def _cutting_copies_nothing(make: Make, data: bytes, start: int, stop: int) -> None:
     """Pieces lie where the buffer has them; inside ``no_copy`` none of these calls is refused."""
     b = make(data)
     places = _places(b)

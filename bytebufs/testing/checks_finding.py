@@ -43,7 +43,7 @@ _SEARCHES: Final = ("find", "rfind", "index", "rindex", "count")
     start=BOUNDS,
     end=BOUNDS,
 )
-def searching(
+def _searching(
     make: Make, data: bytes, sub: Argument, piece: tuple[int, int, int, Callable[[bytes], Any]], start: Any, end: Any
 ) -> None:
     """``find``, ``rfind``, ``index``, ``rindex``, ``count``."""
@@ -58,7 +58,7 @@ def searching(
 
 
 @check(FINDING, data=DATA, start=NO_NUMBERS)
-def searching_from_nowhere(make: Make, data: bytes, start: Any) -> None:
+def _searching_from_nowhere(make: Make, data: bytes, start: Any) -> None:
     """Searches between what are no numbers."""
     b = make(data)
     for name in (*_SEARCHES, "startswith", "endswith"):
@@ -67,7 +67,7 @@ def searching_from_nowhere(make: Make, data: bytes, start: Any) -> None:
 
 
 @check(FINDING, data=DATA, item=arguments(NEEDLES) | as_they_are(BYTES | NO_BYTES))
-def containing(make: Make, data: bytes, item: Argument) -> None:
+def _containing(make: Make, data: bytes, item: Argument) -> None:
     """``item in b``."""
     b = make(data)
     same(b, data, operator.contains, item)
@@ -76,7 +76,7 @@ def containing(make: Make, data: bytes, item: Argument) -> None:
 @check(
     FINDING, data=DATA, affixes=st.lists(arguments(NEEDLES), max_size=3), start=BOUNDS, end=BOUNDS, bad=NO_BYTES | BYTES
 )
-def beginnings_and_ends(make: Make, data: bytes, affixes: list[Argument], start: Any, end: Any, bad: Any) -> None:
+def _beginnings_and_ends(make: Make, data: bytes, affixes: list[Argument], start: Any, end: Any, bad: Any) -> None:
     """``startswith``, ``endswith``, with tuples too."""
     b = make(data)
     asked: list[Any] = [*affixes, tuple(affixes), (*affixes, bad), bad, data[:3], data[-3:], data]
@@ -98,7 +98,7 @@ _ORDERS: Final = (operator.eq, operator.ne, operator.lt, operator.le, operator.g
     cut=st.integers(0, 24),
     wrap=st.sampled_from(WRAPPERS),
 )
-def comparing(
+def _comparing(
     make: Make, data: bytes, other: bytes, at: int, byte: int, cut: int, wrap: Callable[[bytes], Any]
 ) -> None:
     """``==``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, from both sides, with all that is bytes-like."""
@@ -114,7 +114,7 @@ def comparing(
 
 
 @check(FINDING, data=DATA, stranger=st.sampled_from([None, "a", "", 1, 1.0, [97], (), object()]))
-def comparing_with_strangers(make: Make, data: bytes, stranger: Any) -> None:
+def _comparing_with_strangers(make: Make, data: bytes, stranger: Any) -> None:
     """Comparisons with what is not bytes-like."""
     b = make(data)
     for order in _ORDERS:

@@ -21,7 +21,7 @@ READING: Final[dict[str, Check]] = {}
 
 
 @check(READING, data=DATA)
-def a_sequence_of_bytes(make: Make, data: bytes) -> None:
+def _a_sequence_of_bytes(make: Make, data: bytes) -> None:
     """``len``, ``bool``, iteration both ways, ``bytes``."""
     b = make(data)
     for what in (len, bool, bytes, list):
@@ -31,7 +31,7 @@ def a_sequence_of_bytes(make: Make, data: bytes) -> None:
 
 
 @check(READING, data=DATA, at=NUMBERS | NO_NUMBERS | st.none())
-def an_index(make: Make, data: bytes, at: Any) -> None:
+def _an_index(make: Make, data: bytes, at: Any) -> None:
     """``b[i]``."""
     b = make(data)
     for i in (at, *range(-len(data) - 1, len(data) + 1)):
@@ -39,7 +39,7 @@ def an_index(make: Make, data: bytes, at: Any) -> None:
 
 
 @check(READING, data=DATA, start=BOUNDS | NO_NUMBERS, stop=BOUNDS, start2=BOUNDS, stop2=BOUNDS | NO_NUMBERS)
-def a_slice(make: Make, data: bytes, start: Any, stop: Any, start2: Any, stop2: Any) -> None:
+def _a_slice(make: Make, data: bytes, start: Any, stop: Any, start2: Any, stop2: Any) -> None:
     """``b[start:stop]``, and a slice of that."""
     b = make(data)
     same(b, data, sliced(start, stop))
@@ -47,7 +47,7 @@ def a_slice(make: Make, data: bytes, start: Any, stop: Any, start2: Any, stop2: 
 
 
 @check(READING, data=DATA, step=st.integers(-3, 3) | FAR)
-def a_step(make: Make, data: bytes, step: Any) -> None:
+def _a_step(make: Make, data: bytes, step: Any) -> None:
     """``b[start:stop:step]``: ValueError for all but 1, since it would have to copy."""
     b = make(data)
     if operator.index(step) == 1:
@@ -62,7 +62,7 @@ def a_step(make: Make, data: bytes, step: Any) -> None:
     encoding=st.sampled_from(["utf-8", "ascii", "latin-1", "utf-16-le", "utf-8-sig", "no such encoding"]),
     errors=st.sampled_from(["strict", "ignore", "replace", "backslashreplace"]),
 )
-def decoding(make: Make, data: bytes, encoding: str, errors: str) -> None:
+def _decoding(make: Make, data: bytes, encoding: str, errors: str) -> None:
     """``decode``."""
     b = make(data)
     same(b, data, "decode")
@@ -73,7 +73,7 @@ def decoding(make: Make, data: bytes, encoding: str, errors: str) -> None:
 @check(
     READING, data=DATA, sep=st.sampled_from([":", b"-", " ", "", "::", "é", 1]), group=st.integers(-4, 4) | NO_NUMBERS
 )
-def hexing(make: Make, data: bytes, sep: Any, group: Any) -> None:
+def _hexing(make: Make, data: bytes, sep: Any, group: Any) -> None:
     """``hex``."""
     b = make(data)
     same(b, data, "hex")
@@ -82,7 +82,7 @@ def hexing(make: Make, data: bytes, sep: Any, group: Any) -> None:
 
 
 @check(READING, data=st.binary(max_size=40), width=st.integers(1, 20))
-def dumping(make: Make, data: bytes, width: int) -> None:
+def _dumping(make: Make, data: bytes, width: int) -> None:
     """``hexdump``: an offset, bytes in hex, and those that print, a row each."""
     b = make(data)
     rows = [data[at : at + width] for at in range(0, len(data), width)]
@@ -100,7 +100,7 @@ def _printed(row: bytes) -> str:
 
 
 @check(READING, data=DATA)
-def views_and_facts(make: Make, data: bytes) -> None:
+def _views_and_facts(make: Make, data: bytes) -> None:
     """``views``, ``view``, ``part_count``, ``is_contiguous``, ``readonly``, ``layout``."""
     b = make(data)
     views = b.views()
@@ -125,7 +125,7 @@ def _is_plain(view: memoryview) -> bool:
 
 
 @check(READING, data=DATA)
-def exporting(make: Make, data: bytes) -> None:
+def _exporting(make: Make, data: bytes) -> None:
     """The buffer protocol, from Python 3.12 on."""
     b = make(data)
     equal(b, data, "__buffer__", 0)
@@ -136,6 +136,6 @@ def exporting(make: Make, data: bytes) -> None:
 
 
 @check(READING, data=DATA)
-def no_hash(make: Make, data: bytes) -> None:
+def _no_hash(make: Make, data: bytes) -> None:
     """``hash``: TypeError, since what it shows may change."""
     raises(make(data), TypeError, hash)
