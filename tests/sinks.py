@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from bytebufs import CompositeBuffer, FileRegion, MappedFile, SliceBuffer
 from bytebufs.sending.plan import IOV_MAX, Piece
+from bytebufs.testing import FakeFile, FakeSocket
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -207,55 +208,27 @@ def build_mix(parts: list[tuple[str, int]], path: Path) -> tuple[CompositeBuffer
 # -- sinks ---------------------------------------------------------------------------------------------------
 
 
-class NotNow(io.RawIOBase):
-    """Takes ``room`` bytes, then says None."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.got = b""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Buffer) -> int | None:
-        taken = bytes(data)[: self.room]
-        self.room -= len(taken)
-        self.got += taken
-        return len(taken) or None
-
-
 class OnlyWrite:
     """A writer as people write them: no count, no descriptor, no base class."""
 
     def __init__(self) -> None:
-        self.got = bytearray()
+        self.sent = bytearray()
 
     def write(self, data: Buffer) -> None:
-        self.got += data
+        self.sent += data
 
 
-class ShortWrites:
-    """Takes 1 to 1 000 bytes a call, and says so."""
-
-    chance = random.Random(5)
-
-    def __init__(self) -> None:
-        self.got = bytearray()
-
-    def write(self, data: Buffer) -> int:
-        taken = memoryview(data)[: self.chance.randint(1, 1000)]
-        self.got += taken
-        return len(taken)
-
-
-class OnlySend(ShortWrites):
+class OnlySend(FakeSocket):
     """As if a socket had nothing but ``send``; its ``write`` must not be preferred."""
-
-    def send(self, data: Buffer) -> int:
-        return ShortWrites.write(self, data)
 
     def write(self, data: Buffer) -> int:
         raise AssertionError("a sink with send is a connection")
+
+
+def few(seed: int = 5) -> Callable[[int], int]:
+    """The appetite of a sink that takes 1 to 1 000 bytes a call."""
+    chance = random.Random(seed)
+    return lambda _: chance.randint(1, 1000)
 
 
 class RawWriter(io.RawIOBase):
@@ -391,8 +364,8 @@ def open_temporary(make: Callable[[], Any]) -> Iterator[Opened]:
 
 
 @contextlib.contextmanager
-def open_writer(writer: OnlyWrite | ShortWrites) -> Iterator[Opened]:
-    yield writer, lambda: bytes(writer.got)
+def open_writer(writer: OnlyWrite | FakeFile | FakeSocket) -> Iterator[Opened]:
+    yield writer, lambda: bytes(writer.sent)
 
 
 @contextlib.contextmanager
@@ -453,8 +426,8 @@ SINKS: dict[str, Callable[[], contextlib.AbstractContextManager[Opened]]] = {
     "gzip": open_gzip,
     "BytesIO": open_bytesio,
     "object with write": lambda: open_writer(OnlyWrite()),
-    "object with short writes": lambda: open_writer(ShortWrites()),
-    "object with send": lambda: open_writer(OnlySend()),
+    "object with short writes": lambda: open_writer(FakeFile(write=few())),
+    "object with send": lambda: open_writer(OnlySend(send=few())),
 }
 
 MIX_SINKS: Final = [

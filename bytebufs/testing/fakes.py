@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import socket
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from .scripts import Script
@@ -40,19 +41,19 @@ def _scattered(data: bytes, buffers: Iterable[memoryview]) -> None:
         at += len(few)
 
 
-class _Scripted:
+class _Scripted(ABC):
     """The calls of a stream socket by two simple ones, as many bytes at a time as two scripts allow."""
 
     sends: Script
     receives: Script
 
+    @abstractmethod
     def _put(self, data: bytes, flags: int) -> int:
         """Send some of the data, and return how many bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _get(self, size: int, flags: int) -> bytes:
         """Return up to so many bytes, none at the end."""
-        raise NotImplementedError
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Take as much as the script says, and return how many bytes that was."""

@@ -22,9 +22,9 @@ from bytebufs.errors import BrokenSink, CopyForbidden
 from bytebufs.sending.channels import Channel, SystemChannel, channel_to, event_wanted
 from bytebufs.sending.flushing import flush
 from bytebufs.sending.plan import Piece
+from bytebufs.testing import STALL, FakeFile, until
 
 from ..sinks import (
-    NotNow,
     Peer,
     flushed,
     message_of,
@@ -214,20 +214,21 @@ def test_a_count_that_cannot_be_breaks_the_sink(answer: object, method: str) -> 
 
 def test_a_buffered_file_that_fills_up_says_what_it_took() -> None:
     """BlockingIOError with characters_written is a short count; the next one, without, is raised."""
-    raw = NotNow(5)
+    room = 5
+    raw = FakeFile(write=lambda passed: room - passed or STALL)
     buffer = CompositeBuffer([b"abcdefghijklm", b"nop"])
     with io.BufferedWriter(raw, 4) as file:
         with pytest.raises(BlockingIOError) as caught:
             flush(buffer, file)
         assert flushed(caught) == 9  # five through it, four in it
-        raw.room = 100
+        room = 100
         flush(buffer[flushed(caught) :], file)
         file.flush()
-        assert raw.got == b"abcdefghijklmnop"
+        assert raw.sent == b"abcdefghijklmnop"
 
 
 def test_a_sink_that_is_not_ready_and_has_no_descriptor() -> None:
-    with NotNow(5) as sink, pytest.raises(BlockingIOError, match="not ready") as caught:
+    with FakeFile(write=until(5, STALL)) as sink, pytest.raises(BlockingIOError, match="not ready") as caught:
         flush(CompositeBuffer([b"abc", b"def", b"ghi"]), sink)
     assert flushed(caught) == 5
 

@@ -31,13 +31,13 @@ from bytebufs.sending.channels import channel_to
 from bytebufs.sending.flushing import flush, send_some
 from bytebufs.sending.plan import CALL_MAX, IOV_MAX, Piece, Plan
 from bytebufs.slice_buffer import SliceBuffer
+from bytebufs.testing import STALL, FakeFile, until
 
 from ..sinks import (
     PAIRS,
     PATIENCE,
     SINKS,
     Calls,
-    NotNow,
     OnlyWrite,
     Opened,
     Peer,
@@ -580,11 +580,15 @@ def test_what_waits_in_a_buffered_writer_goes_first_also_through_a_full_pipe() -
 def test_a_sink_that_is_never_ready_though_its_descriptor_blocks(tmp_path: Path) -> None:
     """No spinning on a descriptor that poll always finds ready."""
 
-    class Sink(NotNow):
+    class Sink(FakeFile):
         def fileno(self) -> int:
             return file.fileno()
 
-    with (tmp_path / "file").open("wb") as file, Sink(5) as sink, pytest.raises(BlockingIOError) as caught:
+    with (
+        (tmp_path / "file").open("wb") as file,
+        Sink(write=until(5, STALL)) as sink,
+        pytest.raises(BlockingIOError) as caught,
+    ):
         flush(b"abcdefg", sink)
     assert flushed(caught) == 5
 
@@ -592,7 +596,7 @@ def test_a_sink_that_is_never_ready_though_its_descriptor_blocks(tmp_path: Path)
 def test_errors_of_a_sink_come_as_they_are() -> None:
     class Sink(OnlyWrite):
         def write(self, data: Buffer) -> None:
-            if self.got:
+            if self.sent:
                 raise LookupError("mine")
             super().write(data)
 

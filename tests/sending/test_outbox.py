@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from hypothesis import strategies as st
 from bytebufs import COMPILED, CompositeBuffer, FileRegion, MappedFile, Outbox, Part, SliceBuffer, copy_audit, no_copy
 from bytebufs.errors import BrokenSink, Busy, ClosedError, CopyForbidden, TruncatedFile
 from bytebufs.sending.outbox import _TURN
+from bytebufs.testing import STALL, FakeSocket, Script
 
 from ..disturbed import at_each_step
 from ..sinks import (
@@ -66,22 +68,9 @@ class Frozen(Exception):
     code: int
 
 
-class Taking:
-    """A sink that takes as much a call as it is told, and says "not now" when it is told nothing."""
-
-    def __init__(self, *appetites: int | BaseException) -> None:
-        self.appetites = list(appetites)
-        self.got = b""
-
-    def write(self, data: memoryview) -> int:
-        appetite = self.appetites.pop(0) if self.appetites else 0
-        if isinstance(appetite, BaseException):
-            raise appetite
-        if appetite == 0:
-            raise BlockingIOError(errno.EAGAIN, "not now")
-        taken = data[:appetite]
-        self.got += taken
-        return len(taken)
+def taking(*appetites: int | BaseException) -> FakeSocket:
+    """Return a sink that takes as much a call as it is told, and says "not now" when it is told nothing."""
+    return FakeSocket(send=chain([appetite or STALL for appetite in appetites], repeat(STALL)))
 
 
 def drain(outbox: Outbox, sink: Any) -> int:
@@ -113,15 +102,15 @@ def drain(outbox: Outbox, sink: Any) -> int:
 
 
 def test_parts_go_in_order_and_at_any_byte() -> None:
-    outbox, sink = Outbox(), Taking(1, 2, 0, 3, 0, 0, 100)
+    outbox, sink = Outbox(), taking(1, 2, 0, 3, 0, 0, 100)
     outbox.put(b"abc")
     outbox.put(CompositeBuffer([b"de", bytearray(b"fg")]))
-    assert (outbox.flush(sink), outbox.pending, sink.got) == (3, 4, b"abc")
+    assert (outbox.flush(sink), outbox.pending, sink.sent) == (3, 4, b"abc")
     outbox.put(b"h")
-    assert (outbox.flush(sink), outbox.pending, sink.got) == (2, 3, b"abcde")
-    sink.appetites = [100] * 5
+    assert (outbox.flush(sink), outbox.pending, sink.sent) == (2, 3, b"abcde")
+    sink.sends = Script(100)
     drain(outbox, sink)
-    assert sink.got == b"abcdefgh"
+    assert sink.sent == b"abcdefgh"
     assert outbox.flush(sink) == 0
 
 
@@ -130,7 +119,7 @@ def test_an_empty_outbox_calls_nothing() -> None:
     outbox.put(b"")
     outbox.put(CompositeBuffer())
     assert outbox.pending == 0
-    assert outbox.flush(Taking(ValueError())) == 0
+    assert outbox.flush(taking(ValueError())) == 0
 
 
 @pytest.mark.parametrize("name", list(SINKS))
@@ -248,7 +237,7 @@ def test_what_was_sent_is_let_go_of_at_once() -> None:
     outbox.put(owner)
     outbox.put(b"def")
     del owner
-    outbox.flush(Taking(3))
+    outbox.flush(taking(3))
     assert alive() is None
     assert outbox.pending == 3
 
@@ -269,7 +258,7 @@ def test_an_outbox_that_has_sent_all_is_as_new_and_no_other_is() -> None:
         assert not outbox._is_as_new()
     one_at_a_time = Outbox()
     one_at_a_time.put(b"abcd")
-    one_at_a_time.flush(Taking(4))
+    one_at_a_time.flush(taking(4))
     assert not one_at_a_time._is_as_new(), "it knows what a call to that takes"
 
 
@@ -345,9 +334,9 @@ def test_watermarks() -> None:
     outbox.put(b"x")
     outbox.put(b"x" * 5)
     assert (outbox.paused, events) == (True, ["pause"])
-    outbox.flush(Taking(10, 1))
+    outbox.flush(taking(10, 1))
     assert (outbox.pending, outbox.paused) == (5, True)
-    outbox.flush(Taking(1))
+    outbox.flush(taking(1))
     assert (outbox.pending, outbox.paused, events) == (4, False, ["pause", "resume"])
     outbox.put(b"x" * 7)
     assert events == ["pause", "resume", "pause"]
@@ -396,12 +385,12 @@ def test_a_producer_is_driven_by_its_callbacks() -> None:
     most = 0
     outbox = Outbox(20, 10, on_resume=produce)
     produce()
-    sink = Taking(*[3] * 1000)
+    sink = FakeSocket()
     while outbox.pending:
         most = max(most, outbox.pending)
-        sink.appetites = [5, 0]
+        sink.sends = Script([5, STALL])
         outbox.flush(sink)
-    assert sink.got == message
+    assert sink.sent == message
     assert most <= 27
 
 
@@ -413,11 +402,11 @@ def test_callbacks_come_once_all_of_a_part_went() -> None:
     outbox = Outbox()
     for name in ("abc", "", "de"):
         outbox.put(name.encode(), on_sent=partial(told.append, name))
-    outbox.flush(Taking(2))
+    outbox.flush(taking(2))
     assert told == []
-    outbox.flush(Taking(1))
+    outbox.flush(taking(1))
     assert told == ["abc", ""]
-    outbox.flush(Taking(5))
+    outbox.flush(taking(5))
     assert told == ["abc", "", "de"]
 
 
@@ -477,7 +466,7 @@ def test_what_went_before_an_error_is_told() -> None:
     outbox.put(b"abc", on_sent=lambda: told.append("first"))
     outbox.put(b"def")
     with pytest.raises(LookupError) as caught:
-        outbox.flush(Taking(3, 1, LookupError()))
+        outbox.flush(taking(3, 1, LookupError()))
     assert caught.value.bytes_flushed == 4  # type: ignore[attr-defined]
     assert (told, outbox.pending, outbox.paused) == (["first"], 2, False)
 
@@ -524,7 +513,7 @@ def test_an_error_that_takes_no_notes_comes_as_it_is() -> None:
     outbox.put(b"abc", on_sent=fail)
     outbox.put(b"def")
     with pytest.raises(Frozen):
-        outbox.flush(Taking(3, Frozen(7)))
+        outbox.flush(taking(3, Frozen(7)))
 
 
 def test_a_broken_outbox_wakes_nobody_who_would_put_more(file: Path) -> None:
@@ -640,7 +629,7 @@ def test_repr() -> None:
     outbox.put(b"abc")
     assert repr(outbox) == "<Outbox: paused, 6 bytes pending>"
     with pytest.raises(LookupError):
-        outbox.flush(Taking(2, LookupError()))
+        outbox.flush(taking(2, LookupError()))
     assert repr(outbox) == "<Outbox: broken, 4 bytes pending>"
     outbox.close()
     assert repr(outbox) == "<Outbox: closed, 0 bytes pending>"
@@ -650,7 +639,7 @@ def test_repr() -> None:
 
 
 def test_an_error_that_takes_no_attributes_breaks_it_like_any_other() -> None:
-    outbox, sink = Outbox(), Taking(3, Frozen(7), 100)
+    outbox, sink = Outbox(), taking(3, Frozen(7), 100)
     outbox.put(b"one")
     outbox.put(b"two")
     with pytest.raises(Frozen):
@@ -658,7 +647,7 @@ def test_an_error_that_takes_no_attributes_breaks_it_like_any_other() -> None:
     assert outbox.pending == 3
     with pytest.raises(BrokenSink, match="Frozen"):
         outbox.flush(sink)
-    assert sink.got == b"one"
+    assert sink.sent == b"one"
 
 
 PLACES = {
@@ -986,13 +975,13 @@ def test_what_was_read_ahead_is_forgotten_once_a_file_goes_by_reference(file: Pa
     region = FileRegion(file)
     outbox = Outbox()
     outbox.put(region[:1000])
-    outbox.flush(Taking(40))
+    outbox.flush(taking(40))
     with tempfile.TemporaryFile() as sink:
         assert outbox.flush(sink) == 960
         outbox.put(region[40:50])
-        other = Taking(100, 100)
+        other = taking(100, 100)
         assert outbox.flush(other) == 10
-        assert other.got == CONTENT[40:50]
+        assert other.sent == CONTENT[40:50]
 
 
 def test_closing_lets_go_of_what_was_read_ahead(file: Path) -> None:
@@ -1001,7 +990,7 @@ def test_closing_lets_go_of_what_was_read_ahead(file: Path) -> None:
     outbox = Outbox()
     outbox.put(region)
     del region
-    assert outbox.flush(Taking(10)) == 10
+    assert outbox.flush(taking(10)) == 10
     outbox.close()
     assert alive() is None
 
@@ -1028,7 +1017,7 @@ def test_a_mapped_file_that_shrinks_breaks_it(name: str, file: Path) -> None:
 def test_an_error_of_an_object_breaks_it_for_ever(error: BaseException) -> None:
     outbox = Outbox()
     outbox.put(b"abcdef")
-    sink = Taking(2, error, 100, 100)
+    sink = taking(2, error, 100, 100)
     with pytest.raises(type(error)) as caught:
         outbox.flush(sink)
     assert caught.value.bytes_flushed == 2  # type: ignore[attr-defined]
@@ -1037,7 +1026,7 @@ def test_an_error_of_an_object_breaks_it_for_ever(error: BaseException) -> None:
             outbox.flush(other)
         with pytest.raises(BrokenSink, match=type(error).__name__):
             outbox.put(b"x")
-    assert sink.got == b"ab"
+    assert sink.sent == b"ab"
 
 
 def test_a_count_that_cannot_be_breaks_it() -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from bytebufs import Delimited, FixedLength, Framer, LengthPrefixed, Lines, VarintPrefixed
 from bytebufs.testing import BreaksPromise, DependsOnCuts, check_framer
 
-from ..conftest import IS_QUICK
+from ..conftest import IS_QUICK, IS_SHORT
 
-EXAMPLES: Final = 8 if IS_QUICK else 50
+EXAMPLES: Final = 5 if IS_QUICK else 10 if IS_SHORT else 50
 
 FRAMERS: Final[dict[str, tuple[Callable[[], Framer], dict[str, Any]]]] = {
     "Lines": (lambda: Lines(limit=80), {"bad": [b"a" * 81], "limit": 82}),
