@@ -491,6 +491,9 @@ def test_a_separator_is_bytes_like_and_not_empty(make: Callable[[bytes], BaseBuf
             cut(empty)
     with pytest.raises(TypeError, match=re.escape("write bytes([97])")):
         cut(97)
+    with pytest.raises(TypeError, match="not a number"):  # nor is one of a class of somebody's own
+        cut(type("Index", (), {"__index__": lambda _: 97})())
+    assert list(map(bytes, cut(np.uint8(98)))) == list(map(bytes, cut(b"b")))  # numpy's are bytes-like
     with pytest.raises(TypeError, match=re.escape("'b'.encode()")):
         cut("b")
 

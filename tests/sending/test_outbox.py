@@ -105,9 +105,9 @@ def test_parts_go_in_order_and_at_any_byte() -> None:
     outbox, sink = Outbox(), taking(1, 2, 0, 3, 0, 0, 100)
     outbox.put(b"abc")
     outbox.put(CompositeBuffer([b"de", bytearray(b"fg")]))
-    assert (outbox.flush(sink), outbox.pending, sink.sent) == (3, 4, b"abc")
+    assert (outbox.flush(sink), outbox.pending, bytes(sink.sent)) == (3, 4, b"abc")
     outbox.put(b"h")
-    assert (outbox.flush(sink), outbox.pending, sink.sent) == (2, 3, b"abcde")
+    assert (outbox.flush(sink), outbox.pending, bytes(sink.sent)) == (2, 3, b"abcde")
     sink.sends = Script(100)
     drain(outbox, sink)
     assert sink.sent == b"abcdefgh"
