@@ -9,7 +9,7 @@ except ModuleNotFoundError as _error:
     raise ImportError("bytebufs.testing needs hypothesis: pip install hypothesis") from _error
 
 from .arrangements import LAYOUTS, Layout
-from .fragmentation import DependsOnCuts, check_fragmentation
+from .fragmentation import DependsOnCuts, check_fragmentation, outcome_of
 from .outcomes import Outcome, plain
 from .pictures import picture
 from .protocols import Calls, Connected
@@ -29,6 +29,7 @@ __all__ = [
     "composites",
     "fragmentations",
     "layouts",
+    "outcome_of",
     "picture",
     "plain",
     "serving",
