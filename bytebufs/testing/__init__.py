@@ -13,7 +13,7 @@ from .clocks import FakeClock
 from .conformance import CHECKS, DiffersFromBytes, check_buffer
 from .fakes import FakeFile, FakeSocket, ScriptedSocket, scripted_pair, tiny_pair
 from .files import ShrinkingFile
-from .fragmentation import DependsOnCuts, check_fragmentation
+from .fragmentation import DependsOnCuts, check_fragmentation, outcome_of
 from .framers import BreaksPromise, check_framer
 from .outcomes import Outcome, plain
 from .pictures import picture
@@ -52,6 +52,7 @@ __all__ = [
     "composites",
     "fragmentations",
     "layouts",
+    "outcome_of",
     "picture",
     "plain",
     "scripted_pair",
