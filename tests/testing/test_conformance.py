@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bytebufs.testing import CHECKS, check_buffer
+from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
+from bytebufs.testing import CHECKS, DiffersFromBytes, check_buffer
 
 from ..conftest import IS_QUICK
-from .mutants import MUTANTS, BlindAtSeams, Wrapped, failure, make
+from .mutants import MUTANTS, ForgetsATail, Wrapped, failure, make
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
@@ -23,17 +24,63 @@ def test_every_check_catches_a_mutant() -> None:
 
 
 def test_a_wrapped_buffer_passes_all() -> None:
-    check_buffer(lambda data: make(Wrapped, data), max_examples=5 if IS_QUICK else 50)
+    check_buffer(lambda data: make(Wrapped, data), max_examples=3 if IS_QUICK else 30)
 
 
 def test_a_failure_says_what_was_asked_of_which_bytes() -> None:
-    found = failure(BlindAtSeams)
-    assert (found.data, found.found, found.wanted) == (b"aab", -1, 1)
-    assert str(found).splitlines()[:4] == [
-        "searching: the buffer does not answer as bytes do",
-        "data       b'aab'",
-        f"asked      {found.call}",
-        "came       -1",
+    found = failure(ForgetsATail)
+    assert (found.data, found.found, found.wanted) == (b"aaaa", b"aaa", b"aaaa")
+    assert str(found).splitlines()[:5] == [
+        "copying: the buffer does not answer as bytes do",
+        "data       b'aaaa'",
+        "asked      b.tobytes()",
+        "came       b'aaa'",
+        "expected   b'aaaa'",
     ]
     assert found.layout in str(found)
-    assert "3 bytes in 2 parts" in found.layout
+    assert "4 bytes in 3 parts" in found.layout
+
+
+class HasNoLayout(Wrapped):
+    def layout(self) -> str:
+        raise LookupError("lost")
+
+
+def test_errors_of_the_buffers_own_are_failures_like_any_others() -> None:
+    with pytest.raises(DiffersFromBytes) as caught:
+        check_buffer(lambda data: make(HasNoLayout, data), checks=["views_and_facts"], max_examples=20)
+    assert (caught.value.data, caught.value.wanted, caught.value.found) == (b"", 0, LookupError)
+    assert "came       LookupError" in str(caught.value)
+    assert "layout() raised LookupError('lost')" in str(caught.value)
+
+
+def test_a_buffer_that_cannot_be_made_is_one_too() -> None:
+    def refuse(data: bytes) -> BaseBuffer:
+        if len(data) > 2:
+            raise MemoryError(len(data))
+        return SliceBuffer(data)
+
+    with pytest.raises(DiffersFromBytes) as caught:
+        check_buffer(SliceBuffer, refuse, checks=["a_step"], max_examples=100)
+    assert (caught.value.call, len(caught.value.data)) == (None, 3)
+    assert isinstance(caught.value.__cause__, MemoryError)
+    assert "step       " in str(caught.value)
+    assert "raised     MemoryError(3)" in str(caught.value)
+    assert "layout() raised MemoryError(3)" in caught.value.layout
+
+
+def test_checks_are_known_by_name() -> None:
+    with pytest.raises(ValueError, match="there is no check 'nothing'; there are a_sequence_of_bytes, "):
+        check_buffer(SliceBuffer, checks=["lines", "nothing"])
+
+
+def test_the_same_is_drawn_each_time() -> None:
+    drawn: list[list[bytes]] = [[], [], []]
+    for seen, seed in zip(drawn, [1, 1, 2], strict=True):
+
+        def noting(data: bytes, seen: list[bytes] = seen) -> CompositeBuffer:
+            seen.append(data)
+            return CompositeBuffer([data])
+
+        check_buffer(noting, checks=["no_hash"], max_examples=20, random_seed=seed)
+    assert drawn[0] == drawn[1] != drawn[2]
