@@ -13,6 +13,8 @@ from ..errors import Fragmented
 from .alike import BOUNDS, DATA, FAR, NO_NUMBERS, NUMBERS, check, equal, raises, same, sliced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .alike import Check, Make
 
 __all__ = ["READING"]
@@ -124,15 +126,22 @@ def _is_plain(view: memoryview) -> bool:
     return kind is memoryview and view.nbytes > 0 and view.format == "B" and view.ndim == 1 and view.c_contiguous
 
 
+_USES: Final[tuple[Callable[[Any], object], ...]] = (
+    (lambda buffer: hashlib.sha256(buffer).digest(), lambda buffer: b"".join([buffer, buffer]))
+    if sys.version_info >= (3, 12)
+    else ()
+)
+"""Calls of other people's that take a buffer, where the interpreter asks it for its memory."""
+
+
 @check(READING, data=DATA)
 def _exporting(make: Make, data: bytes) -> None:
     """The buffer protocol, from Python 3.12 on."""
     b = make(data)
     equal(b, data, "__buffer__", 0)
     equal(b, True, lambda buffer: buffer.__buffer__(0).readonly)  # noqa: FBT003  # what it answers
-    if sys.version_info >= (3, 12):  # from when on the interpreter asks for it
-        same(b, data, lambda buffer: hashlib.sha256(buffer).digest())
-        same(b, data, lambda buffer: b"".join([buffer, buffer]))
+    for use in _USES:
+        same(b, data, use)
 
 
 @check(READING, data=DATA)

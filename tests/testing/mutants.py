@@ -73,7 +73,7 @@ class Wrapped(_PassedOn):  # type: ignore[misc]  # its methods are made
 
     @property
     def parts(self) -> list[bytes]:
-        return [bytes(view) for view in self.inner.views()]
+        return list(map(bytes, self.inner.views()))
 
 
 def bytes_of(value: Any) -> Any:
@@ -346,7 +346,7 @@ class CopiesAcrossSeams(Wrapped):
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
-        return self.of(found.data) if isinstance(found, Wrapped) and found.part_count > 1 else found
+        return self.of(b"".join(found.parts)) if isinstance(found, Wrapped) and found.part_count > 1 else found
 
 
 class UnpacksTheOtherWay(Wrapped):
