@@ -123,9 +123,7 @@ def check_fragmentation(
     return expected
 
 
-def outcome_of(
-    parser: Any, pieces: Iterable[bytes], *, plain: Callable[[Any], object] = as_plain
-) -> Outcome:
+def outcome_of(parser: Any, pieces: Iterable[bytes], *, plain: Callable[[Any], object] = as_plain) -> Outcome:
     r"""Feed pieces to a parser, and return what comes of them: for tests that cut for themselves.
 
     >>> from bytebufs import Lines
