@@ -37,6 +37,10 @@ _LOOKS_AT_ONCE: Final = 20
 """Looks without such a pause: a server that waits in another thread reads during the first few."""
 
 
+_GRACE: Final = 1.0
+"""Seconds in which a handler may end, of whose server no more is wanted; then it is cancelled."""
+
+
 class Connection:
     """A connection to a server as a parser for ``check_fragmentation``: its result is the server's whole answer.
 
@@ -167,3 +171,5 @@ async def _serve(start: Callable[[], Awaitable[Any]], started: Future[Any]) -> N
     async with server:
         started.set_result((server.sockets[0].getsockname(), lambda: loop.call_soon_threadsafe(end.set)))
         await end.wait()
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=_GRACE)  # their clients have closed: that they are told so

@@ -128,8 +128,10 @@ def _without(way: Way, start: int, stop: int) -> Way:
 
 
 def _with_byte(way: Way, at: int, byte: int) -> Way:
-    for i, piece in enumerate(way.pieces):
-        if at < len(piece):
-            return _with(way, i, piece[:at] + bytes([byte]) + piece[at + 1 :])
-        at -= len(piece)
-    raise IndexError(at)
+    """Put another byte at a place of the data, in whichever piece that is."""
+    i = 0
+    while at >= len(way.pieces[i]):
+        at -= len(way.pieces[i])
+        i += 1
+    piece = way.pieces[i]
+    return _with(way, i, piece[:at] + bytes([byte]) + piece[at + 1 :])

@@ -6,7 +6,7 @@ from itertools import cycle
 
 import pytest
 
-from bytebufs.testing.cuts import KINDS, Way, at_once, chunks, cut, hidden, made, ways
+from bytebufs.testing.cuts import KINDS, Way, at_once, chunks, cut, hidden, made, ways, without_empties
 
 
 def test_cuts_at_equal_places_give_an_empty_piece() -> None:
@@ -37,6 +37,10 @@ def test_what_is_hidden_has_others_on_both_sides() -> None:
 def test_no_bytes_do_not_come() -> None:
     assert at_once(b"", "bytes") == Way((), ())
     assert at_once(b"a", "slice") == Way((b"a",), ("slice",))
+
+
+def test_empties_go_with_their_kinds() -> None:
+    assert without_empties(Way((b"", b"a", b""), ("slice", "bytes", "reused"))) == Way((b"a",), ("bytes",))
 
 
 @pytest.mark.parametrize("data", [b"", b"a", b"abcd"], ids=repr)

@@ -20,7 +20,7 @@ from bytebufs import (
     Underrun,
     VarintPrefixed,
 )
-from bytebufs.testing import DependsOnCuts, Outcome, check_fragmentation
+from bytebufs.testing import DependsOnCuts, Outcome, check_fragmentation, outcome_of
 
 
 def failure(make_parser: Callable[[], Any], data: bytes, **options: Any) -> DependsOnCuts:
@@ -144,19 +144,6 @@ def test_a_message_shows_both_ways_and_what_came() -> None:
     ]
 
 
-def test_a_message_of_an_outcome_says_all_of_it() -> None:
-    error = (ValueError, "wrong")
-    assert str(Outcome([1], error, 3, b"ab")).splitlines() == [
-        "result     1",
-        "error      ValueError: wrong",
-        "taken      3",
-        "remainder  b'ab'",
-    ]
-    assert str(Outcome([])) == "nothing"
-    assert str(Outcome(list(range(40)))).splitlines()[-1] == "...        8 results left out"
-    assert str(Outcome([b"a" * 300])).endswith("... (303 characters)")
-
-
 def test_a_piece_that_is_kept_fails_where_memory_is_used_again() -> None:
     def make() -> Any:
         kept: list[Any] = []
@@ -194,6 +181,11 @@ def test_a_parser_that_is_wrong_for_one_kind_of_piece_alone() -> None:
     only_bytes = lambda: lambda chunk: bytes(chunk) if isinstance(chunk, bytes) else b"?" * len(chunk)
     error = failure(only_bytes, b"abc", kinds=["bytes", "bytearray"])
     assert (error.pieces, error.kinds) == ((b"a",), ("bytearray",))
+
+
+def test_whoever_cuts_for_himself_gets_what_comes() -> None:
+    assert outcome_of(Lines(limit=4), [b"ab\r", b"\ncd"]).results == [b"ab"]
+    assert outcome_of(lambda piece: [piece], [b"ab", b""], plain=len) == Outcome([2, 0])
 
 
 # -- what is raised as it is

@@ -89,3 +89,73 @@ def test_what_is_left_is_none_where_the_parser_has_ended() -> None:
             raise RuntimeError("closed")
 
     assert driven(Ended(), Way((b"a",), ("bytes",)), plain) == Outcome([])
+
+
+class Whole:
+    """Gives back what it was fed, in many ways."""
+
+    def __init__(self, *given: object) -> None:
+        self.given = list(given)
+        self.kept = b""
+
+    def feed(self, piece: bytes) -> object:
+        self.kept += piece
+        given = self.given.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    def end(self) -> list[str]:
+        return ["end"]
+
+    def pending(self) -> int:
+        return len(self.kept)
+
+    def detach(self) -> bytearray:
+        return bytearray(self.kept)
+
+
+def of(*given: object) -> Outcome:
+    return driven(Whole(*given), Way((b"a",) * len(given), ("bytes",) * len(given)), plain)
+
+
+@pytest.mark.parametrize(
+    ("given", "results"),
+    [
+        ([None, None], []),
+        ([b"ab", bytearray(b"cd")], [b"abcd"]),
+        (["ab", "", "cd"], ["abcd"]),
+        (["ab", b"cd"], ["ab", b"cd"]),
+        ([[b"ab"], [b"cd"]], [b"ab", b"cd"]),
+        ([iter([1, 2]), 3], [1, 2, 3]),
+        ([{"a": 1}], [{"a": 1}]),
+    ],
+    ids=["none", "bytes", "text", "both", "lists", "iterators and one", "a mapping"],
+)
+def test_results_come_in_many_ways(given: list[object], results: list[object]) -> None:
+    assert of(*given).results == [*results, "end"]
+
+
+def test_what_is_pending_and_left_belongs_to_the_outcome() -> None:
+    outcome = of(None, ValueError("no"), None)
+    assert outcome == Outcome([], (ValueError, "no"), 0, b"aaa")
+    assert isinstance(outcome.cause, ValueError)
+
+
+def test_memory_that_is_used_again_is_overwritten() -> None:
+    kept: list[memoryview] = []
+    driven(kept.append, Way((b"ab",), ("reused",)), plain)
+    assert bytes(kept[0]) == b"\xdd\xdd"
+
+
+def test_a_message_of_an_outcome_says_all_of_it() -> None:
+    error = (ValueError, "wrong")
+    assert str(Outcome([1], error, 3, b"ab")).splitlines() == [
+        "result     1",
+        "error      ValueError: wrong",
+        "taken      3",
+        "remainder  b'ab'",
+    ]
+    assert str(Outcome([])) == "nothing"
+    assert str(Outcome(list(range(40)))).splitlines()[-1] == "...        8 results left out"
+    assert str(Outcome([b"a" * 300])).endswith("... (303 characters)")

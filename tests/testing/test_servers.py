@@ -90,6 +90,24 @@ def test_an_answer_may_tell_where_it_ends() -> None:
         assert check_fragmentation(connect, b"ab\n").results == [b"AB\n"]
 
 
+def test_a_handler_may_end_after_its_server() -> None:
+    ends: list[str] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(100):
+            writer.write(b"ok")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        writer.close()
+        ends.append("closed")
+
+    start = lambda: asyncio.start_server(handle, "127.0.0.1", 0)
+    with serving(start) as address, Connection(address, until=bool) as connection:
+        connection.feed(b"ab")
+        assert connection.end() == b"ok"
+    assert ends == ["closed"]
+
+
 def test_a_server_may_close_before_all_was_sent() -> None:
     with serving(Server(lambda got: None if b"x" in got else got).tcp) as address, Connection(address) as connection:
         connection.feed(b"ab")

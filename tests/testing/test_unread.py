@@ -57,6 +57,16 @@ def test_who_has_gone_reads_no_more() -> None:
         unread.close()
 
 
+def test_who_has_closed_and_waits_for_late_segments_reads_no_more() -> None:
+    with pair("tcp") as (here, there):
+        unread = Unread(here)
+        there.close()
+        here.shutdown(socket.SHUT_WR)  # now that end is in TIME_WAIT, and nothing else is known of it
+        assert unread.is_none(0)
+        assert unread.is_none(1)
+        unread.close()
+
+
 def test_where_the_system_does_not_tell_what_was_acknowledged_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*args: object) -> socket.socket:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
