@@ -10,7 +10,7 @@ except ModuleNotFoundError as _error:
 
 from .arrangements import LAYOUTS, Layout
 from .fragmentation import DependsOnCuts, check_fragmentation
-from .outcomes import Outcome, plain
+from .outcomes import Outcome, joined, plain
 from .pictures import picture
 from .protocols import Calls, Connected
 from .servers import Connection, serving
@@ -28,6 +28,7 @@ __all__ = [
     "check_fragmentation",
     "composites",
     "fragmentations",
+    "joined",
     "layouts",
     "picture",
     "plain",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bytebufs import CompositeBuffer
-from bytebufs.testing import plain
+from bytebufs.testing import joined, plain
 from bytebufs.testing.cuts import Way
 from bytebufs.testing.outcomes import Outcome, driven
 
@@ -89,3 +89,22 @@ def test_what_is_left_is_none_where_the_parser_has_ended() -> None:
             raise RuntimeError("closed")
 
     assert driven(Ended(), Way((b"a",), ("bytes",)), plain) == Outcome([])
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        ([], []),
+        ([b"a", b"", b"b", "end", b"c"], [b"ab", "end", b"c"]),
+        ([(b"a",), (b"b",)], [(b"ab",)]),
+        ([("text", 1, "a"), ("text", 1, "b"), ("text", 2, "c")], [("text", 1, "ab"), ("text", 2, "c")]),
+        (["begin", "begin"], ["begin", "begin"]),
+        ([("n", 1), ("n", 1)], [("n", 1), ("n", 1)]),
+        ([("n", "a"), ("n", b"a")], [("n", "a"), ("n", b"a")]),
+        ([(b"a",), (), (), b"a"], [(b"a",), (), (), b"a"]),
+        ([[b"a"], [b"b"]], [[b"a"], [b"b"]]),
+    ],
+    ids=["none", "bytes", "one", "named", "text", "numbers", "mixed", "empty", "lists"],
+)
+def test_pieces_of_one_stream_are_joined(pieces: list[object], whole: list[object]) -> None:
+    assert joined(pieces) == whole
