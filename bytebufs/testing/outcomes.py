@@ -40,7 +40,7 @@ class Outcome:
             lines.append(f"...        {len(self.results) - _MOST_RESULTS} results left out")
         if self.error is not None:
             kind, text = self.error
-            lines.append(f"error      {kind.__name__}: {text}")
+            lines.append(f"error      {kind.__name__}" + (f": {text}" if text else ""))
         if self.taken is not None:
             lines.append(f"taken      {self.taken}")
         if self.remainder is not None:

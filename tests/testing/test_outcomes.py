@@ -108,3 +108,8 @@ def test_what_is_left_is_none_where_the_parser_has_ended() -> None:
 )
 def test_pieces_of_one_stream_are_joined(pieces: list[object], whole: list[object]) -> None:
     assert joined(pieces) == whole
+
+
+def test_an_error_without_a_text_ends_with_its_name() -> None:
+    assert str(Outcome([], error=(EOFError, ""))) == "error      EOFError"
+    assert str(Outcome([], error=(EOFError, "early"))) == "error      EOFError: early"
