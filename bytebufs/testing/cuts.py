@@ -70,6 +70,12 @@ def chunks(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
         yield data[at:]
 
 
+def without_empties(way: Way) -> Way:
+    """Return a way without its empty pieces, for a parser that takes one for the end."""
+    kept = [(piece, kind) for piece, kind in zip(way.pieces, way.kinds) if piece]
+    return Way(tuple(piece for piece, _ in kept), tuple(kind for _, kind in kept))
+
+
 def ways(data: bytes, *, kinds: Sequence[str], random_cuts: int, limit: int, seed: int) -> Iterator[Way]:
     """Yield ways to cut the data, those first in which a failure is easiest to read."""
     size = len(data)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.parts import shown
 from ..base_buffer import BaseBuffer
-from .cuts import KINDS, REUSED, Way, at_once, made, ways
+from .cuts import KINDS, REUSED, Way, at_once, made, ways, without_empties
 from .outcomes import Outcome, driven
 from .outcomes import plain as as_plain
 from .pictures import picture
@@ -70,6 +70,7 @@ def check_fragmentation(
     plain: Callable[[Any], object] = as_plain,
     key: Callable[[list[object]], list[object]] | None = None,
     kinds: Iterable[str] | None = None,
+    empties: bool = True,
     errors: tuple[type[Exception], ...] = (),
     error_text: Callable[[Exception], str] = str,
     random_cuts: int = 100,
@@ -97,6 +98,7 @@ def check_fragmentation(
 
     ``kinds`` are those of the pieces: bytes, bytearray, memoryview, slice, composite; by default those that the parser
     takes. ``reused`` is for parsers that have to be done with a piece when they return: its memory is overwritten.
+    ``empties=False`` is for parsers to which an empty piece says that nothing more comes.
 
     Raises DependsOnCuts with the smallest input and cut that fail, as a picture; with ``shrink=False`` the data are
     left as they are. ValueError if the whole gives another outcome the second time. What is tried depends on the
@@ -115,10 +117,16 @@ def check_fragmentation(
         check.kinds = tuple(
             kind for kind in KINDS if kind == "bytes" or (kind != REUSED and check.takes(kind, content))
         )
+    allowed = _as_it_is if empties else without_empties
     for way in ways(content, kinds=check.kinds, random_cuts=random_cuts, limit=limit, seed=seed):
-        if check.run(way) != expected:
-            raise check.failure(shrunk(way, check.fails, plainest=check.kinds[0], data_too=shrink))
+        if check.run(allowed(way)) != expected:
+            smallest = shrunk(allowed(way), check.fails, plainest=check.kinds[0], data_too=shrink, allowed=allowed)
+            raise check.failure(smallest)
     return expected
+
+
+def _as_it_is(way: Way) -> Way:
+    return way
 
 
 def _known(kinds: Iterable[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Greedy, and the same every time. What is tried, over and over until nothing help
 2. A piece is left out, or joined to the next one.
 3. A run of bytes is left out: half of them, a quarter, ... one.
 4. A byte is made smaller by the number of bytes that are left out behind it, as where it is a length.
-5. A byte becomes an ``a``, or a zero if it does not print.
+5. A byte becomes an ``a``, or a zero if it is none of text.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ _MOST_RUNS: Final = 5_000
 class _Search:
     """The smallest way that fails so far, and how many more may be tried."""
 
-    def __init__(self, way: Way, fails: Callable[[Way], bool]) -> None:
+    def __init__(self, way: Way, fails: Callable[[Way], bool], allowed: Callable[[Way], Way]) -> None:
         self.best = way
+        self._allowed = allowed
         self._fails = fails
         self._seen = {way}
         self._left = _MOST_RUNS
 
     def take(self, candidates: Iterator[Way]) -> bool:
         """Move on to the first candidate that fails."""
-        for way in candidates:
+        for way in map(self._allowed, candidates):
             if self._left and way not in self._seen:
                 self._left -= 1
                 self._seen.add(way)
@@ -45,9 +46,14 @@ class _Search:
         return False
 
 
-def shrunk(way: Way, fails: Callable[[Way], bool], *, plainest: str, data_too: bool) -> Way:
-    """Return the smallest way that fails. Without ``data_too`` only the cut and the kinds are made smaller."""
-    search = _Search(way, fails)
+def shrunk(
+    way: Way, fails: Callable[[Way], bool], *, plainest: str, data_too: bool, allowed: Callable[[Way], Way]
+) -> Way:
+    """Return the smallest way that fails. Without ``data_too`` only the cut and the kinds are made smaller.
+
+    ``allowed`` makes of a way one that may be tried.
+    """
+    search = _Search(way, fails, allowed)
     passes: list[Callable[[Way], Iterator[Way]]] = [lambda way: _plainer_kinds(way, plainest), _joined]
     if data_too:
         passes += [_without_pieces, _without_runs, _with_smaller_lengths, _plainer_bytes]
@@ -102,8 +108,8 @@ def _with_smaller_lengths(way: Way) -> Iterator[Way]:
 
 def _plainer_bytes(way: Way) -> Iterator[Way]:
     for at, byte in enumerate(b"".join(way.pieces)):
-        plainer = ord("a") if 32 <= byte < 127 else 0
-        if byte not in (plainer, *b"\r\n"):
+        plainer = ord("a") if 32 <= byte < 127 or byte in b"\t\n\r" else 0
+        if byte != plainer:
             yield _with_byte(way, at, plainer)
 
 

@@ -251,6 +251,11 @@ def test_every_cut_in_two_is_tried_single_bytes_too_and_empties() -> None:
     assert any(run.count(b"") > 8 for run in runs)
 
 
+def test_who_takes_an_empty_piece_for_the_end_gets_none() -> None:
+    assert not any(b"" in run for run in tried(b"abcd", empties=False))
+    assert failure(lambda: lambda chunk: [chunk], b"abcd", empties=False).pieces == (b"a", b"a")
+
+
 def test_the_same_is_tried_every_time_and_another_seed_tries_other_cuts() -> None:
     data = bytes(range(50))
     assert tried(data) == tried(data)

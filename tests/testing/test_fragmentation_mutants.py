@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -118,6 +120,14 @@ def test_the_right_parser_is_right() -> None:
     outcome = check_fragmentation(Commands, INPUTS["commands"])
     assert outcome.results == [b"ab", b"x\r\n", b"", TOO_LONG, b"cd", b"", b"abcd", TOO_LONG]
     assert outcome.error == (EOFError, "in the middle of something at byte 44")
+
+
+@pytest.mark.checkout
+def test_what_the_tutorial_shows_is_as_small() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "testing.md").read_text(encoding="utf-8")
+    sizes = re.findall(r"^(\d+) bytes? in (\d+) pieces?$", page, re.MULTILINE)
+    assert len(sizes) >= 6
+    assert all(int(size) <= 8 and int(pieces) <= 4 for size, pieces in sizes)
 
 
 def test_there_are_enough_mutants() -> None:

@@ -6,10 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from bytebufs.testing.cuts import Way
+from bytebufs.testing.cuts import Way, without_empties
 from bytebufs.testing.shrinking import shrunk
 
 LONG = Way(tuple(b"%04d" % i for i in range(100)), ("bytes", "slice") * 50)
+
+
+def as_it_is(way: Way) -> Way:
+    return way
 
 
 def holds(what: bytes) -> Callable[[Way], bool]:
@@ -29,17 +33,22 @@ def holds(what: bytes) -> Callable[[Way], bool]:
     ids=["anything", "three pieces", "four bytes", "some bytes", "some bytes and a seam", "bytes at a seam"],
 )
 def test_the_smallest_is_found(fails: Callable[[Way], bool], pieces: tuple[bytes, ...]) -> None:
-    found = shrunk(LONG, fails, plainest="bytes", data_too=True)
+    found = shrunk(LONG, fails, plainest="bytes", data_too=True, allowed=as_it_is)
     assert found == Way(pieces, ("bytes",) * len(pieces))
 
 
+def test_what_is_not_allowed_is_not_tried() -> None:
+    found = shrunk(LONG, lambda way: len(way.pieces) > 1, plainest="bytes", data_too=True, allowed=without_empties)
+    assert found.pieces == (b"a", b"a")
+
+
 def test_a_kind_that_matters_stays() -> None:
-    found = shrunk(LONG, lambda way: "slice" in way.kinds[1:], plainest="bytes", data_too=True)
+    found = shrunk(LONG, lambda way: "slice" in way.kinds[1:], plainest="bytes", data_too=True, allowed=as_it_is)
     assert found == Way((b"", b""), ("bytes", "slice"))
 
 
 def test_without_the_data_the_cut_alone_shrinks() -> None:
-    found = shrunk(LONG, lambda way: len(way.pieces) > 1, plainest="bytes", data_too=False)
+    found = shrunk(LONG, lambda way: len(way.pieces) > 1, plainest="bytes", data_too=False, allowed=as_it_is)
     assert b"".join(found.pieces) == b"".join(LONG.pieces)
     assert len(found.pieces) == 2
 
@@ -50,7 +59,7 @@ def test_a_length_shrinks_with_what_it_counts() -> None:
         return len(data) > 2 and data[0] == len(data) - 1
 
     way = Way((b"\x0bhel", b"lo world"), ("bytes", "bytes"))
-    assert shrunk(way, fails, plainest="bytes", data_too=True).pieces == (b"\2aa",)
+    assert shrunk(way, fails, plainest="bytes", data_too=True, allowed=as_it_is).pieces == (b"\2aa",)
 
 
 def test_it_ends_however_long_it_might_go_on() -> None:
@@ -62,5 +71,5 @@ def test_it_ends_however_long_it_might_go_on() -> None:
         return False
 
     way = Way((bytes(range(256)),), ("bytes",))
-    assert shrunk(way, fails, plainest="bytes", data_too=True) == way
+    assert shrunk(way, fails, plainest="bytes", data_too=True, allowed=as_it_is) == way
     assert calls == 5000
