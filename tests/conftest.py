@@ -47,6 +47,9 @@ PROFILE: Final = os.environ.get("BYTEBUFS_PROFILE", "quick")
 IS_QUICK: Final = PROFILE == "quick"
 IS_SHORT: Final = PROFILE in {"quick", "short"}
 
+PLACES: Final = 60 if IS_QUICK else 500
+"""So many places at most of an input are cut, where a parser is fed in pieces."""
+
 _SOURCE: Final = Path(__file__).parent.parent / "bytebufs"
 
 # Where Debian keeps what only root has on its path: nginx, tcpdump.

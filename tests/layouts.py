@@ -1,23 +1,43 @@
-"""Every way to lay out the same bytes: what the conformance suite runs over, and what shows where bytes lie."""
+"""The kit's layouts, more that only this project needs, and what shows where bytes lie."""
 
 from __future__ import annotations
 
-import copy
-import ctypes
-import mmap
-import tempfile
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import cycle
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from bytebufs import BaseBuffer, CompositeBuffer, FileRegion, MappedFile, Part, SliceBuffer, allocate
+from bytebufs import BaseBuffer, Part, SliceBuffer
 from bytebufs._core.parts import LazyOwner, Memory
+from bytebufs.testing import Layout, arrangements
+from bytebufs.testing.arrangements import (
+    COMPOSITES,
+    PARTS,
+    SLICES,
+    anonymous_map,
+    hidden_in_bytearray,
+    mixed,
+    unaligned_file_map,
+)
+from bytebufs.testing.cuts import chunks, hidden
 
-# -- owners --------------------------------------------------------------------------------------------------
+__all__ = [
+    "LAYOUTS",
+    "MAKERS",
+    "PARTS",
+    "SHAPES",
+    "BytesSubclass",
+    "FakeFile",
+    "Layout",
+    "address",
+    "addresses",
+    "anonymous_map",
+    "chunks",
+    "hidden",
+    "hidden_in_bytearray",
+    "mixed",
+    "unaligned_file_map",
+]
 
 
 class FakeFile(LazyOwner):
@@ -43,46 +63,6 @@ class BytesSubclass(bytes):
     __hash__ = None  # type: ignore[assignment]
 
 
-def anonymous_map(data: bytes) -> mmap.mmap:
-    """Return memory of the process's own that holds the data, which must not be empty."""
-    mapped = mmap.mmap(-1, len(data))
-    mapped[:] = data
-    return mapped
-
-
-def unaligned_file_map(data: bytes) -> memoryview:
-    """Return a piece of a read-only file map that begins at an offset, and not at a page's first byte."""
-    lead, tail = b"lead in", b"tail"
-    offset = mmap.ALLOCATIONGRANULARITY
-    with tempfile.TemporaryFile() as file:
-        file.seek(offset)
-        file.write(lead + data + tail)
-        file.flush()
-        mapped = mmap.mmap(file.fileno(), len(lead + data + tail), access=mmap.ACCESS_READ, offset=offset)
-    return memoryview(mapped)[len(lead) : len(lead) + len(data)]
-
-
-def mapped_file(data: bytes) -> SliceBuffer:
-    """Return a writable slice of a mapped file, from a place where no page begins."""
-    lead, tail = b"lead in", b"tail"
-    with tempfile.TemporaryFile() as file:
-        file.write(lead + data + tail)
-        return MappedFile(file, access="copy", offset=3)[len(lead) - 3 : -len(tail)]
-
-
-def file_region(data: bytes, *, offset: int = 0) -> FileRegion:
-    """Return a range of a file that has other bytes on both sides."""
-    with tempfile.TemporaryFile() as file:
-        file.write(bytes(offset) + data + b"tail")
-        return FileRegion(file, offset, len(data))
-
-
-def direct(data: bytes) -> SliceBuffer:
-    block = allocate(len(data))
-    block.write_at(0, data)
-    return block
-
-
 def structured_array(data: bytes) -> Any:
     """Return the data as a numpy array of a format that memoryview cannot cast."""
     whole = np.frombuffer(data, np.uint8)
@@ -94,255 +74,19 @@ def numpy_array(data: bytes) -> Any:
     return np.frombuffer(bytearray(data), np.uint8)
 
 
-def two_dimensional(data: bytes) -> memoryview:
-    """Return the data as a read-only view of two rows, or of one if they are odd in number."""
-    rows = 2 if len(data) % 2 == 0 else 1
-    return memoryview(data).cast("B", (rows, len(data) // rows))
-
-
-# -- parts that show some data -------------------------------------------------------------------------------
-
-
-def chunks(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
-    """Cut data into chunks of the given sizes; what is left over is the last one."""
-    at = 0
-    for size in sizes:
-        if at >= len(data):
-            return
-        yield data[at : at + size]
-        at += size
-    if at < len(data):
-        yield data[at:]
-
-
-def hidden(chunk: bytes) -> memoryview:
-    """Return a view of a piece of bytes that has other bytes on both sides of it."""
-    return memoryview(b"\n<<" + chunk + b">>\n")[3:-3]
-
-
-def hidden_in_bytearray(chunk: bytes) -> memoryview:
-    return memoryview(bytearray(b"((" + chunk + b")\n"))[2:-2]
-
-
-def one_owner_back_to_front(data: bytes) -> list[Part]:
-    """Return two pieces of one owner that are shown in the opposite order: they may not merge."""
-    half = len(data) // 2
-    owner = SliceBuffer(data[half:] + data[:half])
-    return [owner[len(data) - half :], owner[: len(data) - half]]
-
-
-def neighbours_in_one_owner(data: bytes) -> list[Part]:
-    """Return pieces of one owner in its own order: they merge into one."""
-    owner = memoryview(b"<" + data + b">")
-    return [owner[1 + at : 1 + min(at + 3, len(data))] for at in range(0, len(data), 3)]
-
-
-MAKERS: Final[dict[str, Callable[[bytes], Part]]] = {
-    "bytes": lambda data: data,
+MAKERS: Final[dict[str, Callable[[bytes], Part]]] = arrangements.MAKERS | {
     "bytes subclass": BytesSubclass,
-    "piece of bytes": hidden,
-    "bytearray": bytearray,
-    "piece of a bytearray": hidden_in_bytearray,
-    "read-only view of a bytearray": lambda data: memoryview(bytearray(data)).toreadonly(),
-    "map": anonymous_map,
-    "unaligned file map": unaligned_file_map,
-    "mapped file": mapped_file,
-    "file region": file_region,
-    "unaligned file region": lambda data: file_region(data, offset=mmap.ALLOCATIONGRANULARITY + 3),
-    "piece of a file region": lambda data: file_region(b"<" + data + b">\n")[1 : 1 + len(data)],
-    "direct memory": direct,
-    "array": lambda data: array("B", data),
-    "typed array": lambda data: array("H", data) if len(data) % 2 == 0 else array("b", data),
     "numpy": numpy_array,
     "big-endian numpy": structured_array,
-    "two dimensions": two_dimensional,
-    "ctypes": lambda data: (ctypes.c_ubyte * len(data)).from_buffer_copy(data),
     "lazy": FakeFile,
     "lazy, not searchable": lambda data: FakeFile(data, searchable=False),
     "piece of a lazy owner": lambda data: SliceBuffer(FakeFile(b"<" + data + b">\n"), 1, 1 + len(data)),
-    "slice": lambda data: SliceBuffer(b"[" + data + b"]", 1, 1 + len(data)),
-    "composite": lambda data: CompositeBuffer([data[: len(data) // 2], data[len(data) // 2 :]]),
 }
 """A part that shows some data, which is not empty, by the kind of its owner."""
 
+SHAPES: Final[dict[str, Callable[[list[Part]], BaseBuffer]]] = {**COMPOSITES, **SLICES}
 
-def mixed(data: bytes) -> list[Part]:
-    """Return parts of every kind in turn, of 1 to 5 bytes."""
-    kinds = cycle(MAKERS.values())
-    return [make(chunk) for make, chunk in zip(kinds, chunks(data, cycle([1, 2, 3, 5])), strict=False)]
-
-
-PARTS: Final[dict[str, Callable[[bytes], list[Part]]]] = {
-    "one part": lambda data: [data],
-    "halves": lambda data: [data[: len(data) // 2], data[len(data) // 2 :]],
-    "empties between": lambda data: [b"", *(p for c in chunks(data, cycle([2])) for p in (c, bytearray())), b""],
-    "one-byte parts": lambda data: list(chunks(data, cycle([1]))),
-    "one-byte pieces": lambda data: [hidden(chunk) for chunk in chunks(data, cycle([1]))],
-    "pieces of bytearrays": lambda data: [hidden_in_bytearray(chunk) for chunk in chunks(data, cycle([3]))],
-    "back to front": one_owner_back_to_front,
-    "neighbours": neighbours_in_one_owner,
-    "mixed": mixed,
-}
-"""Lists of parts that show some data, which may be empty."""
-
-
-# -- buffers over parts --------------------------------------------------------------------------------------
-
-
-def frozen(parts: list[Part]) -> SliceBuffer:
-    return CompositeBuffer(parts).freeze()
-
-
-def slice_of_slices(parts: list[Part]) -> SliceBuffer:
-    """Cut the outside away bit by bit, so that the window clips the first and the last entry."""
-    whole = CompositeBuffer([hidden(b"\nxx"), *parts, hidden(b"yy\n")]).freeze()
-    while len(whole) > 3 and whole[0] == ord("\n"):
-        whole = whole[1:-1]
-    return whole[1:][1:-2]
-
-
-def clipped_slice(parts: list[Part]) -> SliceBuffer:
-    """Show the parts through a window that begins and ends inside entries that hold more."""
-    data = b"".join(frozen(parts).views())
-    pieces = list(chunks(data, cycle([2, 3])))
-    if not pieces:
-        return SliceBuffer(b"ab", 1, 1)
-    pieces[0] = b"\n\n" + pieces[0]
-    pieces[-1] += b"\n\n\n"
-    return CompositeBuffer(pieces).freeze()[2:-3]
-
-
-def drained(parts: list[Part]) -> CompositeBuffer:
-    """Drain whole parts and half of one: the table's base is positive, and its head entry clipped."""
-    b = CompositeBuffer([b"gone", b"\n", bytearray(b"gone\n"), *parts])
-    b.skip(3)
-    b.take(7)
-    return b
-
-
-def drained_into(parts: list[Part]) -> CompositeBuffer:
-    """Drain to the inside of the first entry and truncate to the inside of the last, among many entries."""
-    data = b"".join(frozen(parts).views())
-    pieces = [b"x", *chunks(b"\n" + data + b"\n\n", cycle([2, 3, 1])), b"yy", b"z"]
-    b = CompositeBuffer(pieces)
-    b.skip(1)
-    b.skip(1)
-    b.truncate(len(data))
-    return b
-
-
-def prepended(parts: list[Part]) -> CompositeBuffer:
-    """Build from the back: the table's base is negative."""
-    b = CompositeBuffer()
-    for part in reversed(parts):
-        b.appendleft(part)
-    return b
-
-
-def drained_and_prepended(parts: list[Part]) -> CompositeBuffer:
-    """Put back what was taken: dead entries, then live ones in their place."""
-    b = CompositeBuffer([hidden(b"\ngone"), b"\n", *parts])
-    b.skip(6)
-    if b:
-        b.appendleft(b.take(1))
-        front = b.take(len(b) // 2)
-        b.appendleft(b"gone")
-        b.skip(4)
-        b.appendleft(front)
-    return b
-
-
-def spliced(parts: list[Part]) -> CompositeBuffer:
-    """Build from the middle, and cut out again what did not belong there."""
-    b = CompositeBuffer([b"ab", b"cd"])
-    at = 2
-    for part in parts:
-        b.insert(at, part)
-        at = len(b) - 2
-    b.insert(at, b"\n\n")
-    b.splice(at, at + 2)
-    b.splice(0, 2)
-    b.splice(len(b) - 2, len(b))
-    return b
-
-
-def nested(parts: list[Part]) -> CompositeBuffer:
-    """Put buffers into buffers: they are flattened."""
-    half = len(parts) // 2
-    return CompositeBuffer([CompositeBuffer([frozen(parts[:half])]), CompositeBuffer([CompositeBuffer(parts[half:])])])
-
-
-def consolidated(parts: list[Part]) -> CompositeBuffer:
-    b = CompositeBuffer(parts)
-    b.consolidate(len(b) // 3, len(b) - len(b) // 3)
-    return b
-
-
-def used_before(parts: list[Part]) -> CompositeBuffer:
-    """Look things up first: the table's ends are complete and the entry last touched is the last."""
-    b = CompositeBuffer(parts)
-    if b:
-        assert b[-1] == b[len(b) - 1]
-    return b
-
-
-SHAPES: Final[dict[str, Callable[[list[Part]], BaseBuffer]]] = {
-    "CompositeBuffer": CompositeBuffer,
-    "frozen": frozen,
-    "slice of slices": slice_of_slices,
-    "clipped slice": clipped_slice,
-    "drained": drained,
-    "drained into": drained_into,
-    "prepended": prepended,
-    "drained and prepended": drained_and_prepended,
-    "spliced": spliced,
-    "nested": nested,
-    "coalesced": lambda parts: CompositeBuffer(parts, coalesce_below=3),
-    "consolidated": consolidated,
-    "used before": used_before,
-    "copied": lambda parts: copy.copy(drained(parts)),
-    "read-only": lambda parts: frozen(parts).toreadonly(),
-}
-"""Buffers over some parts, by what was done to make them."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One way to lay out bytes. `make` takes any bytes, empty ones too."""
-
-    name: str
-    make: Callable[[bytes], BaseBuffer]
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-def _of_one(make: Callable[[bytes], Part]) -> Callable[[bytes], BaseBuffer]:
-    return lambda data: SliceBuffer(make(data)) if data else SliceBuffer(b"x", 1)
-
-
-def _composite_of_one(make: Callable[[bytes], Part]) -> Callable[[bytes], BaseBuffer]:
-    return lambda data: CompositeBuffer([make(data)] if data else [])
-
-
-def _shaped(
-    shape: Callable[[list[Part]], BaseBuffer], parts: Callable[[bytes], list[Part]]
-) -> Callable[[bytes], BaseBuffer]:
-    return lambda data: shape(parts(data))
-
-
-def _layouts() -> Iterator[Layout]:
-    for kind, make in MAKERS.items():
-        yield Layout(f"SliceBuffer: {kind}", _of_one(make))
-        yield Layout(f"CompositeBuffer: {kind}", _composite_of_one(make))
-    for shape, build in SHAPES.items():
-        for arrangement, parts in PARTS.items():
-            if arrangement in {"halves", "one-byte pieces", "mixed"} or shape in {"CompositeBuffer", "frozen"}:
-                yield Layout(f"{shape}: {arrangement}", _shaped(build, parts))
-
-
-LAYOUTS: Final[Sequence[Layout]] = tuple(_layouts())
-
+LAYOUTS: Final[Sequence[Layout]] = arrangements.layouts_of(MAKERS)
 
 # -- where bytes lie -----------------------------------------------------------------------------------------
 

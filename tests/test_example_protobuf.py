@@ -19,9 +19,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bytebufs import FrameError, LimitExceeded, Reader, SliceBuffer, Underrun, VarintPrefixed, no_copy
+from bytebufs.testing import Outcome, check_fragmentation, fragmentations, outcome_of
 from examples.protobuf_stream import MAX_DEPTH, MAX_WORDS, Field, Wire, delimited, fields, lines, messages
 
-from .example_cuts import Outcome, cut, outcome, same_for_every_cut
+from .conftest import PLACES
 from .layouts import addresses
 
 ROOT: Final = Path(__file__).parent.parent
@@ -271,9 +272,16 @@ def rest_of(r: Reader) -> SliceBuffer:
     return r.take(r.remaining)
 
 
+def plain_fields(frame: SliceBuffer) -> list[object]:
+    return list(map(plain, fields(frame.reader())))
+
+
 def run(pieces: list[bytes], limit: int = 10_000) -> Outcome:
-    framer = VarintPrefixed(limit)
-    return outcome(pieces, framer.feed, lambda: framer.pending, lambda frame: list(map(plain, fields(frame.reader()))))
+    return outcome_of(VarintPrefixed(limit), pieces, plain=plain_fields)
+
+
+def check(data: bytes, limit: int = 10_000) -> Outcome:
+    return check_fragmentation(lambda: VarintPrefixed(limit), data, plain=plain_fields, limit=PLACES)
 
 
 STREAM: Final = stream_of(STAMP, EMPTY, described(timestamp_pb2), STAMP)
@@ -283,11 +291,13 @@ STREAM: Final = stream_of(STAMP, EMPTY, described(timestamp_pb2), STAMP)
     "ending", [b"", b"\x80", b"\x03\x08\x01", b"\xff" * 10, b"\x90\x4f", b"\x01\x08", b"\x02\x0a\x01", b"\x01\x0c\x00"]
 )
 def test_no_cut_changes_anything(ending: bytes) -> None:
-    found = same_for_every_cut(STREAM + ending, run)
-    assert len(found.messages) == 4
-    assert found.messages[0] == [(1, Wire.VARINT, 2**64 - 5), (2, Wire.VARINT, 7)]
-    assert found.messages[1] == []
-    assert (found.error is None) == (ending in {b"", b"\x80", b"\x03\x08\x01"})
+    found = check(STREAM + ending)
+    assert len(found.results) == 4
+    assert found.results[0] == [(1, Wire.VARINT, 2**64 - 5), (2, Wire.VARINT, 7)]
+    assert found.results[1] == []
+    kind = found.error and found.error[0]
+    assert (kind is None) == (ending == b"")
+    assert (kind is Underrun) == (ending in {b"\x80", b"\x03\x08\x01"})
 
 
 @pytest.mark.parametrize(
@@ -295,14 +305,13 @@ def test_no_cut_changes_anything(ending: bytes) -> None:
     [(13, None), (12, (LimitExceeded, "the limit of 12 bytes is exceeded by the 13 that are announced (at byte 0)"))],
 )
 def test_the_limit_of_a_message_is_inclusive(limit: int, error: object) -> None:
-    assert same_for_every_cut(stream_of(STAMP, STAMP), lambda pieces: run(pieces, limit)).error == error
+    assert check(stream_of(STAMP, STAMP), limit).error == error
 
 
 @given(st.lists(filled(), max_size=3), st.binary(max_size=5), st.data())
 def test_no_cut_changes_any_stream(items: list[Message], rest: bytes, data: st.DataObject) -> None:
     stream = stream_of(*items) + rest
-    places = data.draw(st.lists(st.integers(0, len(stream))))
-    assert run(cut(stream, places)) == run([stream])
+    assert run(data.draw(fragmentations(stream))) == run([stream])
 
 
 @pytest.mark.parametrize("ending", [b"\x80", b"\x03\x08\x01"])
@@ -376,11 +385,12 @@ def test_the_package_finds_the_same_fields_in_any_bytes(data: bytes) -> None:
 
 def test_a_declared_length_beyond_the_limit_is_refused_at_once() -> None:
     sentence = f"the limit of 1000 bytes is exceeded by the {2**64 - 1} that are announced (at byte 0)"
-    assert run([b"\xff" * 9 + b"\x01"], 1000) == ([], (LimitExceeded, sentence), 0)
+    assert run([b"\xff" * 9 + b"\x01"], 1000) == Outcome([], (LimitExceeded, sentence), 0)
 
 
 def test_a_length_without_an_end_is_refused() -> None:
-    assert run([b"\x80"] * MANY) == ([], (FrameError, "the varint has more than 64 bits (at byte 0)"), 0)
+    error = (FrameError, "the varint has more than 64 bits (at byte 0)")
+    assert run([b"\x80"] * MANY) == Outcome([], error, 0)
 
 
 def wrapped(message: bytes, depth: int = 1) -> bytes:

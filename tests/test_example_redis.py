@@ -23,10 +23,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs import CompositeBuffer, FrameError, LimitExceeded, Reader, SliceBuffer, copy_audit, flush, no_copy
+from bytebufs.testing import Outcome, check_fragmentation, fragmentations, outcome_of
 from examples.redis_resp import MAX_DEPTH, Aggregate, Client, RedisError, Replies, Value, encode, show
 
-from .conftest import IS_QUICK
-from .example_cuts import Outcome, cut, outcome, same_for_every_cut
+from .conftest import IS_QUICK, PLACES
+from .fed import Fed
 from .layouts import addresses
 
 ROOT: Final = Path(__file__).parent.parent
@@ -47,14 +48,12 @@ def plain(value: Value) -> object:
             return type(value).__name__, repr(value)
 
 
+def check(data: bytes, limit: int) -> Outcome:
+    return check_fragmentation(lambda: Fed(Replies(limit)), data, plain=plain, limit=PLACES)
+
+
 def run(pieces: list[bytes], limit: int = 10_000) -> Outcome:
-    replies = Replies(limit)
-
-    def feed(piece: bytes) -> Replies:
-        replies.buffer.append(piece)
-        return replies
-
-    return outcome(pieces, feed, lambda: len(replies.buffer), plain)
+    return outcome_of(Fed(Replies(limit)), pieces, plain=plain)
 
 
 def parse(data: bytes, limit: int = 10_000) -> list[Value]:
@@ -260,21 +259,21 @@ SESSION: Final = (
     ],
 )
 def test_no_cut_changes_anything(ending: bytes) -> None:
-    messages, error, taken = same_for_every_cut(SESSION + ending, lambda pieces: run(pieces, 400))
-    assert len(messages) == 13
-    assert taken >= len(SESSION)
-    assert (error is None) == (ending in {b"", b"$5\r\nhel", b"*2\r\n:1\r\n", b"*2\r\n*3\r\n+a\r\n"})
+    found = check(SESSION + ending, 400)
+    assert len(found.results) == 13
+    assert found.taken is not None
+    assert found.taken >= len(SESSION)
+    assert (found.error is None) == (ending in {b"", b"$5\r\nhel", b"*2\r\n:1\r\n", b"*2\r\n*3\r\n+a\r\n"})
 
 
 @pytest.mark.parametrize(
     "data", [b"$4\r\nfour\r\n", b"+" + b"s" * 9 + b"\r\n", b"*2\r\n*1\r\n_\r\n:123\r\n", b"*3\r\n_\r\n_\r\n_\r\n"]
 )
 def test_the_limit_is_inclusive_for_every_cut(data: bytes) -> None:
-    two = data * 2
-    assert same_for_every_cut(two, lambda pieces: run(pieces, len(data))).error is None
+    assert check(data * 2, len(data)).error is None
     for limit in range(1, len(data)):
-        found = same_for_every_cut(data, lambda pieces, limit=limit: run(pieces, limit))  # type: ignore[misc]
-        assert found.messages == []
+        found = check(data, limit)
+        assert found.results == []
         assert found.error == (LimitExceeded, str(LimitExceeded(limit)))
 
 
@@ -313,10 +312,9 @@ REPLIES: Final = st.recursive(SCALARS, aggregates, max_leaves=12)
 def test_no_cut_changes_any_replies(good: list[bytes], rest: bytes, data: st.DataObject) -> None:
     stream = b"".join(good) + rest
     expected = run([stream])
-    assert expected.messages[: len(good)] == [plain(value) for reply in good for value in parse(reply)]
-    assert len(expected.messages) >= len(good)
-    places = data.draw(st.lists(st.integers(0, len(stream))))
-    assert run(cut(stream, places)) == expected
+    assert expected.results[: len(good)] == [plain(value) for reply in good for value in parse(reply)]
+    assert len(expected.results) >= len(good)
+    assert run(data.draw(fragmentations(stream))) == expected
 
 
 # -- what is hostile
@@ -327,7 +325,7 @@ def test_no_cut_changes_any_replies(good: list[bytes], rest: bytes, data: st.Dat
     [b"$1001\r\n", b"$9223372036854775807\r\n", b"*333\r\n", b"*9999999999999999999\r\n", b"%167\r\n", b"|166\r\n"],
 )
 def test_a_declared_size_beyond_the_limit_is_refused_at_once(head: bytes) -> None:
-    assert run([head], 1000) == ([], (LimitExceeded, "the limit of 1000 bytes is exceeded"), 0)
+    assert run([head], 1000) == Outcome([], (LimitExceeded, "the limit of 1000 bytes is exceeded"), 0)
 
 
 def refused_at_1000(pieces: list[bytes]) -> int:
@@ -346,15 +344,14 @@ def refused_at_1000(pieces: list[bytes]) -> int:
 
 def test_a_line_without_an_end_is_refused_at_the_limit() -> None:
     for kind in b"+-:(,#_$!=*~>%|":
-        messages, error, taken = run([bytes([kind]), *[b"1" * 100] * 9], 1000)
-        assert (messages, error, taken) == ([], None, 0)
+        assert run([bytes([kind]), *[b"1" * 100] * 9], 1000) == Outcome([], None, 0)
         held = refused_at_1000([bytes([kind]), *[b"1" * 100] * 100])
         assert held <= 1000 + 100
 
 
 def test_a_limit_counts_all_that_is_nested() -> None:
     item = b"*2\r\n$50\r\n%s\r\n" % bytes(50)
-    assert len(run([item] * 16, 1000).messages) == 0
+    assert len(run([item] * 16, 1000).results) == 0
     assert refused_at_1000([item] * 100) <= len(item)
 
 

@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
+from itertools import count, repeat
 from typing import Any, Final
 
 import pytest
@@ -27,6 +27,7 @@ from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
 from bytebufs import CompositeBuffer, FrameError, LimitExceeded, Part, SliceBuffer, copy_audit, flush, no_copy
+from bytebufs.testing import Outcome, check_fragmentation, fragmentations, outcome_of
 from examples.websocket_frames import (
     Frame,
     Messages,
@@ -39,8 +40,9 @@ from examples.websocket_frames import (
     mask,
 )
 
-from .example_cuts import Outcome, cut, outcome, same_for_every_cut
-from .layouts import addresses
+from .conftest import PLACES
+from .fed import Fed
+from .layouts import addresses, chunks
 from .sinks import PATIENCE, eventually
 
 BIG: Final = 16 << 20
@@ -52,14 +54,12 @@ def plain(frame: Frame) -> object:
     return frame.opcode, bytes(frame.payload)
 
 
-def run(pieces: list[bytes], *, masked: bool = False, limit: int = 100_000) -> Outcome:
-    messages = Messages(masked=masked, limit=limit)
+def run(pieces: Iterable[bytes], *, masked: bool = False, limit: int = 100_000) -> Outcome:
+    return outcome_of(Fed(Messages(masked=masked, limit=limit)), pieces, plain=plain)
 
-    def feed(piece: bytes) -> Messages:
-        messages.buffer.append(piece)
-        return messages
 
-    return outcome(pieces, feed, lambda: len(messages.buffer), plain)
+def check(data: bytes, *, masked: bool = False, limit: int = 100_000) -> Outcome:
+    return check_fragmentation(lambda: Fed(Messages(masked=masked, limit=limit)), data, plain=plain, limit=PLACES)
 
 
 def messages_in(data: Part, *, masked: bool = False, limit: int = 100_000) -> list[Frame]:
@@ -88,7 +88,7 @@ def bytes_of(*frames: CompositeBuffer) -> bytes:
     ],
 )
 def test_the_examples_of_the_rfc(data: str, masked: bool, message: tuple[Opcode, bytes]) -> None:
-    assert run([bytes.fromhex(data)], masked=masked).messages == [message]
+    assert run([bytes.fromhex(data)], masked=masked).results == [message]
 
 
 # -- payloads
@@ -270,8 +270,8 @@ def test_all_behind_a_close_frame_is_dropped_unseen(behind: bytes) -> None:
 
 def test_no_cut_changes_what_is_dropped() -> None:
     for behind in BEHIND[:-1]:
-        found = same_for_every_cut(CLOSED + behind, run)
-        assert found == ([(Opcode.CLOSE, b"\x03\xe8")], None, len(CLOSED + behind))
+        found = check(CLOSED + behind)
+        assert found == Outcome([(Opcode.CLOSE, b"\x03\xe8")], None, len(CLOSED + behind))
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1012, 1014, 3000, 4999])
@@ -362,7 +362,7 @@ def test_a_text_that_is_not_utf_8_fails_at_its_first_wrong_byte(text: bytes, mas
 @given(st.lists(st.sampled_from(TEXTS) | st.binary(max_size=5), max_size=6), st.booleans(), st.data())
 def test_no_frames_and_no_cuts_change_what_is_text(texts: list[bytes], masked: bool, data: st.DataObject) -> None:
     text = b"".join(texts)
-    pieces = cut(text, data.draw(st.lists(st.integers(0, len(text)), max_size=4)))
+    pieces = data.draw(fragmentations(text, max_pieces=5)) or [text]
     frames = [
         encode(Opcode.CONTINUATION if i else Opcode.TEXT, piece, fin=i == len(pieces) - 1, masked=masked)
         for i, piece in enumerate(pieces)
@@ -371,12 +371,11 @@ def test_no_frames_and_no_cuts_change_what_is_text(texts: list[bytes], masked: b
     stream = bytes_of(*[frame for both in zip(controls, frames, strict=True) for frame in both])
     whole = run([stream], masked=masked)
     assert (whole.error is None) == is_utf_8(text)
-    assert [m for m in whole.messages if m != (Opcode.PING, b"\xff")] == (
+    assert [m for m in whole.results if m != (Opcode.PING, b"\xff")] == (
         [(Opcode.TEXT, text)] if is_utf_8(text) else []
     )
-    places = data.draw(st.lists(st.integers(0, len(stream))))
-    assert run(cut(stream, places), masked=masked) == whole
-    assert run(cut(stream, range(1, len(stream))), masked=masked) == whole
+    assert run(data.draw(fragmentations(stream)), masked=masked) == whole
+    assert run([bytes([byte]) for byte in stream], masked=masked) == whole
 
 
 def test_what_is_no_text_may_hold_any_bytes() -> None:
@@ -385,7 +384,7 @@ def test_what_is_no_text_may_hold_any_bytes() -> None:
         encode(Opcode.CONTINUATION, b"\xff", masked=False),
     ]
     data = bytes_of(*frames, encode(Opcode.PONG, b"\xe2", masked=False), encode(Opcode.TEXT, b"text", masked=False))
-    assert same_for_every_cut(data, run).messages[-1] == (Opcode.TEXT, b"text")
+    assert check(data).results[-1] == (Opcode.TEXT, b"text")
 
 
 class CountingDecoder(codecs.BufferedIncrementalDecoder):
@@ -404,7 +403,7 @@ def test_each_byte_of_a_text_is_looked_at_once(masked: bool) -> None:
     messages = Messages(masked=masked, limit=len(text))
     messages._text = counting
     found: list[object] = []
-    for piece in cut(bytes(encode(Opcode.TEXT, text, masked=masked)), range(0, 200_000, 50)):
+    for piece in chunks(bytes(encode(Opcode.TEXT, text, masked=masked)), repeat(50)):
         messages.buffer.append(piece)
         found += list(map(plain, messages))
     assert found == [(Opcode.TEXT, text)]
@@ -420,23 +419,20 @@ def test_the_limit_of_a_message_is_inclusive() -> None:
         encode(Opcode.TEXT, bytes(100), fin=False, masked=False), encode(Opcode.CONTINUATION, bytes(100), masked=False)
     )
     for data in whole, halves:
-        assert same_for_every_cut(data, lambda pieces: run(pieces, limit=200)).messages == [(Opcode.TEXT, bytes(200))]
-        assert same_for_every_cut(data, lambda pieces: run(pieces, limit=199)).error == (
-            LimitExceeded,
-            "the limit of 199 bytes is exceeded",
-        )
+        assert check(data, limit=200).results == [(Opcode.TEXT, bytes(200))]
+        assert check(data, limit=199).error == (LimitExceeded, "the limit of 199 bytes is exceeded")
 
 
 @pytest.mark.parametrize("head", [raw(0x82, 126, b"\x03\xe9"), raw(0x82, 127, ((1 << 63) - 1).to_bytes(8, "big"))])
 def test_a_declared_length_beyond_the_limit_is_refused_at_once(head: bytes) -> None:
-    assert run([head], limit=1000) == ([], (LimitExceeded, "the limit of 1000 bytes is exceeded"), 0)
+    assert run([head], limit=1000) == Outcome([], (LimitExceeded, "the limit of 1000 bytes is exceeded"), 0)
 
 
 def test_a_message_without_an_end_is_refused_at_the_limit() -> None:
     first, more = raw(0x02, 100, bytes(100)), raw(0x00, 100, bytes(100))
     assert run([first, *[more] * 9], limit=1000).error is None
     refused = run([first, *[more] * 10], limit=1000)
-    assert refused == ([], (LimitExceeded, "the limit of 1000 bytes is exceeded"), 10 * 102)
+    assert refused == Outcome([], (LimitExceeded, "the limit of 1000 bytes is exceeded"), 10 * 102)
 
 
 def test_a_flood_of_fragments_holds_what_it_shows() -> None:
@@ -450,7 +446,7 @@ def test_a_flood_of_fragments_holds_what_it_shows() -> None:
 
 def test_control_frames_are_no_part_of_the_limit() -> None:
     data = bytes_of(encode(Opcode.PING, bytes(125), masked=True))
-    assert run([data], masked=True, limit=0).messages == [(Opcode.PING, bytes(125))]
+    assert run([data], masked=True, limit=0).results == [(Opcode.PING, bytes(125))]
 
 
 # -- every cut
@@ -474,8 +470,8 @@ def conversation(*, masked: bool, closing: bool = True) -> bytes:
 @pytest.mark.parametrize("ending", [b"", b"\x89", b"\x8a\x7d", b"\xc1", b"\x83\x00", b"\x88\x7e\x00", b"\x82\xfe\x00"])
 def test_no_cut_changes_anything(ending: bytes, masked: bool) -> None:
     data = conversation(masked=masked, closing=False)
-    found = same_for_every_cut(data + ending, lambda pieces: run(pieces, masked=masked))
-    assert found.messages == [
+    found = check(data + ending, masked=masked)
+    assert found.results == [
         (Opcode.TEXT, "naïve".encode()),
         (Opcode.BINARY, bytes(range(130))),
         (Opcode.PING, b"now?"),
@@ -483,8 +479,8 @@ def test_no_cut_changes_anything(ending: bytes, masked: bool) -> None:
         (Opcode.BINARY, b""),
     ]
     assert found.taken == len(data)
-    closed = same_for_every_cut(conversation(masked=masked) + ending, lambda pieces: run(pieces, masked=masked))
-    assert closed.messages == [*found.messages, (Opcode.CLOSE, b"\x03\xe8bye")]
+    closed = check(conversation(masked=masked) + ending, masked=masked)
+    assert closed.results == [*found.results, (Opcode.CLOSE, b"\x03\xe8bye")]
     assert closed.error is None
 
 
@@ -509,8 +505,7 @@ def test_no_cut_changes_any_frames(masked: bool, data: st.DataObject) -> None:
             for opcode, payload, close, fin in frames
         ]
     ) + data.draw(st.binary(max_size=4))
-    places = data.draw(st.lists(st.integers(0, len(stream))))
-    assert run(cut(stream, places), masked=masked, limit=400) == run([stream], masked=masked, limit=400)
+    assert run(data.draw(fragmentations(stream)), masked=masked, limit=400) == run([stream], masked=masked, limit=400)
 
 
 # -- the websockets package, sans I/O
@@ -561,7 +556,7 @@ def test_their_side_understands_ours(side: Side) -> None:
     data = conversation(masked=side is SERVER)
     messages, error = their_events(side, [data])
     assert error is None
-    ours = run([data], masked=side is SERVER).messages
+    ours = run([data], masked=side is SERVER).results
     assert sorted(messages) == sorted(ours)  # type: ignore[type-var]  # they give a message where it began
 
 
@@ -574,7 +569,7 @@ def test_our_side_understands_theirs(side: Side) -> None:
     protocol.send_binary(bytes(70_000))
     protocol.send_close(1001, "off")
     data = b"".join(protocol.data_to_send())
-    assert run([data], masked=side is CLIENT).messages == [
+    assert run([data], masked=side is CLIENT).results == [
         (Opcode.PING, b"ping"),
         (Opcode.TEXT, b"one message"),
         (Opcode.BINARY, bytes(70_000)),

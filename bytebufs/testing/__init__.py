@@ -9,7 +9,7 @@ except ModuleNotFoundError as _error:
     raise ImportError("bytebufs.testing needs hypothesis: pip install hypothesis") from _error
 
 from .arrangements import LAYOUTS, Layout
-from .fragmentation import DependsOnCuts, check_fragmentation
+from .fragmentation import DependsOnCuts, check_fragmentation, outcome_of
 from .outcomes import Outcome, joined, plain
 from .pictures import picture
 from .protocols import Calls, Connected
@@ -30,6 +30,7 @@ __all__ = [
     "fragmentations",
     "joined",
     "layouts",
+    "outcome_of",
     "picture",
     "plain",
     "serving",

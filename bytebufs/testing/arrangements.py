@@ -22,7 +22,7 @@ from ..slice_buffer import SliceBuffer
 from .cuts import chunks, hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..base_buffer import BaseBuffer, Part
 
@@ -31,14 +31,14 @@ __all__ = ["LAYOUTS", "Layout"]
 # -- owners --------------------------------------------------------------------------------------------------
 
 
-def _anonymous_map(data: bytes) -> mmap.mmap:
+def anonymous_map(data: bytes) -> mmap.mmap:
     """Return memory of the process's own that holds the data, which must not be empty."""
     mapped = mmap.mmap(-1, len(data))
     mapped[:] = data
     return mapped
 
 
-def _unaligned_file_map(data: bytes) -> memoryview:
+def unaligned_file_map(data: bytes) -> memoryview:
     """Return a piece of a read-only file map that begins at an offset, and not at a page's first byte."""
     lead, tail = b"lead in", b"tail"
     offset = mmap.ALLOCATIONGRANULARITY
@@ -88,7 +88,7 @@ def _pooled(data: bytes) -> SliceBuffer:
 # -- parts that show some data -------------------------------------------------------------------------------
 
 
-def _hidden_in_bytearray(chunk: bytes) -> memoryview:
+def hidden_in_bytearray(chunk: bytes) -> memoryview:
     return memoryview(bytearray(b"((" + chunk + b")\n"))[2:-2]
 
 
@@ -109,10 +109,10 @@ MAKERS: Final[dict[str, Callable[[bytes], Part]]] = {
     "bytes": lambda data: data,
     "piece of bytes": hidden,
     "bytearray": bytearray,
-    "piece of a bytearray": _hidden_in_bytearray,
+    "piece of a bytearray": hidden_in_bytearray,
     "read-only view of a bytearray": lambda data: memoryview(bytearray(data)).toreadonly(),
-    "map": _anonymous_map,
-    "unaligned file map": _unaligned_file_map,
+    "map": anonymous_map,
+    "unaligned file map": unaligned_file_map,
     "mapped file": _mapped_file,
     "file region": _file_region,
     "unaligned file region": lambda data: _file_region(data, offset=mmap.ALLOCATIONGRANULARITY + 3),
@@ -129,7 +129,7 @@ MAKERS: Final[dict[str, Callable[[bytes], Part]]] = {
 """A part that shows some data, which is not empty, by the kind of its owner."""
 
 
-def _mixed(data: bytes) -> list[Part]:
+def mixed(data: bytes) -> list[Part]:
     """Return parts of every kind in turn, of 1 to 5 bytes."""
     kinds = cycle(MAKERS.values())
     return [make(chunk) for make, chunk in zip(kinds, chunks(data, cycle([1, 2, 3, 5])), strict=False)]
@@ -141,10 +141,10 @@ PARTS: Final[dict[str, Callable[[bytes], list[Part]]]] = {
     "empties between": lambda data: [b"", *(p for c in chunks(data, cycle([2])) for p in (c, bytearray())), b""],
     "one-byte parts": lambda data: list(chunks(data, cycle([1]))),
     "one-byte pieces": lambda data: [hidden(chunk) for chunk in chunks(data, cycle([1]))],
-    "pieces of bytearrays": lambda data: [_hidden_in_bytearray(chunk) for chunk in chunks(data, cycle([3]))],
+    "pieces of bytearrays": lambda data: [hidden_in_bytearray(chunk) for chunk in chunks(data, cycle([3]))],
     "back to front": _one_owner_back_to_front,
     "neighbours": _neighbours_in_one_owner,
-    "mixed": _mixed,
+    "mixed": mixed,
 }
 """Lists of parts that show some data, which may be empty."""
 
@@ -298,14 +298,18 @@ def _shaped(
     return lambda data: shape(parts(data))
 
 
-def _layouts() -> Iterator[Layout]:
-    for kind, make in MAKERS.items():
-        yield Layout(f"SliceBuffer: {kind}", _of_one(make))
-        yield Layout(f"CompositeBuffer: {kind}", _composite_of_one(make))
+def layouts_of(makers: Mapping[str, Callable[[bytes], Part]]) -> tuple[Layout, ...]:
+    """Return each kind of owner in a slice and in a composite, and each shape over some lists of parts."""
+    found = []
+    for kind, make in makers.items():
+        found.append(Layout(f"SliceBuffer: {kind}", _of_one(make)))
+        found.append(Layout(f"CompositeBuffer: {kind}", _composite_of_one(make)))
     for shape, build in {**COMPOSITES, **SLICES}.items():
         for arrangement, parts in PARTS.items():
             if arrangement in {"halves", "one-byte pieces", "mixed"} or shape in {"CompositeBuffer", "frozen"}:
-                yield Layout(f"{shape}: {arrangement}", _shaped(build, parts))
+                found.append(Layout(f"{shape}: {arrangement}", _shaped(build, parts)))
+    return tuple(found)
 
 
-LAYOUTS: Final[Sequence[Layout]] = tuple(_layouts())
+LAYOUTS: Final[Sequence[Layout]] = layouts_of(MAKERS)
+"""Ways to lay out bytes, the plainest first: for a test that goes through all of them."""

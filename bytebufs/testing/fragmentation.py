@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..base_buffer import BytesLike
 
-__all__ = ["DependsOnCuts", "check_fragmentation"]
+__all__ = ["DependsOnCuts", "check_fragmentation", "outcome_of"]
 
 _MISTAKES = (AssertionError, AttributeError, NameError, TimeoutError, TypeError)
 """Errors by which no parser means to say that bytes are bad."""
@@ -125,6 +125,32 @@ def check_fragmentation(
     return expected
 
 
+def outcome_of(
+    parser: Any, pieces: Iterable[bytes], *, plain: Callable[[Any], object] = as_plain
+) -> Outcome:
+    r"""Feed pieces to a parser, and return what comes of them: for tests that cut for themselves.
+
+    >>> from bytebufs import Lines
+    >>> print(outcome_of(Lines(limit=80), [b"one\r", b"\ntwo"]))
+    result     b'one'
+    error      Underrun: 4 bytes were asked for, 3 are there (at byte 5)
+    taken      5
+    remainder  b'two'
+
+    The parser is as for ``check_fragmentation``, and so is ``plain``.
+    """
+    cut = tuple(pieces)
+    return _of(parser, Way(cut, ("bytes",) * len(cut)), plain)
+
+
+def _of(
+    parser: Any, way: Way, plain: Callable[[Any], object], error_text: Callable[[Exception], str] = str
+) -> Outcome:
+    fed = Connected(lambda: parser) if isinstance(parser, asyncio.BaseProtocol) else parser
+    with fed if hasattr(type(fed), "__enter__") else nullcontext(fed) as entered:
+        return driven(entered, way, plain, error_text)
+
+
 def _as_it_is(way: Way) -> Way:
     return way
 
@@ -160,10 +186,7 @@ class _Check:
         self._error_text = error_text
 
     def run(self, way: Way) -> Outcome:
-        made = self._make_parser()
-        parser = Connected(lambda: made) if isinstance(made, asyncio.BaseProtocol) else made
-        with parser if hasattr(type(parser), "__enter__") else nullcontext(parser) as entered:
-            outcome = driven(entered, way, self._plain, self._error_text)
+        outcome = _of(self._make_parser(), way, self._plain, self._error_text)
         return outcome if self._key is None else replace(outcome, results=self._key(outcome.results))
 
     def whole(self, data: bytes) -> Outcome:
