@@ -125,9 +125,7 @@ def check_fragmentation(
     return expected
 
 
-def outcome_of(
-    parser: Any, pieces: Iterable[bytes], *, plain: Callable[[Any], object] = as_plain
-) -> Outcome:
+def outcome_of(parser: Any, pieces: Iterable[bytes], *, plain: Callable[[Any], object] = as_plain) -> Outcome:
     r"""Feed pieces to a parser, and return what comes of them: for tests that cut for themselves.
 
     >>> from bytebufs import Lines
@@ -143,9 +141,7 @@ def outcome_of(
     return _of(parser, Way(cut, ("bytes",) * len(cut)), plain)
 
 
-def _of(
-    parser: Any, way: Way, plain: Callable[[Any], object], error_text: Callable[[Exception], str] = str
-) -> Outcome:
+def _of(parser: Any, way: Way, plain: Callable[[Any], object], error_text: Callable[[Exception], str] = str) -> Outcome:
     fed = Connected(lambda: parser) if isinstance(parser, asyncio.BaseProtocol) else parser
     with fed if hasattr(type(fed), "__enter__") else nullcontext(fed) as entered:
         return driven(entered, way, plain, error_text)
