@@ -15,7 +15,7 @@ from .fakes import FakeFile, FakeSocket, ScriptedSocket, scripted_pair, tiny_pai
 from .files import ShrinkingFile
 from .fragmentation import DependsOnCuts, check_fragmentation, outcome_of
 from .framers import BreaksPromise, check_framer
-from .outcomes import Outcome, plain
+from .outcomes import Outcome, joined, plain
 from .pictures import picture
 from .protocols import Calls, Connected
 from .scripts import INTERRUPT, RESET, STALL, TIMEOUT, Fault, Script, Step, until
@@ -51,6 +51,7 @@ __all__ = [
     "check_framer",
     "composites",
     "fragmentations",
+    "joined",
     "layouts",
     "outcome_of",
     "picture",

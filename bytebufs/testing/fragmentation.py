@@ -72,6 +72,7 @@ def check_fragmentation(
     kinds: Iterable[str] | None = None,
     empties: bool = True,
     errors: tuple[type[Exception], ...] = (),
+    error_text: Callable[[Exception], str] = str,
     random_cuts: int = 100,
     limit: int = 500,
     seed: int = 0,
@@ -90,8 +91,9 @@ def check_fragmentation(
     comes in one.
 
     ``plain`` makes a result a value that can be compared, at once, before the parser goes on; ``key`` is given the list
-    of all at the end, and returns what is compared: for results that may come in any number of pieces. An Exception is
-    compared by type and text. Those by which no parser means to say that bytes are bad (AssertionError, AttributeError,
+    of all at the end, and returns what is compared: ``joined`` is for results that may come in any number of pieces. An
+    Exception is compared by type and text; ``error_text`` gives what is compared instead of the text, which may tell of
+    places in the last piece. Those by which no parser means to say that bytes are bad (AssertionError, AttributeError,
     NameError, TimeoutError, TypeError) are raised if they come of the whole, but for those named in ``errors``.
 
     ``kinds`` are those of the pieces: bytes, bytearray, memoryview, slice, composite; by default those that the parser
@@ -104,7 +106,7 @@ def check_fragmentation(
     cuts at so many places.
     """
     content = _bytes_of(data)
-    check = _Check(make_parser, plain, key, errors)
+    check = _Check(make_parser, plain, key, errors, error_text)
     if kinds is not None:
         check.kinds = _known(kinds)
     expected = check.whole(content)
@@ -139,10 +141,10 @@ def outcome_of(parser: Any, pieces: Iterable[bytes], *, plain: Callable[[Any], o
     return _of(parser, Way(cut, ("bytes",) * len(cut)), plain)
 
 
-def _of(parser: Any, way: Way, plain: Callable[[Any], object]) -> Outcome:
+def _of(parser: Any, way: Way, plain: Callable[[Any], object], error_text: Callable[[Exception], str] = str) -> Outcome:
     fed = Connected(lambda: parser) if isinstance(parser, asyncio.BaseProtocol) else parser
     with fed if hasattr(type(fed), "__enter__") else nullcontext(fed) as entered:
-        return driven(entered, way, plain)
+        return driven(entered, way, plain, error_text)
 
 
 def _as_it_is(way: Way) -> Way:
@@ -171,14 +173,16 @@ class _Check:
         plain: Callable[[Any], object],
         key: Callable[[list[object]], list[object]] | None,
         errors: tuple[type[Exception], ...],
+        error_text: Callable[[Exception], str],
     ) -> None:
         self._make_parser = make_parser
         self._plain = plain
         self._key = key
         self._errors = errors
+        self._error_text = error_text
 
     def run(self, way: Way) -> Outcome:
-        outcome = _of(self._make_parser(), way, self._plain)
+        outcome = _of(self._make_parser(), way, self._plain, self._error_text)
         return outcome if self._key is None else replace(outcome, results=self._key(outcome.results))
 
     def whole(self, data: bytes) -> Outcome:

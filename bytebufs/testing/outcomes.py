@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .cuts import Way
 
-__all__ = ["Outcome", "plain"]
+__all__ = ["Outcome", "joined", "plain"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Outcome:
             lines.append(f"...        {len(self.results) - _MOST_RESULTS} results left out")
         if self.error is not None:
             kind, text = self.error
-            lines.append(f"error      {kind.__name__}: {text}")
+            lines.append(f"error      {kind.__name__}" + (f": {text}" if text else ""))
         if self.taken is not None:
             lines.append(f"taken      {self.taken}")
         if self.remainder is not None:
@@ -96,6 +96,36 @@ def _compares_by_identity(value: object) -> bool:
 def _fields(value: object) -> dict[str, object]:
     slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()) if hasattr(value, name)]
     return {name: getattr(value, name) for name in slots} | dict(getattr(value, "__dict__", {}))
+
+
+def joined(results: list[object]) -> list[object]:
+    """Join neighbours that are pieces of one stream: the ``key`` of checks for parsers whose bodies come as they come.
+
+    >>> joined(["begin", ("body", b"a"), ("body", b"b"), "end", b"c", b"d"])
+    ['begin', ('body', b'ab'), 'end', b'cd']
+
+    Pieces are bytes, and tuples that end with bytes or text and are alike before that; ``plain`` makes such tuples of a
+    parser's own events. Give what is whole another form: a list, or a tuple that ends with something else.
+    """
+    found: list[object] = []
+    for result in results:
+        both = _both(found[-1], result) if found else None
+        if both is None:
+            found.append(result)
+        else:
+            found[-1] = both
+    return found
+
+
+def _both(last: object, more: object) -> object:
+    """Return two pieces of one stream as one, or None if they are not that."""
+    if isinstance(last, bytes) and isinstance(more, bytes):
+        return last + more
+    if not (isinstance(last, tuple) and isinstance(more, tuple) and last and more):
+        return None
+    one, two = last[-1], more[-1]
+    is_piece = isinstance(one, (bytes, str)) and type(one) is type(two) and last[:-1] == more[:-1]
+    return (*last[:-1], one + two) if is_piece else None
 
 
 class _Driver:
@@ -159,7 +189,9 @@ class _Driver:
         return left + data[self.fed :]
 
 
-def driven(parser: Any, way: Way, plain: Callable[[Any], object]) -> Outcome:
+def driven(
+    parser: Any, way: Way, plain: Callable[[Any], object], error_text: Callable[[Exception], str] = str
+) -> Outcome:
     """Return what comes of the pieces. Any Exception is a part of that."""
     driver = _Driver(parser, plain)
     cause = None
@@ -167,6 +199,6 @@ def driven(parser: Any, way: Way, plain: Callable[[Any], object]) -> Outcome:
         driver.run(way)
     except Exception as caught:  # noqa: BLE001  # it is what the caller compares
         cause = caught
-    error = None if cause is None else (type(cause), str(cause))
+    error = None if cause is None else (type(cause), error_text(cause))
     taken = driver.taken()
     return Outcome(driver.results, error, taken, driver.remainder(b"".join(way.pieces)), cause)

@@ -259,3 +259,15 @@ def test_long_data_are_cut_at_so_many_places() -> None:
     runs = tried(bytes(1000), limit=10, random_cuts=0, kinds=["bytes"])
     assert sorted(len(run[0]) for run in runs if len(run) == 2) == [*range(0, 1000, 100), 1000]
     assert len(runs) < 50
+
+
+def test_of_an_errors_text_as_much_is_compared_as_the_caller_says() -> None:
+    def feed(piece: bytes) -> None:
+        if b"?" in piece:
+            raise ValueError(f"bad byte at {piece.index(b'?')}")
+
+    assert failure(lambda: feed, b"a?", kinds=["bytes"]).apart.error == (ValueError, "bad byte at 0")
+    told = check_fragmentation(
+        lambda: feed, b"a?", kinds=["bytes"], error_text=lambda error: str(error).partition(" at ")[0]
+    )
+    assert told.error == (ValueError, "bad byte")

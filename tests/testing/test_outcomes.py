@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bytebufs import CompositeBuffer
-from bytebufs.testing import plain
+from bytebufs.testing import joined, plain
 from bytebufs.testing.cuts import Way
 from bytebufs.testing.outcomes import Outcome, driven
 
@@ -159,3 +159,27 @@ def test_a_message_of_an_outcome_says_all_of_it() -> None:
     assert str(Outcome([])) == "nothing"
     assert str(Outcome(list(range(40)))).splitlines()[-1] == "...        8 results left out"
     assert str(Outcome([b"a" * 300])).endswith("... (303 characters)")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        ([], []),
+        ([b"a", b"", b"b", "end", b"c"], [b"ab", "end", b"c"]),
+        ([(b"a",), (b"b",)], [(b"ab",)]),
+        ([("text", 1, "a"), ("text", 1, "b"), ("text", 2, "c")], [("text", 1, "ab"), ("text", 2, "c")]),
+        (["begin", "begin"], ["begin", "begin"]),
+        ([("n", 1), ("n", 1)], [("n", 1), ("n", 1)]),
+        ([("n", "a"), ("n", b"a")], [("n", "a"), ("n", b"a")]),
+        ([(b"a",), (), (), b"a"], [(b"a",), (), (), b"a"]),
+        ([[b"a"], [b"b"]], [[b"a"], [b"b"]]),
+    ],
+    ids=["none", "bytes", "one", "named", "text", "numbers", "mixed", "empty", "lists"],
+)
+def test_pieces_of_one_stream_are_joined(pieces: list[object], whole: list[object]) -> None:
+    assert joined(pieces) == whole
+
+
+def test_an_error_without_a_text_ends_with_its_name() -> None:
+    assert str(Outcome([], error=(EOFError, ""))) == "error      EOFError"
+    assert str(Outcome([], error=(EOFError, "early"))) == "error      EOFError: early"
