@@ -89,6 +89,7 @@ def _pooled(data: bytes) -> SliceBuffer:
 
 
 def hidden_in_bytearray(chunk: bytes) -> memoryview:
+    """Return a view of a piece of a bytearray that has other bytes on both sides of it."""
     return memoryview(bytearray(b"((" + chunk + b")\n"))[2:-2]
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "serving"]
 
-Address: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int]"
+_Address: TypeAlias = "str | tuple[str, int] | tuple[str, int, int, int]"
 """Of a unix socket, of IPv4, of IPv6: as a socket's getsockname() tells it."""
 
 _PAUSE: Final = 0.0005
@@ -51,7 +51,9 @@ class Connection:
     Raises TimeoutError after ``patience`` seconds in which nothing came.
     """
 
-    def __init__(self, address: Address, *, until: Callable[[bytes], bool] | None = None, patience: float = 10) -> None:
+    def __init__(
+        self, address: _Address, *, until: Callable[[bytes], bool] | None = None, patience: float = 10
+    ) -> None:
         self._address = address
         self._until = until
         self._patience = patience
