@@ -6,6 +6,7 @@ At each bytecode, and in calls that wait by a selector, they come in `tests.test
 from __future__ import annotations
 
 import os
+import select
 import signal
 import tempfile
 import threading
@@ -44,14 +45,22 @@ class Interrupt(Exception):
 
 
 @pytest.fixture
-def alarm() -> Iterator[Callable[[], None]]:
-    """Give a call that has one signal come soon, and only one."""
+def alarm() -> Iterator[Callable[[Any], None]]:
+    """Have one signal come soon whose handler raises, but not before something has come to the other end."""
+    far: Any = None
 
     def interrupt(*_: object) -> None:
-        raise Interrupt
+        if far is None or select.select([far], [], [], 0)[0]:
+            raise Interrupt
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+
+    def begin(end: Any) -> None:
+        nonlocal far
+        far = end
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.02) and None
+    yield begin
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
@@ -104,13 +113,13 @@ SENDS: Final[dict[str, Callable[[Any, Any], object]]] = {
 @pytest.mark.parametrize("ends", ["unix", "tcp", "pipe"], indirect=True)
 @pytest.mark.parametrize("name", SENDS)
 def test_one_signal_gets_through_to_a_peer_that_takes_nothing(
-    name: str, ends: tuple[Any, Any], file: Any, alarm: Callable[[], None]
+    name: str, ends: tuple[Any, Any], file: Any, alarm: Callable[[Any], None]
 ) -> None:
     """The call has sent a part when it is interrupted, and says so: the next one would wait for ever."""
     near, far = ends
     before = bytes(MUCH)
-    alarm()
     with pytest.raises(Interrupt) as caught:
+        alarm(far)
         SENDS[name](file, near)
     MUCH._check()
     near.close()
@@ -123,13 +132,13 @@ def test_one_signal_gets_through_to_a_peer_that_takes_nothing(
 
 @pytest.mark.parametrize("ends", ["unix", "tcp", "pipe"], indirect=True)
 def test_an_outbox_that_blocks_lets_one_signal_through_and_knows_what_went(
-    ends: tuple[Any, Any], alarm: Callable[[], None]
+    ends: tuple[Any, Any], alarm: Callable[[Any], None]
 ) -> None:
     near, far = ends
     outbox = Outbox()
     outbox.put(MUCH)
-    alarm()
     with pytest.raises(Interrupt):
+        alarm(far)
         outbox.flush(near)
     outbox._queue._check()
     came = came_to(far)
@@ -147,12 +156,12 @@ def test_an_outbox_that_blocks_lets_one_signal_through_and_knows_what_went(
 
 @pytest.mark.parametrize("ends", ["unix", "tcp", "pipe"], indirect=True)
 def test_one_signal_ends_a_wait_for_a_peer_that_sends_nothing(
-    ends: tuple[Any, Any], alarm: Callable[[], None]
+    ends: tuple[Any, Any], alarm: Callable[[Any], None]
 ) -> None:
     near, far = ends
     inbox = Inbox()
-    alarm()
     with pytest.raises(Interrupt):
+        alarm(None)
         inbox.receive(far)
     assert not inbox.buffer
     inbox.buffer._check()
