@@ -9,8 +9,6 @@ from .trials import TRIALS
 __all__ = ["told_of"]
 
 
-
-
 def told_of(kind: str) -> dict[str, str]:
     """Return what became of each trial, one line each; of every third in the quick profile. Fails if one has lost."""
     names = list(TRIALS)[SHIFT % 3 :: 3] if IS_QUICK else list(TRIALS)

@@ -20,7 +20,6 @@ from typing import Final
 
 from .trials import TRIALS, Trial, content_of
 
-
 MEMORY: Final = 6 << 20
 
 ATTEMPTS: Final = 6 if os.environ.get("BYTEBUFS_PROFILE", "quick") in {"quick", "short"} else 200
@@ -41,7 +40,7 @@ def short_of_memory(make: Callable[[bytes], Trial]) -> str:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY // 3, hard))
     try:
         trial.go()
-    except trial.errors as caught:
+    except trial.error as caught:
         error = caught
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
@@ -119,6 +118,8 @@ def raising_signals(make: Callable[[bytes], Trial]) -> str:
 def eager_collector(make: Callable[[bytes], Trial]) -> str:
     """Collect at each allocation, garbage that has something to say about it too."""
 
+    found = 0
+
     class Garbage:
         def __init__(self) -> None:
             self.itself = self
@@ -129,7 +130,6 @@ def eager_collector(make: Callable[[bytes], Trial]) -> str:
             if found < 2000:
                 Garbage()
 
-    found = 0
     trial = make(content_of(200_000))
     trial.released.set()
     trial.begin()

@@ -1,6 +1,6 @@
-"""Programs that end with something unfinished: each is to end with status 0, and say nothing but "used" where it used it.
+"""Programs that end with something unfinished: each with status 0, and says nothing but "used", where it was.
 
-    python -m tests.faults.ending CASE
+python -m tests.faults.ending CASE
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A connection that is sent more than there is memory for, beside one that is not: only the first one fails.
 
-    python -m tests.faults.starved_streams {server|client}
+python -m tests.faults.starved_streams {server|client}
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ async def main(who: str) -> None:
     errors: list[BaseException] = []
     begin, end = threading.Event(), threading.Event()
     failed = asyncio.Event()
+    stream: Stream | None = None
 
     async def echo(stream: Stream) -> None:
         if (await stream.take(1)) == b"m":
@@ -64,7 +65,10 @@ async def main(who: str) -> None:
                 raise
         await stream.send(b"answer")
 
-    async with asyncio.timeout(60), await start_server(echo, "127.0.0.1", 0, limit=SIZE + 1, pool=Pool(1 << 20)) as server:
+    async with (
+        asyncio.timeout(60),
+        await start_server(echo, "127.0.0.1", 0, limit=SIZE + 1, pool=Pool(1 << 20)) as server,
+    ):
         address = server.sockets[0].getsockname()
         if who == "server":
             greedy = socket.create_connection(address)
@@ -79,18 +83,18 @@ async def main(who: str) -> None:
         limit(ROOM)
         begin.set()
         try:
-            if who == "server":
+            if stream is None:
                 await failed.wait()
             else:
                 await receive_all(stream)
         except MemoryError as error:
             errors.append(error)
-            stream.buffer._check()
         finally:
             limit(None)
             end.set()
         assert [type(error) for error in errors] == [MemoryError], errors
-        if who == "client":
+        if stream is not None:
+            stream.buffer._check()
             stream.abort()
         async with await open_connection(*address) as other:
             await other.send(b"o")

@@ -9,7 +9,6 @@ import pytest
 
 from ..children import run_child
 from .disturbed_trials import told_of
-from .trials import TRIALS
 
 MAPS = {"FileRegion", "MappedFile"}
 """What tells of missing memory as the system does: OSError, with ENOMEM."""

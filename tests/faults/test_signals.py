@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 
@@ -44,9 +44,12 @@ class Interrupt(Exception):
     """What the handler raises."""
 
 
+Interrupted: TypeAlias = Callable[[Any, Callable[[], object]], None]
+
+
 @pytest.fixture
-def alarm() -> Iterator[Callable[[Any], None]]:
-    """Have one signal come soon whose handler raises, but not before something has come to the other end."""
+def interrupted() -> Iterator[Interrupted]:
+    """Give what makes a call and has one signal come, whose handler raises: soon, or once something came to an end."""
     far: Any = None
 
     def interrupt(*_: object) -> None:
@@ -54,10 +57,11 @@ def alarm() -> Iterator[Callable[[Any], None]]:
             raise Interrupt
         signal.setitimer(signal.ITIMER_REAL, 0.02)
 
-    def begin(end: Any) -> None:
+    def begin(end: Any, call: Callable[[], object]) -> None:
         nonlocal far
         far = end
         signal.setitimer(signal.ITIMER_REAL, 0.02)
+        call()
 
     before = signal.signal(signal.SIGALRM, interrupt)
     yield begin
@@ -113,18 +117,17 @@ SENDS: Final[dict[str, Callable[[Any, Any], object]]] = {
 @pytest.mark.parametrize("ends", ["unix", "tcp", "pipe"], indirect=True)
 @pytest.mark.parametrize("name", SENDS)
 def test_one_signal_gets_through_to_a_peer_that_takes_nothing(
-    name: str, ends: tuple[Any, Any], file: Any, alarm: Callable[[Any], None]
+    name: str, ends: tuple[Any, Any], file: Any, interrupted: Interrupted
 ) -> None:
     """The call has sent a part when it is interrupted, and says so: the next one would wait for ever."""
     near, far = ends
     before = bytes(MUCH)
     with pytest.raises(Interrupt) as caught:
-        alarm(far)
-        SENDS[name](file, near)
+        interrupted(far, lambda: SENDS[name](file, near))
     MUCH._check()
     near.close()
     came = came_to(far)
-    assert MUCH == before
+    assert before == MUCH
     assert 0 < len(came) < len(before)
     assert before.startswith(came)
     assert getattr(caught.value, "bytes_flushed", 0) <= len(came)
@@ -132,14 +135,13 @@ def test_one_signal_gets_through_to_a_peer_that_takes_nothing(
 
 @pytest.mark.parametrize("ends", ["unix", "tcp", "pipe"], indirect=True)
 def test_an_outbox_that_blocks_lets_one_signal_through_and_knows_what_went(
-    ends: tuple[Any, Any], alarm: Callable[[Any], None]
+    ends: tuple[Any, Any], interrupted: Interrupted
 ) -> None:
     near, far = ends
     outbox = Outbox()
     outbox.put(MUCH)
     with pytest.raises(Interrupt):
-        alarm(far)
-        outbox.flush(near)
+        interrupted(far, lambda: outbox.flush(near))
     outbox._queue._check()
     came = came_to(far)
     assert bytes(MUCH).startswith(came)
@@ -155,13 +157,10 @@ def test_an_outbox_that_blocks_lets_one_signal_through_and_knows_what_went(
 
 
 @pytest.mark.parametrize("ends", ["unix", "tcp", "pipe"], indirect=True)
-def test_one_signal_ends_a_wait_for_a_peer_that_sends_nothing(
-    ends: tuple[Any, Any], alarm: Callable[[Any], None]
-) -> None:
-    near, far = ends
+def test_one_signal_ends_a_wait_for_a_peer_that_sends_nothing(ends: tuple[Any, Any], interrupted: Interrupted) -> None:
+    _, far = ends
     inbox = Inbox()
     with pytest.raises(Interrupt):
-        alarm(None)
-        inbox.receive(far)
+        interrupted(None, lambda: inbox.receive(far))
     assert not inbox.buffer
     inbox.buffer._check()

@@ -49,7 +49,7 @@ PATIENCE: Final = 60
 class Trial(ABC):
     """An operation and the content that it has to bring through."""
 
-    errors: tuple[type[Exception], ...] = (MemoryError,)
+    error: type[Exception] = MemoryError
     """What is documented for a lack of memory."""
     needs_memory = True
     """Whether it wants a piece of memory as large as its content, or half of it."""
@@ -68,6 +68,7 @@ class Trial(ABC):
 
     def begin(self) -> None:
         """Have the others begin who take part in it."""
+        self.came.clear()
 
     def call(self, call: Callable[[], _T]) -> _T:
         """Make a call that may be interrupted."""
@@ -110,6 +111,7 @@ class Trial(ABC):
 
     def close(self) -> None:
         """Give back what is the system's."""
+        self.is_over = True
 
 
 def cut(content: bytes, parts: int = _PARTS) -> list[memoryview]:
@@ -120,9 +122,7 @@ def cut(content: bytes, parts: int = _PARTS) -> list[memoryview]:
 
 def alternating(content: bytes) -> CompositeBuffer:
     """Return a content in parts that do not merge."""
-    return CompositeBuffer(
-        [bytearray(part) if number % 2 else bytes(part) for number, part in enumerate(cut(content))]
-    )
+    return CompositeBuffer([bytearray(part) if number % 2 else bytes(part) for number, part in enumerate(cut(content))])
 
 
 # -- taking and joining ----------------------------------------------------------------------------------------
@@ -167,6 +167,12 @@ def _parse(b: CompositeBuffer) -> bytes:
     taken = b.parse(lambda r: r.take_bytes(size), limit=size)
     assert taken is not None
     return taken
+
+
+def _reserve(b: CompositeBuffer) -> None:
+    size = len(b)
+    b.reserve(size)
+    b.truncate(size)
 
 
 def _compact(b: CompositeBuffer) -> None:
@@ -241,7 +247,7 @@ class Framing(Trial):
     def assert_whole(self) -> None:
         for buffer in self.buffers():
             buffer._check()
-        there = sum(map(len, [*self.came, *self._frames, self._framer._buffer, self._stream]))
+        there = sum(len(b) for b in [*self.came, *map(bytes, self._frames), *map(bytes, self.buffers())])
         assert there in {len(self.content), len(self.content) + self._overhead}, there
 
     def left(self) -> bytes:
@@ -254,7 +260,7 @@ class Framing(Trial):
 class Mapping(Trial):
     """A file that is looked at by way of a map."""
 
-    errors = (OSError,)
+    error = OSError
 
     def __init__(self, content: bytes, look: Callable[[Any], bytes]) -> None:
         super().__init__(content)
@@ -469,9 +475,9 @@ class Sending(Trial):
             while self._outbox.pending:
                 self.went += self.call(lambda: self._outbox.flush(self._to))
             return
-        call: Callable[[], object] = lambda: flush(self._buffer[self.went :], self._to)  # noqa: E731
+        call: Callable[[], object] = lambda: flush(self._buffer[self.went :], self._to)
         if self._way == "transfer":
-            call = lambda: transfer(self._file, self._to, self.went)  # noqa: E731
+            call = lambda: transfer(self._file, self._to, self.went)
         try:
             self.call(call)
         except BaseException as error:
@@ -542,13 +548,15 @@ class Echoing(Trial):
             while await stream.receive():
                 await stream.send(stream.buffer.take(len(stream.buffer)))
 
-        async with await start_server(echo, "127.0.0.1", 0, limit=65536) as server:
-            async with await open_connection(*server.sockets[0].getsockname(), limit=size) as stream:
-                for piece in cut(self.content):
-                    await stream.send(piece)
-                    self.came.append(bytes(await stream.take(len(piece))))
-                await stream.send_eof()
-                assert not await stream.receive()
+        async with (
+            await start_server(echo, "127.0.0.1", 0, limit=65536) as server,
+            await open_connection(*server.sockets[0].getsockname(), limit=size) as stream,
+        ):
+            for piece in cut(self.content):
+                await stream.send(piece)
+                self.came.append(bytes(await stream.take(len(piece))))
+            await stream.send_eof()
+            assert not await stream.receive()
 
     def buffers(self) -> list[CompositeBuffer]:
         return []
@@ -565,7 +573,7 @@ TRIALS: Final[dict[str, Callable[[bytes], Trial]]] = {
     "consolidate": lambda c: Changing(c, lambda b: b.consolidate()),
     "compact": lambda c: Changing(c, _compact),
     "splice": lambda c: Changing(c, _splice),
-    "reserve": lambda c: Changing(c, lambda b: (b.reserve(len(b)), b.truncate(len(b) // 2))),
+    "reserve": lambda c: Changing(c, _reserve),
     "hex": lambda c: Changing(c, lambda b: b.hex()),
     "append": Doubling,
     "LengthPrefixed": lambda c: Framing(c, delimited=False),
