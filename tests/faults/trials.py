@@ -260,7 +260,7 @@ class Framing(Trial):
 class Mapping(Trial):
     """A file that is looked at by way of a map."""
 
-    error = OSError
+    error: type[Exception] = OSError
 
     def __init__(self, content: bytes, look: Callable[[Any], bytes]) -> None:
         super().__init__(content)
@@ -341,7 +341,7 @@ def connected(kind: str) -> tuple[socket.socket, socket.socket]:
         with socket.create_server(("127.0.0.1", 0)) as server:
             here = socket.create_connection(server.getsockname())
             there, _ = server.accept()
-    here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     return here, there
 
 
