@@ -96,7 +96,6 @@ class Last:
 
     def __init__(self, things: list[Any]) -> None:
         self.things = things
-        self.itself = self
 
     def __del__(self) -> None:
         use(self.things)
@@ -121,7 +120,14 @@ def used_in_a_finalizer() -> None:
     KEPT.append(Last(live()))
 
 
-def used_in_a_finalizer_of_the_system() -> None:
+def used_in_a_finalizer_of_a_cycle() -> None:
+    last = Last(live())
+    last.things.append(last)
+    KEPT.append(last)
+
+
+def kept_by_sys() -> None:
+    """Some interpreters finalize that, others never."""
     sys.kept = Last(live())  # type: ignore[attr-defined]  # of what outlives all modules
 
 
@@ -218,7 +224,8 @@ CASES: Final[dict[str, Callable[[], None]]] = {
     "a cycle": a_cycle,
     "used at exit": used_at_exit,
     "used in a finalizer": used_in_a_finalizer,
-    "used in a finalizer of sys": used_in_a_finalizer_of_the_system,
+    "used in a finalizer of a cycle": used_in_a_finalizer_of_a_cycle,
+    "kept by sys": kept_by_sys,
     "used by weakref.finalize": used_by_weakref_finalize,
     "a daemon that waits": a_daemon_that_waits,
     "daemons that work": daemons_that_work,
