@@ -18,7 +18,7 @@ from backend import why_pure
 from docstrings import documented
 
 # Everything that runs once a byte, a part or a frame. errors.py stays interpreted: a native class cannot derive from a
-# builtin exception; _core/exporter.py must, to fill the buffer slot.
+# builtin exception; _core/exporter.py must, to fill the buffer slot, _core/handlers.py, to run handlers of signals.
 COMPILED = [
     "_core/audit", "_core/holding", "_core/layout", "_core/numbers", "_core/packed", "_core/parts", "_core/search",
     "_core/seeker", "_core/table", "base_buffer", "composite_buffer", "framing", "reader", "receiving/inbox",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,11 +24,16 @@ class Child(NamedTuple):
     errors: str
 
 
-def run_child(module: str, *arguments: str, patience: float = 10 * PATIENCE, **environment: str) -> Child:
-    """Run a module of the tests to its end. A status below zero is the signal that killed it."""
+def run_child(
+    module: str, *arguments: str, patience: float = 10 * PATIENCE, under: Sequence[str] = (), **environment: str
+) -> Child:
+    """Run a module of the tests to its end. A status below zero is the signal that killed it.
+
+    `under` is the beginning of a command that runs the rest of it.
+    """
     paths = [str(Path(bytebufs.__file__).parent.parent), str(HERE)]
     ended = subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-m", module, *arguments],
+        [*under, sys.executable, "-P", "-W", "error", "-m", module, *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"} | environment,
         cwd=HERE,
         capture_output=True,

@@ -74,7 +74,7 @@ def is_flat(view: memoryview) -> bool:
 
 @final
 class _Calls:
-    """What is called of CPython and of the C library. ImportError or AttributeError where it is not to be had."""
+    """What is called of CPython and the C library. ImportError, AttributeError or OSError where that cannot be had."""
 
     def __init__(self) -> None:
         import ctypes
@@ -127,7 +127,7 @@ class _Calls:
 def _calls() -> _Calls | None:
     try:
         return _Calls()
-    except (ImportError, AttributeError):  # not CPython, or one without ctypes
+    except (ImportError, AttributeError, OSError):  # not CPython, or one without ctypes, or without a file to spare
         return None
 
 

@@ -447,7 +447,9 @@ async def _bound(
         for kind, type_, proto, _, address in found:
             try:
                 sock = socket.socket(kind, type_, proto)
-            except OSError:
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    raise
                 continue  # a family that is switched off
             sockets.append(sock)
             sock.settimeout(0)

@@ -15,6 +15,7 @@ import selectors
 import time
 from typing import TYPE_CHECKING, Final, SupportsIndex
 
+from .._core.handlers import run_handlers
 from .._core.parts import size_of
 from ..base_buffer import BaseBuffer, Part
 from ..slice_buffer import SliceBuffer
@@ -184,7 +185,8 @@ def send_some(plan: Plan, channel: Channel, most: int) -> None:
 
 
 def _step(plan: Plan, channel: Channel, most: int) -> None:
-    """Make one call, and move the plan by what it took."""
+    """Make one call, and move the plan by what it took. Handlers of signals have their turn before it."""
+    run_handlers()
     batch = plan.gather()
     file = plan.file
     if batch:

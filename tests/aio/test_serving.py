@@ -11,7 +11,7 @@ import sys
 import textwrap
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
@@ -202,6 +202,14 @@ def test_addresses_that_are_not_there_are_told_of(monkeypatch: pytest.MonkeyPatc
         found.append((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0)))
         async with await aio.start_server(echo, "somewhere", 0) as server:
             assert len(server.sockets) == 1
+
+        def no_socket(*_: Any) -> NoReturn:
+            raise OSError(errno.EMFILE, "none left")
+
+        monkeypatch.setattr(socket, "socket", no_socket)
+        with pytest.raises(OSError, match="none left"):
+            await aio.start_server(echo, "somewhere", 0)
+        monkeypatch.undo()
 
     run(main)
 
