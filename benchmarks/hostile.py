@@ -181,7 +181,7 @@ def _cost_cell(stream: HostileStream, name: str, size: int) -> Cell:
     make = TAKERS[name][1]
     contenders = [
         Contender(size_name(n), OURS, partial(partial, spent, make, stream, n, _LEAST if size == SIZE else 0), TOLD)
-        for n in (TIMES * size, size)
+        for n in (size, TIMES * size)
     ]
     return Cell("hostile", _at(stream, name), "byte", 1, contenders, [Goal("growth", "at most", GROWTH, _growth)])
 
@@ -197,7 +197,7 @@ def _kept_cell(stream: HostileStream, name: str, size: int) -> Cell:
 
 def _growth(samples: Mapping[str, Sample]) -> tuple[float, str]:
     """Return by how much a byte costs more where more of them come; of the cheapest rounds, which nothing disturbed."""
-    many, few = samples.values()
+    few, many = samples.values()
     return many.minimum / few.minimum, few.name
 
 

@@ -370,7 +370,7 @@ def test_framing_is_linear(job: Job) -> None:
 
 # -- hostile streams -----------------------------------------------------------------------------------------
 
-HOSTILE_SIZES: Final = (1_500, 3_000, 6_000)
+HOSTILE_SIZES: Final = (2_000, 4_000)
 """Below the limit of 8 KiB, where who is refused costs nothing more, and above the size of a segment."""
 
 TAKERS: Final[Mapping[str, Callable[[], Callable[[Any], object]]]] = {

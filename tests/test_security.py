@@ -111,21 +111,20 @@ def test_numbers_are_read_with_their_units(default: str, value: int) -> None:
     assert told(default) == value
 
 
-def costs(run: Run) -> Iterator[str]:
-    """Yield the table: for each who takes streams, the dearest byte, and the most that was kept."""
-    takers = dict.fromkeys(outcome.at["taken by"] for outcome in run.of("hostile"))
-    found = []
-    for taker in takers:
-        dearest = max((o for o in run.of("hostile") if o.at["taken by"] == taker), key=lambda o: o.ours.median)
-        largest = max((o for o in run.of("hostile, kept") if o.at["taken by"] == taker), key=lambda o: o.ours.median)
-        found.append(
-            [
-                f"`{taker}`",
-                f"{amount(dearest.ours.median, 'ns')}: {dearest.at['stream']}",
-                f"{amount(largest.ours.median, 'bytes')}: {largest.at['stream']}",
-            ]
-        )
-    yield from table(["taken by", "time a byte", "kept"], found)
+def most(run: Run, measure: str, taker: str) -> tuple[float, str]:
+    """Return the largest number of a taker's, and of which stream."""
+    found = [outcome for outcome in run.of(measure) if outcome.at["taken by"] == taker]
+    return max((max(cost.median for cost in outcome.costs), outcome.at["stream"]) for outcome in found)
+
+
+def costs(run: Run) -> list[str]:
+    """Return the table: for each who takes streams, the dearest byte, and the most that was kept."""
+    lines = []
+    for taker in dict.fromkeys(outcome.at["taken by"] for outcome in run.of("hostile")):
+        time, slow = most(run, "hostile", taker)
+        size, large = most(run, "hostile, kept", taker)
+        lines.append([f"`{taker}`", f"{amount(time, 'ns')}: {slow}", f"{amount(size, 'bytes')}: {large}"])
+    return list(table(["taken by", "time a byte", "kept"], lines))
 
 
 @pytest.mark.checkout
