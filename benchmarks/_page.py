@@ -89,6 +89,14 @@ better.""",
 The cost of one operation (of freezing, by part). The first number is of 10 parts; the ratio is by how much the cost
 grows at most from fewer parts to more. For a random index it is held against the growth of a plain `bisect` over a
 list, for freezing against that of copying two plain lists: those run out of cache, too.""",
+    "hostile": """\
+Streams of those who mean no good, `bytebufs.testing.HOSTILE`, each taken by those who take its kind, with a limit of
+8 KiB. The number is the processor time for each byte of the first 8 KiB, and the ratio what a byte of 64 KiB costs
+against that, of the cheapest rounds: the goal asks for linear work. Who is refused is hung up on: what he would have
+sent after that costs nothing, so that the ratio falls towards an eighth.""",
+    "hostile, kept": """\
+The most that is allocated after any chunk of 64 KiB of the stream, beside what was before it began (tracemalloc). Goal:
+the limit and a block of 64 KiB.""",
     "find": """\
 The needle stands at the very end, or nowhere. The rival has bytes that were joined before.""",
     "compare": """\

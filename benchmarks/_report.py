@@ -32,6 +32,8 @@ MEASURES: Final = {
     "feed": "Cut a stream into frames behind their length, and read a u32 in each",
     "read": "Read numbers one after the other",
     "growth": "Grow from 10 to 1 000 000 parts",
+    "hostile": "Hostile streams: processor time",
+    "hostile, kept": "Hostile streams: memory",
     "find": "Find in 64 MiB",
     "compare": "Compare 64 MiB",
     "flush": "Send a message in parts",

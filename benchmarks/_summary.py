@@ -35,6 +35,7 @@ PAGES: Final[Mapping[str, Sequence[str]]] = {
     "framing": ["cut", "feed"],
     "reading": ["read"],
     "growth": ["growth"],
+    "hostile": ["hostile", "hostile, kept"],
     "finding": ["find"],
     "comparing": ["compare"],
     "sending": ["flush"],
@@ -53,6 +54,7 @@ PAGES: Final[Mapping[str, Sequence[str]]] = {
 TITLES: Final[Mapping[str, str]] = {
     **{name: MEASURES[measures[0]] for name, measures in PAGES.items()},
     "framing": "Cut a stream into frames",
+    "hostile": "What hostile streams cost",
     "serving": "Serve a file",
     "captures": "Put the HTTP of a capture together",
     "logs": "Logs of Kafka's and RocketMQ's kind",

@@ -16,6 +16,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from bytebufs import BytebufsError, CompositeBuffer, FrameError, LimitExceeded, Part, Reader, SliceBuffer
 
+_SMALL: Final = 256  # bytes: less of a peer who masks is joined with more, as a part of its own costs more than that
 _BLOCK: Final = 65536  # bytes masked or looked at at a time; a multiple of 4: the key begins anew with each block
 
 
@@ -136,12 +137,13 @@ class Messages:
     """
 
     def __init__(self, *, masked: bool, limit: int) -> None:
-        self.buffer = CompositeBuffer()
+        small = _SMALL if masked else 0  # what is masked is copied anyway
+        self.buffer = CompositeBuffer(coalesce_below=small)
         self.discarded = 0
         self._masked = masked
         self._limit = limit
         self._opcode = Opcode.CONTINUATION  # of the message that is not whole yet, if there is one
-        self._fragments = CompositeBuffer()
+        self._fragments = CompositeBuffer(coalesce_below=small)
         self._closed = False
         self._failed: BytebufsError | None = None
         self._text = getincrementaldecoder("utf-8")()  # what it gives is not wanted, but what it refuses

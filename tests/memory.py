@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Callable
 
@@ -32,3 +33,17 @@ def peak_while(work: Callable[[], object], enough: int) -> int:
             tracemalloc.stop()
 
     return least(measure, enough)
+
+
+def kept_by(fill: Callable[[], object]) -> tuple[object, int]:
+    """Return what a call makes, and the heap memory that it keeps."""
+    fill()  # what is made once only
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        made = fill()
+        gc.collect()
+        return made, tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()

@@ -53,6 +53,8 @@ CONTENDERS: Final = {
     },
     "read": {"Reader"},
     "growth": {"10 parts", "100 parts"},
+    "hostile": {"256", "2 Ki"},
+    "hostile, kept": {"256", "2 Ki"},
     "find": {"CompositeBuffer.find", "bytes.find"},
     "compare": {"CompositeBuffer", "bytes"},
     "flush": {"flush", "flush, coalescing", "Outbox", "os.writev", "join and write"},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import array
-import gc
-import tracemalloc
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,6 +23,8 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
+
+from .memory import kept_by
 
 BLOCK: Final = 4096
 CHUNK: Final = 1 << 16
@@ -51,20 +51,6 @@ TINY: Final[dict[str, Callable[[int], Part]]] = {
     "map": lambda k: bytebufs.allocate(1),
     "composite": _of_a_composite,
 }
-
-
-def kept_by(fill: Callable[[], object]) -> tuple[object, int]:
-    """Return what a call makes, and the heap memory that it keeps."""
-    fill()  # what is made once only
-    gc.collect()
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        made = fill()
-        gc.collect()
-        return made, tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
 
 
 def counts(kind: str) -> int:

@@ -27,7 +27,7 @@ from examples.web import files
 from examples.web.answer import Answer, answer_to, refusal_of
 from examples.web.files import Site
 from examples.web.range import MOST_RANGES, Unsatisfiable, ranges_in
-from examples.web.request import MAX_HEAD, MAX_LINE, Refused, Request, Requests
+from examples.web.request import MAX_FIELDS, MAX_HEAD, MAX_LINE, Refused, Request, Requests
 
 from .conftest import PLACES
 
@@ -126,6 +126,7 @@ def test_a_connection_is_kept_if_both_want_it_and_no_body_comes(fields: str, ver
         (b"GET /" + b"a" * MAX_LINE, 414),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * MAX_LINE, 431),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * MAX_HEAD, 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * MAX_FIELDS, 431),
     ],
 )
 def test_what_is_no_request_is_refused(data: bytes, status: int) -> None:

@@ -27,7 +27,7 @@ from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
 from bytebufs import CompositeBuffer, FrameError, LimitExceeded, Part, SliceBuffer, copy_audit, flush, no_copy
-from bytebufs.testing import Outcome, check_fragmentation, fragmentations, outcome_of
+from bytebufs.testing import HOSTILE, Outcome, check_fragmentation, fragmentations, outcome_of
 from examples.websocket_frames import (
     Frame,
     Messages,
@@ -43,6 +43,7 @@ from examples.websocket_frames import (
 from .conftest import PLACES
 from .fed import Fed
 from .layouts import addresses, chunks
+from .memory import kept_by
 from .sinks import PATIENCE, eventually
 
 BIG: Final = 16 << 20
@@ -442,6 +443,21 @@ def test_a_flood_of_fragments_holds_what_it_shows() -> None:
         [message] = messages_in(tiny, limit=n + 1)
     assert message.payload.part_count == n + 1
     assert message.payload == b"a" + b"b" * n
+
+
+@pytest.mark.parametrize("name", ["fragments of one byte", "text byte by byte"])
+def test_a_client_does_not_choose_how_much_memory_his_bytes_take(name: str) -> None:
+    [stream] = [stream for stream in HOSTILE if stream.name == name]
+
+    def flood() -> object:
+        messages = Messages(masked=True, limit=stream.LIMIT)
+        for chunk in stream.make(5000):
+            messages.buffer.append(chunk)
+            assert list(messages) == []
+        return messages
+
+    _, kept = kept_by(flood)
+    assert kept <= 4 * 5000
 
 
 def test_control_frames_are_no_part_of_the_limit() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, Final
 
@@ -17,7 +18,9 @@ from bytebufs import (
     BaseBuffer,
     CompositeBuffer,
     Delimited,
+    FrameError,
     LengthPrefixed,
+    LimitExceeded,
     Lines,
     Reader,
     SliceBuffer,
@@ -25,6 +28,7 @@ from bytebufs import (
     VarintPrefixed,
 )
 from bytebufs._core.parts import LazyOwner
+from bytebufs.testing import HOSTILE, HostileStream
 
 from .counting import Work, counted
 
@@ -362,3 +366,49 @@ FRAMED: Final[Mapping[str, Job]] = {
 @pytest.mark.parametrize("job", FRAMED.values(), ids=FRAMED)
 def test_framing_is_linear(job: Job) -> None:
     assert_linear(job)
+
+
+# -- hostile streams -----------------------------------------------------------------------------------------
+
+HOSTILE_SIZES: Final = (2_000, 4_000)
+"""Below the limit of 8 KiB, where who is refused costs nothing more, and above the size of a segment."""
+
+TAKERS: Final[Mapping[str, Callable[[], Callable[[Any], object]]]] = {
+    "Lines": lambda: fed(Lines(HostileStream.LIMIT)),
+    "Delimited": lambda: fed(Delimited(*[b"a" * k + b"b" for k in (1, 16, 255)], limit=HostileStream.LIMIT)),
+    "LengthPrefixed": lambda: fed(LengthPrefixed(4, limit=HostileStream.LIMIT + 4)),
+    "VarintPrefixed": lambda: fed(VarintPrefixed(HostileStream.LIMIT)),
+    "parse": lambda: parsed_by_lines(CompositeBuffer(coalesce_below=256)),
+}
+
+
+def fed(framer: Any) -> Callable[[Any], object]:
+    return lambda chunk: list(framer.feed(chunk))
+
+
+def parsed_by_lines(b: CompositeBuffer) -> Callable[[Any], object]:
+    def take(chunk: Any) -> None:
+        b.append(chunk)
+        while b.parse(lambda r: r.line(limit=HostileStream.LIMIT), limit=HostileStream.LIMIT + 2) is not None:
+            pass
+
+    return take
+
+
+@pytest.mark.parametrize("stream", HOSTILE, ids=str)
+@pytest.mark.parametrize("taker", TAKERS)
+def test_hostile_streams_are_linear_work(taker: str, stream: HostileStream) -> None:
+    """Byte by byte: what came in large chunks is looked at as often as others choose."""
+
+    def job(n: int) -> Callable[[], object]:
+        data = b"".join(stream.make(n))
+        take = TAKERS[taker]()
+
+        def run() -> None:
+            with suppress(FrameError, LimitExceeded):
+                for k in range(n):
+                    take(data[k : k + 1])
+
+        return run
+
+    assert_linear(job, HOSTILE_SIZES)

@@ -15,6 +15,7 @@ from .fakes import FakeFile, FakeSocket, ScriptedSocket, scripted_pair, tiny_pai
 from .files import ShrinkingFile
 from .fragmentation import DependsOnCuts, check_fragmentation, outcome_of
 from .framers import BreaksPromise, check_framer
+from .hostile import HOSTILE, HostileStream
 from .outcomes import Outcome, joined, plain
 from .pictures import picture
 from .protocols import Calls, Connected
@@ -24,6 +25,7 @@ from .strategies import buffers, composites, fragmentations, layouts
 
 __all__ = [
     "CHECKS",
+    "HOSTILE",
     "INTERRUPT",
     "LAYOUTS",
     "RESET",
@@ -39,6 +41,7 @@ __all__ = [
     "FakeFile",
     "FakeSocket",
     "Fault",
+    "HostileStream",
     "Layout",
     "Outcome",
     "Script",
