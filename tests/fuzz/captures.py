@@ -13,7 +13,7 @@ from examples.http.reassembly import Found, Reassembly
 from ..example_wire import facts
 from .inputs import Program, cut, joined, said
 
-_LINKS: Final = (0, 1, 9, 12, 14, 101, 104, 105, 107, 108, 109, 113, 127, 129, 163, 192, 195, 226, 228, 229, 239, 276)
+LINKS: Final = (0, 1, 9, 12, 14, 101, 104, 105, 107, 108, 109, 113, 127, 129, 163, 192, 195, 226, 228, 229, 239, 276)
 """Link types with a layer of their own, and some without."""
 
 
@@ -73,7 +73,7 @@ def captures(data: bytes) -> None:
 def packets(data: bytes) -> None:
     """Read the layers of some packets, each behind its size, in one piece and in several."""
     program = Program(data)
-    link, extra = _LINKS[program.below(len(_LINKS))], program.byte()
+    link, extra = LINKS[program.below(len(LINKS))], program.byte()
     _, pieces, _ = cut(program)
     file = joined(pieces)
     found: list[Packet] = []
