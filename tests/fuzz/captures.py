@@ -10,11 +10,12 @@ from examples.http.message import Leftover, Message
 from examples.http.packets import Segment, SegmentReader
 from examples.http.reassembly import Found, Reassembly
 
+from ..example_layers import LINKS
 from ..example_wire import facts
 from .inputs import Program, cut, joined, said
 
-LINKS: Final = (0, 1, 9, 12, 14, 101, 104, 105, 107, 108, 109, 113, 127, 129, 163, 192, 195, 226, 228, 229, 239, 276)
-"""Link types with a layer of their own, and some without."""
+LINK_TYPES: Final = sorted({link.number for link in LINKS})
+"""Link types with a layer of their own."""
 
 
 def _packets(file: SliceBuffer) -> tuple[list[Packet], object]:
@@ -73,7 +74,7 @@ def captures(data: bytes) -> None:
 def packets(data: bytes) -> None:
     """Read the layers of some packets, each behind its size, in one piece and in several."""
     program = Program(data)
-    link, extra = LINKS[program.below(len(LINKS))], program.byte()
+    link, extra = LINK_TYPES[program.below(len(LINK_TYPES))], program.byte()
     _, pieces, _ = cut(program)
     file = joined(pieces)
     found: list[Packet] = []

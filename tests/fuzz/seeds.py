@@ -20,12 +20,16 @@ from examples.redis_resp import encode as command
 from examples.rocketmq import record, remoting
 from examples.websocket_frames import Opcode, encode
 
-from ..example_wire import enhanced, ethernet, frames, interface, ipv4, ipv6, old_packet, pcap, pcapng, section, simple, talk
-from .captures import LINKS
+from ..example_layers import each_link, each_wrapper
+from ..example_wire import enhanced, frames, interface, old_packet, pcap, pcapng, section, simple, talk
+from .captures import LINK_TYPES
 
 _UNCUT: Final = b"\0"
 _CUT: Final = b"\x03\x10\x25\x60"
 """What a target takes of its input for cuts: none, or three."""
+
+_MOST: Final = 256
+"""Bytes of a packet: as many as its size in front can say."""
 
 _GET: Final = b"GET /a?b HTTP/1.1\r\nHost: a\r\nRange: bytes=0-3,-1\r\n\r\n"
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -54,27 +58,9 @@ def _captures() -> Iterator[bytes]:
 
 
 def _packets() -> Iterator[bytes]:
-    [syn, _, get, *_] = talk(_GET[:40])
-    both = [ipv4(syn), ipv6(get), ipv4(get, options=bytes(8)), ipv4(get, fragment=0x2000, total=44), ipv6(get, extensions=[(0, b"\0" + bytes(6))])]
-    for packet in both:
-        yield _packet(1, ethernet(packet, tags=[0x8100]))
-        yield _packet(113, bytes(14) + (b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd") + packet)
-        yield _packet(101, packet)
-    inner = ethernet(ipv4(get))
-    vxlan = struct.pack("!HHHH", 1, 4789, len(inner) + 16, 0) + b"\x08\0\0\0\0\0\x07\0" + inner
-    yield _packet(101, _within(17, vxlan))
-    yield _packet(101, _within(47, b"\0\0\x08\x00" + ipv4(get)))
-    yield _packet(101, _within(4, ipv4(get)))
-
-
-def _within(protocol: int, body: bytes) -> bytes:
-    """Put something into an IPv4 packet."""
-    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 0, 0, 64, protocol, 0, b"abcd", b"efgh")
-    return head + body
-
-
-def _packet(link: int, packet: bytes) -> bytes:
-    return bytes([LINKS.index(link), 0]) + _UNCUT + bytes([len(packet)]) + packet
+    for frame in (*each_link(), *each_wrapper()):
+        if len(frame.data) < _MOST:
+            yield bytes([LINK_TYPES.index(frame.link), 0]) + _UNCUT + bytes([len(frame.data)]) + frame.data
 
 
 def _exchanges() -> Iterator[bytes]:

@@ -40,7 +40,8 @@ def exchanges(data: bytes) -> None:
         at += len(piece)
     expected = Talk(joins=joins).say(whole[:middle]).hear(whole[middle:]).end()
     found = Talk(joins=joins).say(*said[0]).hear(*said[1]).end()
-    assert _told(found) == _told(expected)
+    if all(isinstance(what, Message) and what.complete for _, what in expected.told):
+        assert _told(found) == _told(expected)  # behind what is wrong, the next part may be where a message begins
     turns = Talk(joins=joins)
     for number, piece in enumerate(pieces):
         gap = [Gap(options >> 2)] if options & 4 and number & 1 else []
