@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -40,9 +41,7 @@ class Result(NamedTuple):
 
     def __str__(self) -> str:
         first, last = self.looks[len(self.looks) > 1 :][:1], self.looks[-1:]
-        memory = "".join(
-            f"{one[1]:>9} blocks {one[2] / _PAGES_A_MEBIBYTE:>5.0f} MiB" for one in (*first, *last)
-        )
+        memory = "".join(f"{one[1]:>9} blocks {one[2] / _PAGES_A_MEBIBYTE:>5.0f} MiB" for one in (*first, *last))
         return f"{self.runs:>9} runs {self.seconds:>6.0f} s {self.edges:>5} edges{memory}{' FAILED' * self.failed}"
 
 
@@ -59,11 +58,11 @@ def search(target: Target, found: Path, options: argparse.Namespace) -> Result:
     ]  # fmt: skip
     before = _seconds()
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    result = _result(done.stderr, failed=done.returncode != 0, seconds=_seconds() - before)
+    result = result_of(done.stderr, failed=done.returncode != 0, seconds=_seconds() - before)
     if result.failed:
         sys.stdout.write("\n".join(line for line in done.stderr.splitlines() if not line.startswith(("INFO", "#"))))
         sys.stdout.write("\n")
-    if not any(crashes.iterdir()):
+    with suppress(OSError):  # unless it is empty
         crashes.rmdir()
     return result
 
@@ -73,7 +72,7 @@ def _seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _result(told: str, *, failed: bool, seconds: float) -> Result:
+def result_of(told: str, *, failed: bool, seconds: float) -> Result:
     """Read what libFuzzer says, and what our own looks say."""
     runs = re.findall(r"^stat::number_of_executed_units: *(\d+)", told, re.MULTILINE)
     edges = re.findall(r"^#\d+\t.* cov: (\d+)", told, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Captures and packets: what comes of a file is the same wherever its memory is cut, and every error is a documented one."""
+"""Captures and packets: what comes of a file is the same wherever its memory is cut, and errors are documented ones."""
 
 from __future__ import annotations
 

@@ -9,19 +9,17 @@ from bytebufs import (
     ClosedError,
     Delimited,
     FixedLength,
-    Framer,
     FrameError,
-    Lines,
+    Framer,
     LengthPrefixed,
     LimitExceeded,
-    Part,
+    Lines,
     Underrun,
     VarintPrefixed,
 )
-
 from bytebufs.framing import OnError
 
-from .inputs import Program, cut, parts_of, said
+from .inputs import Piece, Program, cut, parts_of, said
 
 _SEPARATORS: Final = (b"\n", b"\r\n", b";", b";;", b"ab", b"aab", b"\x00", b"aaaaaaaa")
 _SIZES: Final = (1, 2, 3, 4, 8)
@@ -49,17 +47,16 @@ def framer_of(program: Program) -> tuple[Callable[[], Framer], int]:
     limit = program.below(40)
     on_error = _ON_ERROR[options & 1]
     keepends = bool(options & 2)
-    match kind % 5:
-        case 0:
-            return lambda: FixedLength(limit + 1), limit + 1
-        case 1:
-            return lambda: Lines(limit, keepends=keepends, on_error=on_error), limit
-        case 2:
-            return lambda: VarintPrefixed(limit, on_error=on_error), limit
-        case 3:
-            chosen = program.byte()
-            seps = [sep for number, sep in enumerate(_SEPARATORS) if chosen >> number & 1] or [b"\r"]
-            return lambda: Delimited(*seps, limit=limit, keepends=keepends, on_error=on_error), limit
+    if kind % 5 == 0:
+        return lambda: FixedLength(limit + 1), limit + 1
+    if kind % 5 == 1:
+        return lambda: Lines(limit, keepends=keepends, on_error=on_error), limit
+    if kind % 5 == 2:
+        return lambda: VarintPrefixed(limit, on_error=on_error), limit
+    if kind % 5 == 3:
+        chosen = program.byte()
+        seps = [sep for number, sep in enumerate(_SEPARATORS) if chosen >> number & 1] or [b"\r"]
+        return lambda: Delimited(*seps, limit=limit, keepends=keepends, on_error=on_error), limit
     offset, adjust, strip = program.below(4), program.below(16) - 8, program.below(13)
     return (
         lambda: LengthPrefixed(
@@ -71,7 +68,7 @@ def framer_of(program: Program) -> tuple[Callable[[], Framer], int]:
     )  # fmt: skip
 
 
-def _fed(framer: Framer, parts: Iterable[Part], most: int) -> Outcome:
+def _fed(framer: Framer, parts: Iterable[Piece], most: int) -> Outcome:
     frames: list[bytes] = []
     fed = 0
     try:

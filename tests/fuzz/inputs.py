@@ -6,11 +6,14 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Final, TypeVar, final
 
-from bytebufs import BytebufsError, CompositeBuffer, Part, SliceBuffer
+from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
 
 T = TypeVar("T")
 
 MOST_CUTS: Final = 7
+
+Piece = bytes | bytearray | memoryview | BaseBuffer
+"""What parts are made here: of those that there are, those with a length."""
 
 
 @final
@@ -49,7 +52,7 @@ class Program:
         return self.some(len(self._data))
 
 
-def as_part(piece: bytes, kind: int) -> Part:
+def as_part(piece: bytes, kind: int) -> Piece:
     """Return a piece as a part, of one of four kinds: what owns its memory, and whether it lies in one place."""
     if kind == 1:
         return bytearray(piece)
@@ -71,7 +74,7 @@ def cut(program: Program) -> tuple[bytes, list[bytes], int]:
     return data, pieces, kinds >> 3
 
 
-def parts_of(pieces: list[bytes], kinds: int) -> list[Part]:
+def parts_of(pieces: list[bytes], kinds: int) -> list[Piece]:
     """Return the pieces as parts: mostly bytes, and of other kinds as a number of five bits says."""
     return [as_part(piece, (kinds >> number % 4) & 3) for number, piece in enumerate(pieces)]
 
@@ -87,8 +90,8 @@ def said(error: BaseException) -> tuple[type[BaseException], str]:
 
 
 def answered(call: Callable[[], T], *errors: type[BaseException]) -> T | tuple[type[BaseException], str]:
-    """Return what a call returns, or which of the documented errors it raises; by default the library's own."""
+    """Return what a call returns, or which of the documented errors it raises."""
     try:
         return call()
-    except errors or BytebufsError as error:
+    except errors as error:
         return said(error)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from bytebufs import BytebufsError, CompositeBuffer, Part, Reader, Underrun
+from bytebufs import BytebufsError, CompositeBuffer, Reader, Underrun
 
-from .inputs import Program, cut, parts_of, said
+from .inputs import Piece, Program, cut, parts_of, said
 
 _MOST_MESSAGES: Final = 8
 _LIMIT: Final = 64
@@ -40,6 +40,16 @@ def _parser(steps: bytes) -> Callable[[Reader], str]:
     return parse
 
 
+def _otherwise(r: Reader, n: int, size: int) -> object:
+    """Read something, or something else if there is none; that more is wanted is for parse() to see."""
+    try:
+        return r.cstring(limit=size + n).tobytes()
+    except Underrun:
+        raise
+    except BytebufsError:
+        return r.u8()
+
+
 _READS: Final[tuple[Callable[[Reader, int, int], object], ...]] = (
     lambda r, n, size: r.u8(),
     lambda r, n, size: r.u16_le() if n & 1 else r.u24_be(),
@@ -57,21 +67,11 @@ _READS: Final[tuple[Callable[[Reader, int, int], object], ...]] = (
     lambda r, n, size: r.peek_u16(),
     lambda r, n, size: r.limited(r.position + size).u8(),
     lambda r, n, size: r.f64(),
-    lambda r, n, size: _otherwise(r, n, size),
+    _otherwise,
 )
 
 
-def _otherwise(r: Reader, n: int, size: int) -> object:
-    """Read something, and where it underruns have parse() see to that: it must not be swallowed unseen."""
-    try:
-        return r.cstring(limit=size + n).tobytes()
-    except Underrun:
-        raise
-    except BytebufsError:
-        return r.u8()
-
-
-def _parsed(parts: list[Part], steps: bytes, limit: int) -> Outcome:
+def _parsed(parts: list[Piece], steps: bytes, limit: int) -> Outcome:
     buffer = CompositeBuffer()
     parser = _parser(steps)
     messages: list[str] = []

@@ -1,18 +1,15 @@
 """One target, with libFuzzer: `python -m tests.fuzz.searching TARGET [libFuzzer's options and folders]`.
 
-Beside crashes and what takes too long it looks for growth: of what the interpreter has allocated, which a run of a target
-leaves as it was. It says so from time to time, for `tests.fuzz` to read.
+Beside crashes and what takes too long it looks for growth: of what the interpreter has allocated, which a run of a
+target leaves as it was. It says so from time to time, for `tests.fuzz` to read.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from pathlib import Path
 from typing import Final, final
-
-import atheris
 
 _EVERY: Final = 10_000
 """Runs between two looks."""
@@ -29,6 +26,8 @@ class Watched:
     """A target, and how much memory there was when it was warm."""
 
     def __init__(self, name: str) -> None:
+        import atheris
+
         with atheris.instrument_imports(include=["bytebufs", "examples", "tests.fuzz", "tests.differential"]):
             from .targets import TARGETS
         self._run = TARGETS[name].run
@@ -61,7 +60,8 @@ def _resident() -> int:
 
 def main() -> None:
     """Search until libFuzzer ends the process."""
-    os.environ.setdefault("PYTHONHASHSEED", "0")
+    import atheris
+
     watched = Watched(sys.argv.pop(1))
     gc.collect()
     gc.freeze()

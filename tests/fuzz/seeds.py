@@ -1,4 +1,4 @@
-"""Real messages to begin with: `python -m tests.fuzz.seeds FOLDER` writes them, a folder for each target that has some."""
+"""Real messages to begin with: `python -m tests.fuzz.seeds FOLDER` writes them, a folder for each target."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ _MOST: Final = 256
 
 _GET: Final = b"GET /a?b HTTP/1.1\r\nHost: a\r\nRange: bytes=0-3,-1\r\n\r\n"
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-_CHUNKS: Final = (
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n"
-)
+_CHUNKS: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n"
 _HEADS: Final = (
     _GET,
     b"POST http://a:80/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc",
@@ -55,6 +53,7 @@ def _captures() -> Iterator[bytes]:
         section() + interface(101) + b"".join(enhanced(packet[14:]) for packet in packets),
     ):  # fmt: skip
         yield _UNCUT + file
+        yield _CUT + file
 
 
 def _packets() -> Iterator[bytes]:
@@ -94,7 +93,8 @@ def _websockets() -> Iterator[bytes]:
 
 def _protobufs() -> Iterator[bytes]:
     inner = b"\x08\x96\x01\x12\x07testing"
-    for message in (inner, b"\x1a\x0b" + inner, b"\x0b" + inner + b"\x0c", b"\x0d\1\2\3\4\x11" + bytes(8), b"\x22\x03\xff\xfe\xfd"):
+    fixed = b"\x0d\1\2\3\4\x11" + bytes(8)
+    for message in (inner, b"\x1a\x0b" + inner, b"\x0b" + inner + b"\x0c", fixed, b"\x22\x03\xff\xfe\xfd"):
         yield b"\xc7" + _CUT + delimited(message).tobytes() * 2
 
 

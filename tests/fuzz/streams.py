@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import Final, final
 
 from bytebufs import (
@@ -65,9 +66,10 @@ class _Wire:
 class _Receiving:
     """An inbox, how far its stream has come, how far it was taken, and what of it is kept."""
 
-    def __init__(self, program: Program, inbox: Inbox) -> None:
+    def __init__(self, program: Program, pool: Pool, limit: int) -> None:
         self.program = program
-        self.inbox = inbox
+        self.limit = limit
+        self.inbox = Inbox(pool, limit=limit)
         self.wire = _Wire(program)
         self.taken = 0
         self.kept: list[tuple[SliceBuffer, int]] = []
@@ -90,11 +92,11 @@ class _Receiving:
         try:
             room = self.inbox.room()
         except LimitExceeded:
-            assert len(self.inbox.buffer) >= self.inbox.limit
+            assert len(self.inbox.buffer) >= self.limit
             return
         except BrokenSource:
             return
-        assert 0 < len(room) <= self.inbox.limit - len(self.inbox.buffer)
+        assert 0 < len(room) <= self.limit - len(self.inbox.buffer)
         size = min(size, len(room))
         room[:size] = _content(self.wire.sent, size)
         self.inbox.filled(size)
@@ -129,11 +131,10 @@ class _Receiving:
         buffer = self.inbox.buffer
         buffer._check()
         assert len(buffer) == self.wire.sent - self.taken
-        assert len(buffer) <= self.inbox.limit
+        assert len(buffer) <= self.limit
         assert buffer.tobytes() == _content(self.taken, len(buffer))
         for taken, start in self.kept:
             assert taken.tobytes() == _content(start, len(taken)), "what was taken has changed"
-
 
 
 def inboxes(data: bytes) -> None:
@@ -141,7 +142,7 @@ def inboxes(data: bytes) -> None:
     program = Program(data)
     pool = Pool(_BLOCK)
     limits = program.byte()
-    both = [_Receiving(program, Inbox(pool, limit=limit)) for limit in (limits % 16 * 40 + 1, limits // 16 * 40 + 1)]
+    both = [_Receiving(program, pool, limit) for limit in (limits % 16 * 40 + 1, limits // 16 * 40 + 1)]
     while program.has_more:
         code = program.byte()
         one = both[code & 1]
@@ -219,7 +220,7 @@ class _Sending:
         buffer.skip(1)
         self.put_in += piece
 
-    def _telling(self) -> object:
+    def _telling(self) -> Callable[[], None]:
         number = len(self.wanted)
         self.wanted.append(number)
         return lambda: self._tell(number)

@@ -8,9 +8,9 @@ import struct
 from collections.abc import Callable
 from typing import Final, final
 
-from bytebufs import BaseBuffer, CompositeBuffer, LimitExceeded, Part, SliceBuffer, Underrun
+from bytebufs import BaseBuffer, CompositeBuffer, LimitExceeded, SliceBuffer, Underrun
 
-from .inputs import Program, as_part
+from .inputs import Piece, Program, as_part
 
 _MOST: Final = 300
 """Bytes that a composite is not let grow far beyond."""
@@ -42,7 +42,7 @@ class State:
         low, high = self.program.below(size + 1), self.program.below(size + 1)
         return min(low, high), max(low, high)
 
-    def part(self) -> tuple[Part, bytes]:
+    def part(self) -> tuple[Piece, bytes]:
         """Choose something to put in, and what it shows."""
         kind = self.program.byte()
         if kind < 96 or (kind < 192 and not self.slices):
@@ -254,7 +254,7 @@ def _compare(state: State, number: int) -> None:
     other, content = _shown(state, state.program.below(3))
     assert (buffer == other) == (wanted == content)
     assert (buffer < content) == (wanted < content)
-    assert (buffer >= other) == (wanted >= content)  # type: ignore[operator]
+    assert (buffer >= other) == (wanted >= content)
     if wanted:
         at = state.program.below(len(wanted))
         assert buffer[at] == wanted[at]

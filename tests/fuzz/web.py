@@ -66,7 +66,7 @@ def _requests(pieces: list[bytes]) -> tuple[list[web.Request], object]:
 
 
 def requests(data: bytes) -> None:
-    """Take a server's requests, whole and in pieces; what a proxy would pass on of them is one request to the server."""
+    """Take a server's requests, whole and in pieces; what a proxy would pass on is one request to the server behind."""
     whole, pieces, _ = cut(Program(data))
     expected = _requests([whole])
     assert _requests(pieces) == expected

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, cast
 
-from bytebufs import BytebufsError, CompositeBuffer, FrameError, LimitExceeded, Part, SliceBuffer, Underrun
+from bytebufs import BytebufsError, CompositeBuffer, FrameError, LimitExceeded, SliceBuffer, Underrun
 from examples import protobuf_stream
 from examples.redis_resp import Aggregate, RedisError, Replies, Value
 from examples.websocket_frames import Frame, Messages, Opcode, close_code, encode
 
-from .inputs import Program, cut, joined, parts_of, said
+from .inputs import Piece, Program, cut, joined, parts_of, said
 
 T = TypeVar("T")
 
@@ -29,7 +29,9 @@ class Outcome(NamedTuple):
     taken: int
 
 
-def _outcome(buffer: CompositeBuffer, values: Iterable[T], spelled: Callable[[T], object], parts: list[Part]) -> Outcome:
+def _outcome(
+    buffer: CompositeBuffer, values: Iterable[T], spelled: Callable[[T], object], parts: list[Piece]
+) -> Outcome:
     """Put parts into a buffer, and iterate over what is whole."""
     found: list[object] = []
     fed = 0
@@ -68,7 +70,7 @@ def _framed(frame: Frame) -> object:
     return frame.opcode, frame.payload.tobytes(), frame.fin
 
 
-def _messages(parts: list[Part], limit: int, *, masked: bool) -> tuple[Outcome, int]:
+def _messages(parts: list[Piece], limit: int, *, masked: bool) -> tuple[Outcome, int]:
     messages = Messages(masked=masked, limit=limit)
     outcome = _outcome(messages.buffer, messages, _framed, parts)
     if outcome.error is not None:
@@ -94,12 +96,11 @@ def websockets(data: bytes) -> None:
     if behind or expected[0].error == found[0].error:
         assert found == expected, (found, expected, pieces)
     again = Messages(masked=masked, limit=limit)
-    sent: list[object] = []
-    for opcode, payload, _ in expected[0].values:  # type: ignore[misc]  # what _framed says
+    for opcode, payload, is_last in cast("list[tuple[Opcode, bytes, bool]]", expected[0].values):
         again.buffer.append(encode(opcode, payload, masked=masked))
         assert opcode < Opcode.CLOSE or len(payload) <= _CONTROL
-        sent.append((opcode, payload, True))
-    assert [_framed(frame) for frame in again] == sent
+        assert is_last, "a message is told of as if it had come in one frame"
+    assert [_framed(frame) for frame in again] == expected[0].values
 
 
 def protobufs(data: bytes) -> None:
@@ -112,7 +113,7 @@ def protobufs(data: bytes) -> None:
     assert _lines(SliceBuffer(whole)) == _lines(joined(pieces))
 
 
-def _shown(parts: list[Part], limit: int) -> tuple[list[object], object]:
+def _shown(parts: list[Piece], limit: int) -> tuple[list[object], object]:
     shown: list[object] = []
     try:
         for message in protobuf_stream.messages(parts, limit=limit):

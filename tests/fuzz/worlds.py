@@ -1,4 +1,4 @@
-"""Composites over shared memory of all kinds, which is written to: the steps of `tests.differential`, chosen by an input."""
+"""Composites over shared memory of all kinds, which is written to: `tests.differential`, steered by an input."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class _Chosen(random.Random):
         super().__init__(0)
         self._program = program
 
-    def __new__(cls, program: Program) -> _Chosen:
-        return super().__new__(cls)
+    def __new__(cls, *_: object) -> _Chosen:
+        return super().__new__(cls)  # the base class would have its argument for a seed
 
     def getrandbits(self, k: int, /) -> int:
         number = 0
