@@ -10,10 +10,10 @@ import argparse
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +25,8 @@ _TIMEOUT: Final = 10
 """Seconds of one run that are a hang. One takes a millisecond, and rarely ten."""
 _MOST_MEMORY: Final = 512
 """MiB of the process: a hundred are the interpreter's and what it has imported."""
+_BESIDE: Final = ("INFO", "WARNING", "#", "look")
+"""How lines of libFuzzer begin, and our own, that say nothing of what went wrong."""
 _PAGES_A_MEBIBYTE: Final = (1 << 20) // os.sysconf("SC_PAGE_SIZE")
 
 
@@ -46,25 +48,30 @@ class Result(NamedTuple):
 
 
 def search(target: Target, found: Path, options: argparse.Namespace) -> Result:
-    """Search one target for so many seconds. What is new and right is kept in a folder."""
-    crashes = options.crashes / target.name
-    for folder in (found, crashes):
-        folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable, "-P", "-m", "tests.fuzz.searching", target.name, f"-max_total_time={options.seconds}",
-        f"-seed={options.seed}", f"-max_len={target.most}", f"-timeout={_TIMEOUT}", f"-rss_limit_mb={_MOST_MEMORY}",
-        f"-artifact_prefix={crashes}/", "-print_final_stats=1", str(found),
-        *[str(folder) for folder in [HERE / "corpus" / target.name] if folder.exists()],
-    ]  # fmt: skip
-    before = _seconds()
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    result = result_of(done.stderr, failed=done.returncode != 0, seconds=_seconds() - before)
-    if result.failed:
-        sys.stdout.write("\n".join(line for line in done.stderr.splitlines() if not line.startswith(("INFO", "#"))))
-        sys.stdout.write("\n")
-    with suppress(OSError):  # unless it is empty
-        crashes.rmdir()
+    """Search one target for so many seconds. What is new and right is kept in a folder, what is wrong in another."""
+    found.mkdir(parents=True, exist_ok=True)
+    known = HERE / "corpus" / target.name
+    with tempfile.TemporaryDirectory() as crashes:
+        command = [
+            sys.executable, "-P", "-m", "tests.fuzz.searching", target.name, f"-max_total_time={options.seconds}",
+            f"-seed={options.seed}", f"-max_len={target.most}", f"-timeout={_TIMEOUT}", f"-rss_limit_mb={_MOST_MEMORY}",
+            f"-artifact_prefix={crashes}/", "-print_final_stats=1", str(found), *[str(known)] * known.exists(),
+        ]  # fmt: skip
+        before = _seconds()
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+        result = result_of(done.stderr, failed=done.returncode != 0, seconds=_seconds() - before)
+        if result.failed:
+            sys.stdout.write("".join(f"{line}\n" for line in done.stderr.splitlines() if not line.startswith(_BESIDE)))
+            _keep(Path(crashes), options.crashes / target.name)
     return result
+
+
+def _keep(crashes: Path, folder: Path) -> None:
+    """Move what broke a target to where it is a test."""
+    for path in crashes.iterdir():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder)
+        sys.stdout.write(f"kept as a test: {folder / path.name}\n")
 
 
 def _seconds() -> float:

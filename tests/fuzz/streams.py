@@ -279,17 +279,23 @@ def outboxes(data: bytes) -> None:
     raise AssertionError("an outbox went on after its end")
 
 
+@final
+class _Open:
+    """A connection that takes all."""
+
+    def __init__(self) -> None:
+        self.got = bytearray()
+
+    def send(self, view: memoryview) -> None:
+        """Take all."""
+        self.got += view
+
+
 def _send_all(sending: _Sending) -> None:
-    sink = bytearray()
-    got = sending.sink.got
-
-    class All:
-        def send(self, view: memoryview) -> None:
-            sink.extend(view)
-
-    while sending.outbox.flush(All()):
+    sink = _Open()
+    while sending.outbox.flush(sink):
         pass  # the last call sends nothing: by that those are told whose parts were empty
-    assert got + sink == sending.put_in
+    assert sending.sink.got + sink.got == sending.put_in
     assert sending.told == sending.wanted
 
 
