@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bytebufs import SliceBuffer
+from bytebufs import COMPILED, SliceBuffer
 from bytebufs.receiving.inbox import Inbox
 
 from . import captures, framers, parsing, readers, streams, tables, targets, wires
@@ -139,6 +139,7 @@ def test_a_search_that_ends_at_once_is_told_as_failed() -> None:
     assert " ".join(str(result_of("", failed=True, seconds=0.2)).split()) == "0 runs 0 s 0 edges FAILED"
 
 
+@pytest.mark.skipif(COMPILED, reason="which lines ran is not known of compiled code")
 def test_the_inputs_are_kept_that_show_the_most() -> None:
     fixed, same, lines = b"\0\0\1\0abc", b"\0\0\1\0abcdef", b"\1\0\1\0a\nb\n"
     kept = chosen(TARGETS["framers"], [fixed, same, lines])
