@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, Final
 
-from bytebufs import BytebufsError, FrameError, LimitExceeded, Reader, Underrun
+from bytebufs import BytebufsError, FrameError, Reader, Underrun
 
 from .inputs import Program, cut, joined
+from .models import Model
 
 _NUMBERS: Final = [
     (getattr(Reader, front + name + back), struct.Struct(order + code), front == "peek_")
@@ -20,28 +21,6 @@ _SEPARATORS: Final = (b"\n", b"\r\n", b";", b"aab", b"\x00", b"aaaaaaaa")
 _FORMATS: Final = ("", "<h", ">BH", "!3s", "<I2xb", ">d", "!BQ", "4s")
 _ENCODINGS: Final = ("utf-8", "ascii", "latin-1", "utf-16-le")
 _CODES: Final = "bBhHiIqQfd"
-
-
-@final
-class Model:
-    """What a reader should give: bytes and a position in them, and where they stop."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.at = 0
-
-    @property
-    def left(self) -> bytes:
-        """What is still to be read."""
-        return self.content[self.at :]
-
-    def take(self, size: int) -> bytes:
-        """Read so many bytes."""
-        left = self.left
-        if size > len(left):
-            raise Underrun(size, len(left), None, self.at)
-        self.at += size
-        return left[:size]
 
 
 def _number(r: Reader, model: Model, program: Program) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -93,27 +72,9 @@ def _bytes(r: Reader, model: Model, program: Program) -> tuple[Callable[[], Any]
 def _varint(r: Reader, model: Model, program: Program) -> tuple[Callable[[], Any], Callable[[], Any]]:
     options = program.byte()
     most, minimal = options % 10 + 1, bool(options & 64)
-
-    def wanted() -> int:
-        value = 0
-        left = model.left
-        for k in range(most):
-            if k == len(left):
-                raise Underrun(k + 1, k, None, model.at)
-            value |= (left[k] & 0x7F) << 7 * k
-            if value >> 64:
-                break
-            if left[k] < 0x80:
-                if minimal and k and not left[k]:
-                    break
-                model.at += k + 1
-                return value
-        raise FrameError("")
-
     if options & 128:
-        most, minimal = 10, False
-        return r.zigzag, lambda: _zigzag(wanted())
-    return lambda: r.varint(max_bytes=most, minimal=minimal), wanted
+        return r.zigzag, lambda: _zigzag(model.varint())
+    return lambda: r.varint(max_bytes=most, minimal=minimal), lambda: model.varint(most, minimal=minimal)
 
 
 def _zigzag(value: int) -> int:
@@ -122,31 +83,12 @@ def _zigzag(value: int) -> int:
 
 def _until(r: Reader, model: Model, program: Program) -> tuple[Callable[[], Any], Callable[[], Any]]:
     kind, limit = program.byte(), program.byte() % 40
-    seps = [sep for number, sep in enumerate(_SEPARATORS) if kind >> number & 1] or [b"ab"]
-    read: Callable[[], Any] = lambda: r.until(*seps, limit=limit).tobytes()
-    if kind == 128:
-        seps, read = [b"\n", b"\r\n"], lambda: r.line(limit=limit).tobytes()
-    elif kind == 129:
-        seps, read = [b"\0"], lambda: r.cstring(limit=limit).tobytes()
-    return read, lambda: _found(model, seps, limit)
-
-
-def _found(model: Model, seps: list[bytes], limit: int) -> bytes:
-    """Look for the separator that begins first, of those the longest; while a longer one may come, wait."""
-    left = model.left
-    size = len(left)
-    for at in range(size + 1):
-        whole = [sep for sep in seps if left.startswith(sep, at)]
-        open_ = [sep for sep in seps if at + len(sep) > size and sep.startswith(left[at:])]
-        longest = max(map(len, whole), default=0)
-        if at > limit and (whole or open_ or at == size):
-            raise LimitExceeded(limit)
-        if whole and not any(len(sep) > longest for sep in open_):
-            model.at += at + longest
-            return left[:at]
-        if whole or open_:
-            break
-    raise Underrun(size + 1, size, seps[0], model.at)
+    if kind & 3 == 0:
+        return lambda: r.line(limit=limit).tobytes(), lambda: model.until([b"\n", b"\r\n"], limit)
+    if kind & 3 == 1:
+        return lambda: r.cstring(limit=limit).tobytes(), lambda: model.until([b"\0"], limit)
+    seps = [sep for number, sep in enumerate(_SEPARATORS) if kind >> number + 2 & 1] or [b"ab"]
+    return lambda: r.until(*seps, limit=limit).tobytes(), lambda: model.until(seps, limit)
 
 
 def _literal(r: Reader, model: Model, program: Program) -> tuple[Callable[[], Any], Callable[[], Any]]:
