@@ -102,10 +102,12 @@ def _counted(program: Program, size: int, options: int, limit: int) -> Format:
     def read(model: Model) -> bytes:
         front = model.take(header)
         total = int.from_bytes(front[offset:], byteorder) + adjust + header * (not includes)
+        if total < header:
+            raise FrameError("shorter than its header")
         if total > limit:
             raise LimitExceeded(limit, total)
-        if total < header or total < stripped:
-            raise FrameError("shorter than its header")
+        if total < stripped:
+            raise FrameError("shorter than what is stripped")
         return (front + model.take(total - header))[stripped:]
 
     return Format(make, limit, read)

@@ -84,7 +84,7 @@ def _parsed(parts: list[Piece], steps: bytes, limit: int) -> Outcome:
                 before = len(buffer)
                 message = buffer.parse(parser, limit=limit)
                 if message is None:
-                    assert len(buffer) == before
+                    assert len(buffer) == before <= limit, "more waits than a message may have"
                     break
                 messages.append(message)
                 if len(buffer) == before:  # a parser that takes nothing would do so for ever

@@ -145,9 +145,10 @@ _STEPS: Final = (_number, _number, _odd_number, _bytes, _varint, _until, _litera
 
 
 def _result(call: Callable[[], Any]) -> object:
-    """Return what a read gives, spelled so that a NaN is what it is, or the kind of error."""
+    """Return what a read gives, so that it compares, a NaN too, or the kind of error."""
     try:
-        return repr(call())
+        value = call()
+        return value if type(value) is bytes or type(value) is int else repr(value)
     except Underrun as error:
         return Underrun, error.available
     except (BytebufsError, UnicodeDecodeError) as error:

@@ -17,6 +17,8 @@ T = TypeVar("T")
 _LIMIT: Final = 200
 _BEHIND: Final = bytes(2 * _LIMIT)
 """What comes behind every stream: more than any limit, so that nothing waits that could be told to be wrong sooner."""
+_HEAD: Final = 14
+"""Bytes in front of a WebSocket's payload, at most."""
 _CONTROL: Final = 125
 """Bytes of a WebSocket's control frame, whatever the limit."""
 
@@ -30,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 def _outcome(
-    buffer: CompositeBuffer, values: Iterable[T], spelled: Callable[[T], object], parts: list[Piece]
+    buffer: CompositeBuffer, values: Iterable[T], spelled: Callable[[T], object], parts: list[Piece], most: int
 ) -> Outcome:
     """Put parts into a buffer, and iterate over what is whole."""
     found: list[object] = []
@@ -40,6 +42,7 @@ def _outcome(
             fed += len(part)
             buffer.append(part)
             found.extend(map(spelled, values))
+            assert len(buffer) <= most, "more is kept than the limit"
     except (FrameError, LimitExceeded) as error:
         buffer._check()
         return Outcome(found, said(error), fed - len(buffer))
@@ -61,8 +64,8 @@ def replies(data: bytes) -> None:
     limit = program.below(_LIMIT)
     whole, pieces, kinds = cut(program)
     one, other = Replies(limit), Replies(limit)
-    expected = _outcome(one.buffer, one, _spelled, [whole, _BEHIND])
-    found = _outcome(other.buffer, other, _spelled, [*parts_of(pieces, kinds), _BEHIND])
+    expected = _outcome(one.buffer, one, _spelled, [whole, _BEHIND], limit)
+    found = _outcome(other.buffer, other, _spelled, [*parts_of(pieces, kinds), _BEHIND], limit)
     assert found == expected, (found, expected, pieces)
 
 
@@ -72,7 +75,7 @@ def _framed(frame: Frame) -> object:
 
 def _messages(parts: list[Piece], limit: int, *, masked: bool) -> tuple[Outcome, int]:
     messages = Messages(masked=masked, limit=limit)
-    outcome = _outcome(messages.buffer, messages, _framed, parts)
+    outcome = _outcome(messages.buffer, messages, _framed, parts, max(limit, _CONTROL) + _HEAD)
     if outcome.error is not None:
         try:
             next(iter(messages))
