@@ -236,7 +236,7 @@ define fuzzed
 set -eu; at='$(CURDIR)'; \
 if [ '$(1)' != checkout ]; then \
     at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; \
-    cp -r tests examples docs pyproject.toml "$$at"; \
+    cp -r tests examples "$$at"; \
 fi; \
 cd "$$at"; \
 PYTHONPATH="$$at" $(abspath $(PY)) -P -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) \
