@@ -205,7 +205,7 @@ class _Sending:
 
     def put_many(self) -> None:
         """Put in many tiny parts."""
-        for _ in range(self.program.byte()):
+        for _ in range(self.program.below(100)):
             piece = _content(len(self.put_in), 1)
             self.outbox.put(piece)
             self.put_in += piece
