@@ -8,17 +8,20 @@
 #                       no source is in the way), or `checkout` (this folder, editable: what tests run on otherwise)
 #   BYTEBUFS_PROFILE=short   whole tables instead of a share of them: four times as long (CONTRIBUTING.md has all profiles)
 #   STEPS=50000         how many random steps `make sanitize` takes, and SEED=7, where they begin
+#   SECONDS=600         how long `make fuzz` searches each target, TARGETS='framers tables' which; SEED=0 is always new
 
 VENV ?= .venv
 JOBS ?= auto
 STEPS ?= 1000000
 SEED ?= 0
+SECONDS ?= 60
+VERSIONS = 3.15 3.14 3.13 3.12 3.11 3
 CAPTURE ?= examples/captures/loopback.pcap
 PY = $(VENV)/bin/python
 WHEELS = $(abspath $(VENV))/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long sanitize wheels cover check format bench docs clean
+.PHONY: help demo test long sanitize fuzz wheels cover check format bench docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +47,16 @@ long: ## run the suite with hypothesis searching for hours
 sanitize: ## have the compiled build watched for bad memory: a million random steps and the suite, two ways, for an hour
 	@$(call prepare,test)
 	@$(call sanitized)
+
+fuzz: ## have libFuzzer search for inputs that break what parses bytes, a minute a target; of a wheel with BUILD
+	@$(call prepare,test)
+	@$(call install_atheris)
+	@$(call install,$(or $(BUILD),checkout),)
+	@$(call fuzzed,$(or $(BUILD),checkout))
+
+# Of its own, as it needs a Python that atheris has a wheel for.
+fuzz: VENV = .venv-fuzz
+fuzz: VERSIONS = 3.13 3.12 3.11
 
 wheels: ## build both wheels and the source distribution, into VENV/wheels
 	@$(call prepare,test)
@@ -89,14 +102,14 @@ clean: ## remove all that make and .ci/run have made
 # Print the newest interpreter that works, of those the suite is run on first. Each is tried, not trusted: a pyenv shim
 # may stand for a version that is switched off, and Debian's python3 has no ensurepip before python3-venv is there.
 define find_python
-for version in 3.15 3.14 3.13 3.12 3.11 3; do \
+for version in $(VERSIONS); do \
     for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python3; do \
         if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
             command -v "$$python"; exit 0; \
         fi; \
     done; \
 done; \
-echo "no usable Python >= 3.11 found (on Debian: apt install python3-venv); name one with PYTHON=/path/to/python3" >&2; \
+echo "no usable Python found of $(VERSIONS), at least 3.11 (on Debian: apt install python3-venv); name one with PYTHON=/path/to/python3" >&2; \
 exit 1
 endef
 
@@ -206,6 +219,28 @@ for how in debugged watched; do \
     echo "== $(STEPS) random steps, $$how"; $$how $$steps; \
     echo "== the suite, $$how"; suite $$how; \
 done
+endef
+
+# Rewrites bytecode, so each of its versions knows some Pythons; it is no extra, as the others install in every one.
+ATHERIS = 'atheris==3.1.0; python_version >= "3.12"' 'atheris==3.0.0; python_version < "3.12"'
+
+define install_atheris
+set -eu; \
+$(PY) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+    || { echo "atheris has wheels for Python 3.11 to 3.13, and $(VENV) has another: name one, VENV=.venv-fuzz" >&2; exit 1; }; \
+$(PY) -m pip install -qq --disable-pip-version-check --only-binary atheris $(ATHERIS)
+endef
+
+# $(call fuzzed,BUILD): what is found is kept in VENV, to go on from there; what breaks a target becomes a test.
+define fuzzed
+set -eu; at='$(CURDIR)'; \
+if [ '$(1)' != checkout ]; then \
+    at=$$(mktemp -d); trap 'rm -rf "$$at"' EXIT; \
+    cp -r tests examples "$$at"; \
+fi; \
+cd "$$at"; \
+PYTHONPATH="$$at" $(abspath $(PY)) -P -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) \
+    --found $(abspath $(VENV))/fuzz --crashes $(CURDIR)/tests/fuzz/crashes $(TARGETS)
 endef
 
 # $(call prepare,EXTRA): an environment in VENV with this project and what its EXTRA needs. A stamp tells that it was

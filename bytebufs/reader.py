@@ -1177,13 +1177,15 @@ class Reader:
     def _allow_separator(self, seeker: Seeker, start: int, limit: int) -> None:
         """Hold what was found, or may still come, against this read's limit and the reader's own.
 
-        Of two that are exceeded, the one is named that fewer bytes would have exceeded: the same for every cut.
+        Of two that may be exceeded, the one is named that fewer bytes exceed, and the reader's own where it depends on
+        the separators which that is: the same for every cut.
         """
+        is_late = seeker.begin - start > limit
         if self._limit is not None:
             last = self._base + self._limit
-            if seeker.end > last and start + limit + seeker.longest > last:
+            if (is_late or seeker.end > last) and start + limit + seeker.longest > last:
                 raise LimitExceeded(self._limit, None, start - self._base)
-        if seeker.begin - start > limit:
+        if is_late:
             raise LimitExceeded(limit, None, start - self._base)
 
 

@@ -206,8 +206,8 @@ class Files:
 class World:
     """Composites, slices and owners, and the model of them all."""
 
-    def __init__(self, seed: int, files: Files) -> None:
-        self.chance = random.Random(seed)
+    def __init__(self, chance: random.Random, files: Files) -> None:
+        self.chance = chance
         self.files = files
         self.memory = np.zeros(1 << 16, np.uint8)
         self.used = 0
@@ -782,14 +782,18 @@ class World:
         for live in self.live * 8:
             self.append(live)
         for number in range(steps):
-            live = self.chance.choice(self.live)
-            step = World.take if len(live.cells) > MOST else self.chance.choice(STEPS)
-            self.step = f"step {number}, {step.__name__}"
-            step(self, live)
-            self.check(live)
+            self.move(number)
             if number % 16 == 0:
                 self.check_all()
         self.check_all()
+
+    def move(self, number: int) -> None:
+        """Take a step, and look at what it changed."""
+        live = self.chance.choice(self.live)
+        step = World.take if len(live.cells) > MOST else self.chance.choice(STEPS)
+        self.step = f"step {number}, {step.__name__}"
+        step(self, live)
+        self.check(live)
 
 
 READS: Final[list[Callable[[Reader, int], bytes]]] = [
@@ -816,7 +820,7 @@ def run(steps: int, seed: int, tell: Callable[[str], None]) -> None:
     with Files() as files:
         for number in range(-(-steps // ROUND)):
             tell(f"seed {seed + number}")
-            world = World(seed + number, files)
+            world = World(random.Random(seed + number), files)
             try:
                 world.play(ROUND)
             except Exception as error:

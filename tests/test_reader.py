@@ -1718,15 +1718,23 @@ def test_of_two_limits_the_one_is_named_that_is_exceeded_first() -> None:
             assert (error.value.limit, size) == (named, size)
 
 
+def test_of_two_limits_that_are_exceeded_by_separators_of_two_lengths_one_is_named_whatever_has_come() -> None:
+    """With two bytes there is room in the message for a LF alone, and none on the line; with three for nothing."""
+    for size in (2, 3, 4):
+        with pytest.raises(LimitExceeded) as error:
+            limited(CompositeBuffer([b"xxxx"[:size]]), 3, methodcaller("until", b"\n", b"aab", limit=1))
+        assert error.value.limit == 3
+
+
 @given(
     raw=st.lists(st.sampled_from(b"\r\nab"), max_size=14).map(bytes),
-    of_message=st.integers(0, 12), of_line=st.integers(0, 12), sep=SEPARATORS | st.none(),
+    of_message=st.integers(0, 12), of_line=st.integers(0, 12), seps=st.lists(SEPARATORS, max_size=3),
 )  # fmt: skip
 def test_the_limit_that_is_named_does_not_depend_on_how_much_has_come(
-    raw: bytes, of_message: int, of_line: int, sep: bytes | None
+    raw: bytes, of_message: int, of_line: int, seps: list[bytes]
 ) -> None:
     def use(r: Reader) -> SliceBuffer:
-        return r.line(limit=of_line) if sep is None else r.until(sep, limit=of_line)
+        return r.until(*seps, limit=of_line) if seps else r.line(limit=of_line)
 
     seen: list[Outcome] = []
     for size in range(len(raw) + 1):
