@@ -365,7 +365,7 @@ LAP: Final = (1 << 63) // LAPS + (1 << 64) // LAPS**2
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SliceBuffer]:
-    """Give a million laps of a file of 8 TiB that holds four bytes, or 2**17 of one of 64 TiB: more than 2**63 bytes."""
+    """Give a million laps of a file of 8 TiB that holds four bytes, or 2**17 of one of 64 TiB: over 2**63 bytes."""
     with tempfile.TemporaryDirectory(dir=MEMORY if FEW else tmp_path_factory.mktemp("endless")) as folder:
         path = Path(folder, "sparse")
         path.write_bytes(b"head")
