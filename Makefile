@@ -3,14 +3,14 @@
 #   VENV=.venv-3.12     another environment
 #   PYTHON=python3.12   another interpreter (an environment that was made with a different one is made anew)
 #   ARGS='-k take -x'   more arguments for pytest, or for the demo
-#   JOBS=0              pytest in one process; a number or `auto` for that many at a time
+#   JOBS=0              pytest in one process; or that many at a time (one more than processors: some tests only wait)
 #   BUILD=compiled      what is tested or shown: `compiled` or `pure` (that wheel, built and installed; tests run where
 #                       no source is in the way), or `checkout` (this folder, editable: what tests run on otherwise)
 #   BYTEBUFS_PROFILE=short   whole tables instead of a share of them: four times as long (CONTRIBUTING.md has all profiles)
 #   STEPS=50000         how many random steps `make sanitize` takes, and SEED=7, where they begin
 
 VENV ?= .venv
-JOBS ?= auto
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
 STEPS ?= 1000000
 SEED ?= 0
 CAPTURE ?= examples/captures/loopback.pcap
