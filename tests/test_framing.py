@@ -41,7 +41,7 @@ from bytebufs.framing import OnError
 from bytebufs.reader import ByteOrder
 
 from .changes import FORMATS
-from .conftest import IS_QUICK
+from .conftest import IS_SHORT
 from .disturbed import Interrupt, at_each_step
 from .layouts import LAYOUTS, MAKERS, FakeFile, addresses, chunks, hidden
 from .memory import peak_while
@@ -1317,7 +1317,7 @@ def test_skipping_a_hostile_stream_takes_little_memory_and_then_finds_the_next_g
 
 # -- the work is linear --------------------------------------------------------------------------------------
 
-FED: Final = 10_000 if IS_QUICK else 100_000
+FED: Final = 10_000 if IS_SHORT else 100_000
 
 WORK: Final[Mapping[str, tuple[Callable[[], Framer], bytes, int]]] = {
     "fixed": (lambda: FixedLength(FED), b"x" * FED, 1),

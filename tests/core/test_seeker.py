@@ -16,7 +16,7 @@ from bytebufs._core.search import find
 from bytebufs._core.seeker import AHEAD, MOST_AHEAD, Looks, Seeker
 from bytebufs._core.table import Table
 
-from ..conftest import IS_QUICK
+from ..conftest import IS_SHORT
 from ..counting import counted
 from ..disturbed import STRIDE, interrupted, under
 from ..layouts import MAKERS, FakeFile, chunks
@@ -267,7 +267,7 @@ NEAR_MISSES: Final = {
 @pytest.mark.parametrize("text", [b"a", b"ab", b"aaaaaac"], ids=bytes.decode)
 def test_a_near_miss_costs_the_same_for_each_byte_however_long_it_is(seps: tuple[bytes, ...], text: bytes) -> None:
     """Some lines a byte and separator, and for each what its borders take once."""
-    n = 300 if len(seps) > 2 else 2_000 if IS_QUICK else 5_000
+    n = 300 if len(seps) > 2 else 2_000 if IS_SHORT else 5_000
     data = (text * n)[:n]
     buffer, seeker = CompositeBuffer(), Seeker(seps, 0)
     total = 0

@@ -27,7 +27,7 @@ from bytebufs import (
     no_copy,
 )
 
-from ..conftest import IS_QUICK
+from ..conftest import IS_SHORT
 from ..disturbed import Interrupt, at_each_step, interrupted, under
 
 BLOCK: Final = 65536
@@ -392,7 +392,7 @@ def test_a_slow_source_shares_its_blocks_with_nobody_once_much_waits() -> None:
     """Others come and go on the same pool: what they have dropped is not kept by who waits."""
     pool = Pool(BLOCK)
     slow, busy = Inbox(pool, limit=1 << 20), Inbox(pool, limit=1 << 20)
-    number = 20_000 if IS_QUICK else 100_000
+    number = 20_000 if IS_SHORT else 100_000
     for _ in range(number):
         fill(slow, b"s")
         fill(busy, b"0123456789")
@@ -769,7 +769,7 @@ def test_interrupts_in_a_row_let_no_two_have_the_same_bytes() -> None:
             inbox.rest()
             inbox.receive(Scripted(b"ijkl"))
 
-    for at in range(0, 4000, 8 if IS_QUICK else 2):
+    for at in range(0, 4000, 8 if IS_SHORT else 2):
         inboxes = make()
         under(interrupted(at), partial(use, inboxes))
         for inbox in inboxes:
