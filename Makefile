@@ -162,7 +162,7 @@ if [ '$(1)' = checkout ]; then \
 else \
     at=$(abspath $(VENV))/tree; mkdir -p "$$at"; \
     find "$$at" -type f ! -path '*/__pycache__/*' -delete; \
-    tar -c --exclude __pycache__ tests examples benchmarks docs *.md pyproject.toml | tar -x -C "$$at"; \
+    tar -cf - --exclude __pycache__ tests examples benchmarks docs *.md pyproject.toml | tar -xf - -C "$$at"; \
     cd "$$at"; \
     $(abspath $(PY)) -c 'import bytebufs, sys; \
         print("testing the", "compiled" if bytebufs.COMPILED else "pure", "build in", bytebufs.__file__); \
