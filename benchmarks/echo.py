@@ -50,6 +50,8 @@ def plan(*, quick: bool) -> list[Callable[[], Cell]]:
     cells: list[Callable[[], Cell]] = []
     for loop in loops():
         cells += [partial(_many, loop, size, _CHUNK if quick else _BATCH) for size in SIZES[: 1 if quick else None]]
+        if quick and loop != loops()[0]:
+            continue  # that the servers run on it is seen
         cells.append(partial(_one, loop, 64))
         cells.append(partial(_busy, loop, *((2, 3) if quick else (100, 1000))))
         cells.append(partial(_file, loop, 64 << 10 if quick else _FILE))

@@ -1,8 +1,8 @@
 """What all tests share: how hard hypothesis tries, and which tests need a program from outside.
 
-The environment chooses the profile: `BYTEBUFS_PROFILE=quick` (the default: every test, and of those that go through
-tables a share), `short` (whole tables, and the same examples every time), `ci` (many examples) or `long` (for as long
-as one likes to wait).
+The environment chooses the profile: `BYTEBUFS_PROFILE=quick` (the default: every test, of those that go through tables
+a share, and of what is large a small piece), `short` (whole tables, and the same examples every time), `ci` (everything
+at its size, and many examples) or `long` (for as long as one likes to wait).
 """
 
 from __future__ import annotations

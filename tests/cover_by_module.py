@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
-WORKERS: Final = min(4, os.cpu_count() or 1)
+WORKERS: Final = min(4, 1 + (os.cpu_count() or 1))
 
 EXAMPLES: Final = (
     {

@@ -117,17 +117,21 @@ def steps_of(call: Callable[[], object]) -> int:
     return watch.steps
 
 
+STRIDE: Final = 3 if os.environ.get("BYTEBUFS_PROFILE", "quick") == "quick" else 1
+
+
 def at_each_step(
     make: Callable[[], _T], call: Callable[[_T], object], act: Callable[[_T], object] | None = None
 ) -> Iterator[tuple[_T, Outcome]]:
     """Make something and call with it, interrupted at the first bytecode, the second, and so on; and at none.
 
+    In the profile `quick` at each third bytecode only.
     Or something else is done there with what was made: what a signal handler, a finalizer or a collector might.
     """
     under(CALM, partial(call, make()))  # from here on what is cached is there
     total = steps_of(partial(call, make()))
     assert total > 0
-    for at in range(total + 1):
+    for at in range(total % STRIDE, total + 1, STRIDE):
         subject = make()
         disturbance = meanwhile(at, partial(act, subject)) if act else interrupted(at)
         found = under(disturbance, partial(call, subject))

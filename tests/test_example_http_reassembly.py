@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -40,7 +40,7 @@ from examples.http.syntax import Framing
 from examples.http.tcp import Ending
 from examples.http_reassembly import find_messages, main, read_capture
 
-from .conftest import PROFILE
+from .conftest import IS_QUICK, PROFILE
 from .example_wire import (
     ACK,
     FIN,
@@ -294,11 +294,22 @@ def cut(data: bytes, *offsets: int) -> list[SliceBuffer]:
 STREAMS: Final = range(len(manifest("loopback")["streams"]))
 
 
+SYNTAX: Final = re.compile(rb"\r\n|HTTP/|[A-Z]{3,} ")
+
+
+def byte_by_byte(data: bytes) -> list[SliceBuffer]:
+    """Cut bytes up into single ones, but in the profile `quick` far from heads and chunk sizes into 50 at a time."""
+    if not IS_QUICK:
+        return cut(data, *range(1, len(data)))
+    near = {at for match in SYNTAX.finditer(data) for at in range(match.start() - 30, match.end() + 30)}
+    return cut(data, *(at for at in range(1, len(data)) if at % 50 == 0 or at in near))
+
+
 @pytest.mark.parametrize("number", STREAMS)
 def test_a_stream_fed_one_byte_at_a_time(number: int) -> None:
     asked, answered = halves_of("loopback.pcap")[number]
     whole = parsed(cut(asked), cut(answered))
-    assert parsed(cut(asked, *range(1, len(asked))), cut(answered, *range(1, len(answered)))) == whole
+    assert parsed(byte_by_byte(asked), byte_by_byte(answered)) == whole
 
 
 def exchanges_of(asked: bytes, answered: bytes) -> list[tuple[bytes, bytes]]:
@@ -307,8 +318,9 @@ def exchanges_of(asked: bytes, answered: bytes) -> list[tuple[bytes, bytes]]:
     stops: list[list[int]] = [[], []]
     for side, data in enumerate((asked, answered)):
         parser, messages, found = told.exchange.parsers[side], told.messages[side], stops[side]
-        for at, byte in enumerate(cut(data, *range(1, len(data))), 1):
-            parser.feed(byte)
+        pieces = byte_by_byte(data)
+        for at, piece in zip(accumulate(map(len, pieces)), pieces, strict=True):
+            parser.feed(piece)
             found += [at] * (len(messages) - len(found))
         parser.end(Ending.CLOSED)
         found += [len(data)] * (len(messages) - len(found))
@@ -352,7 +364,7 @@ def offsets_of(data: bytes, choices: random.Random) -> list[int]:
     near = {at for match in FRAMING.finditer(data) for at in range(match.start() - 2, match.end() + 3)}
     chosen = {*range(head), *near, *range(len(data) - 16, len(data)), *choices.choices(range(len(data)), k=20)}
     found = [offset for offset in sorted(chosen) if 0 < offset < len(data)]
-    return found[:: 4 if PROFILE == "quick" else 1]
+    return found[:: max(12, len(found) // 20) if IS_QUICK else 1]
 
 
 def test_a_hidden_copy_is_told(
@@ -636,7 +648,7 @@ def test_a_progress_bar(rich: bool, write: Write, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TERM", "xterm")
     if not rich:
         monkeypatch.setitem(sys.modules, "rich.progress", None)
-    assert main([write(pcap(frames(talk(*[GET, HELLO] * 600))))]) == 0
+    assert main([write(pcap(frames(talk(*[GET, HELLO] * 300))))]) == 0
     assert ("reading packets" in terminal.getvalue()) == rich
 
 
@@ -715,13 +727,13 @@ def test_messages_come_as_they_end() -> None:
 
 
 def test_connections_that_have_ended_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five times as many cost no more, if as many are open at a time."""
-    monkeypatch.setattr(connections, "PATIENCE", 60)
+    """Three times as many cost no more, if as many are open at a time."""
+    monkeypatch.setattr(connections, "PATIENCE", 30)
 
     def read(number: int) -> None:
         reassembly = Reassembly()
         for port in range(number):
-            if port % 20 == 0:
+            if port % 10 == 0:
                 gc.collect()  # a stream is a cycle
             capture = SliceBuffer(pcap(frames(talk(GET, HELLO, port=port + 1))))
             assert len(list(reassembly.read(read_packets(capture, reassembly.counts.packets)))) == 2
@@ -729,8 +741,8 @@ def test_connections_that_have_ended_leave_nothing_behind(monkeypatch: pytest.Mo
         assert reassembly.counts.http == number
 
     read(1)
-    most = peak_while(partial(read, 60), 0) * 3 // 2
-    assert peak_while(partial(read, 180), most) < most
+    most = peak_while(partial(read, 30), 0) * 3 // 2
+    assert peak_while(partial(read, 90), most) < most
 
 
 def test_bytes_that_no_message_took_are_shown(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -746,7 +758,7 @@ def test_bytes_that_no_message_took_are_shown(write: Write, capsys: pytest.Captu
 
 # -- random and mutated captures: 22 000 runs, always the same
 
-RUNS: Final = 1100
+RUNS: Final = 300 if IS_QUICK else 1100
 BASES: Final = [
     talk(GET, HELLO, GET, CHUNKED, size=40),
     talk(b"HEAD /h HTTP/1.1\r\n\r\n" + GET, HELLO[:-5] + CHUNKED, size=25, isn=(2**32 - 30, 2**32 - 90)),
@@ -934,7 +946,7 @@ def test_the_mutations_reach_every_layer() -> None:
     """Or the runs above would show little."""
     reasons: Counter[str] = Counter()
     for make in MAKERS:
-        for run in range(300):
+        for run in range(120 if IS_QUICK else 300):
             try:
                 packets = read_packets(SliceBuffer(make(random.Random(f"layers, {run}"))))
             except CaptureError as error:
@@ -952,7 +964,7 @@ def test_the_mutations_reach_every_layer() -> None:
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_memory_stays_in_proportion(make: Callable[[random.Random], bytes]) -> None:
-    captures = [make(random.Random(f"memory, {run}")) for run in range(60)]
+    captures = [make(random.Random(f"memory, {run}")) for run in range(20 if IS_QUICK else 60)]
     for data in captures:  # what is made once and kept is no matter
         survive(data)
     for data in captures:

@@ -33,6 +33,7 @@ from examples.http.report import Wanted, row_of
 from examples.http.tcp import Ending
 from examples.http_reassembly import main
 
+from .conftest import IS_QUICK
 from .example_wire import frames, pcap, talk
 from .memory import peak_while
 from .sinks import PATIENCE
@@ -581,7 +582,7 @@ def body_of(size: int) -> bytes:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_of_a_big_body_no_more_than_a_front_is_kept(tmp_path: Path, *, chunked: bool) -> None:
-    size = 32 * MIB
+    size = (8 if IS_QUICK else 32) * MIB
     looking = Looking(lambda: Shed(tmp_path / "x"))
     piece = CONTENT[:MIB]
 
@@ -642,12 +643,12 @@ def test_a_trickle_keeps_no_blocks() -> None:
     block = bytes(64 * KIB)
 
     def trickle() -> None:
-        for byte in b"GET / HTTP/1.1\r\nX: " + b"y" * 5_000:
+        for byte in b"GET / HTTP/1.1\r\nX: " + b"y" * 1_000:
             held = bytearray(block)
             held[0] = byte
             looking.watcher.feed(0, SliceBuffer(held)[:1])
 
-    assert peak_while(trickle, 4 * MIB) < 4 * MIB
+    assert peak_while(trickle, MIB) < MIB
     assert not looking.watcher.is_idle
 
 

@@ -424,7 +424,7 @@ def test_wrk_gets_the_right_bytes_over_many_connections(folder: Path, tmp_path: 
     with Program(folder) as program:
         before = program.descriptors()
         run = subprocess.run(
-            ["wrk", "-t1", "-c64", "-d2s", "--timeout", "30s", "-s", script, program.url],
+            ["wrk", "-t1", "-c64", "-d1s", "--timeout", "30s", "-s", script, program.url],
             check=True, capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
         program.assert_descriptors(before)

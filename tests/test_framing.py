@@ -41,6 +41,7 @@ from bytebufs.framing import OnError
 from bytebufs.reader import ByteOrder
 
 from .changes import FORMATS
+from .conftest import IS_SHORT
 from .disturbed import Interrupt, at_each_step
 from .layouts import LAYOUTS, MAKERS, FakeFile, addresses, chunks, hidden
 from .memory import peak_while
@@ -1316,7 +1317,7 @@ def test_skipping_a_hostile_stream_takes_little_memory_and_then_finds_the_next_g
 
 # -- the work is linear --------------------------------------------------------------------------------------
 
-FED: Final = 100_000
+FED: Final = 10_000 if IS_SHORT else 100_000
 
 WORK: Final[Mapping[str, tuple[Callable[[], Framer], bytes, int]]] = {
     "fixed": (lambda: FixedLength(FED), b"x" * FED, 1),
@@ -1370,7 +1371,7 @@ def test_every_byte_is_looked_at_a_few_times_whoever_looks(name: str) -> None:
 
 
 def test_many_frames_in_one_chunk_are_taken_without_moving_the_rest() -> None:  # defects.md O22
-    count = 20_000
+    count = 5_000
     framers: list[tuple[Framer, bytes]] = [
         (FixedLength(4), b"abcd"),
         (Lines(9), b"abc\n"),

@@ -30,6 +30,7 @@ from bytebufs import (
 from bytebufs._core.parts import LazyOwner
 from bytebufs.testing import HOSTILE, HostileStream
 
+from .conftest import IS_SHORT
 from .counting import Work, counted
 
 pytestmark = pytest.mark.skipif(COMPILED, reason="inside compiled code nothing is counted")
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.skipif(COMPILED, reason="inside compiled code nothing i
 FAR: Final = 1 << 40
 """A limit that nothing reaches."""
 
-SIZES: Final = (500, 1_000, 2_000, 4_000)
+SIZES: Final = (250, 500, 1_000, 2_000) if IS_SHORT else (500, 1_000, 2_000, 4_000)
 BEYOND_FEW: Final = (6_000, 12_000)
 """Where what is looked at flat, up to 1 KiB, is not all, not even of a quarter."""
 

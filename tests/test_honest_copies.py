@@ -51,6 +51,8 @@ from bytebufs import (
     transfer,
 )
 
+from .memory import least
+
 LINE: Final = b"0123456789abcdef" * 15 + b"0123456789abcde\n"
 DATA: Final = LINE * (1 << 13)
 SIZE: Final = len(DATA)
@@ -161,11 +163,8 @@ def excess(call: Call, make: Callable[[], object]) -> int:
 
 def assert_honest(call: Call, make: Callable[[], object], more: int = 0) -> None:
     # What else the process does meanwhile does not come three times.
-    measured = (excess(call, make) - more for _ in range(3))
-    least = next(measured)
-    for again in measured:
-        least = least if least <= BOUND else min(least, again)
-    assert least <= BOUND, f"{least} bytes that nobody counted"
+    found = least(lambda: excess(call, make) - more, BOUND + 1)
+    assert found <= BOUND, f"{found} bytes that nobody counted"
 
 
 def spent(iterator: Iterator[object]) -> None:

@@ -13,6 +13,7 @@ import os
 import resource
 import struct
 import sys
+import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ from bytebufs import (
 from .conftest import IS_QUICK
 from .layouts import FakeFile, address
 
-SIZES = (10_000, 100_000, 1_000_000)
+SIZES = (1_000, 10_000, 100_000) if IS_QUICK else (10_000, 100_000, 1_000_000)
 
 
 # -- draining ------------------------------------------------------------------------------------------------
@@ -78,11 +79,11 @@ def test_draining_one_byte_parts_one_by_one_is_linear(count: int) -> None:  # de
 @pytest.mark.parametrize(
     ("count", "step"),
     [
-        (100_000, lambda b: b.take(1)),
-        (100_000, lambda b: b.take_part()),
-        (100_000, lambda b: b.take_bytes(1)),
-        (30_000, lambda b: b.take_until(b"x", limit=0)),
-        (30_000, lambda b: b.skip_until(b"x")),
+        (SIZES[1], lambda b: b.take(1)),
+        (SIZES[1], lambda b: b.take_part()),
+        (SIZES[1], lambda b: b.take_bytes(1)),
+        (SIZES[1], lambda b: b.take_until(b"x", limit=0)),
+        (SIZES[1], lambda b: b.skip_until(b"x")),
     ],
     ids=["take", "take_part", "take_bytes", "take_until", "skip_until"],
 )
@@ -135,9 +136,9 @@ def test_an_append_and_a_drain_cost_the_same_number_of_calls_whatever_is_there()
 
         return calls_while(work)
 
-    few, many = run(1_000), run(20_000)
+    few, many = run(1_000), run(8_000)
     assert few > 1_000
-    assert many <= 20.2 * few
+    assert many <= 8.1 * few
 
 
 def test_each_drained_part_is_let_go_of_at_once() -> None:  # defects.md O14, O21
@@ -232,7 +233,7 @@ def test_a_comparison_stops_where_it_is_decided() -> None:
 
 
 def test_a_million_parts() -> None:  # defects.md N12, O12
-    count = 200_000 if IS_QUICK else 1_000_000
+    count = 120_000 if IS_QUICK else 1_000_000
     with no_copy(strict=True):
         b = CompositeBuffer([b"a"] * (count - 3))
         b.extend([b"\r", b"\n", b"z"])
@@ -356,21 +357,23 @@ def test_a_part_of_more_than_2_gib_among_others(sparse: mmap.mmap) -> None:  # d
 
 # -- more than len() can tell --------------------------------------------------------------------------------
 
-LAP: Final = (1 << 43) + (1 << 24)
-LAPS: Final = 1 << 20
+MEMORY: Final = Path("/dev/shm")  # its files may be longer than 16 TiB, where ext4's end
+FEW: Final = IS_QUICK and MEMORY.is_dir()
+LAPS: Final = 1 << 17 if FEW else 1 << 20
+LAP: Final = (1 << 63) // LAPS + (1 << 64) // LAPS**2
 
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SliceBuffer]:
-    """Give a million laps of a file of 8 TiB that holds four bytes: more than 2**63 bytes."""
-    path = tmp_path_factory.mktemp("endless") / "sparse"
-    path.write_bytes(b"head")
-    os.truncate(path, LAP)
-    b = CompositeBuffer([FileRegion(path)])
-    while b.part_count < LAPS:
-        b.append(b)
-    yield b.freeze()
-    path.unlink()
+    """Give a million laps of a file of 8 TiB that holds four bytes, or 2**17 of one of 64 TiB: over 2**63 bytes."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if FEW else tmp_path_factory.mktemp("endless")) as folder:
+        path = Path(folder, "sparse")
+        path.write_bytes(b"head")
+        os.truncate(path, LAP)
+        b = CompositeBuffer([FileRegion(path)])
+        while b.part_count < LAPS:
+            b.append(b)
+        yield b.freeze()
 
 
 def test_a_message_may_be_longer_than_len_can_tell(endless: SliceBuffer) -> None:

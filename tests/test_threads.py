@@ -1,6 +1,6 @@
 """Threads that share by mistake what belongs to one of them get errors, never a crash; a slice may be shared.
 
-`BYTEBUFS_THREAD_SECONDS` says how long each test takes, if 2 seconds are not enough.
+`BYTEBUFS_THREAD_SECONDS` says how long each test takes, if a second is not enough.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from .children import run_child
 from .sinks import PATIENCE
 
-SECONDS: Final = float(os.environ.get("BYTEBUFS_THREAD_SECONDS", "2"))
+SECONDS: Final = float(os.environ.get("BYTEBUFS_THREAD_SECONDS", "1"))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

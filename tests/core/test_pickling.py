@@ -46,6 +46,7 @@ from bytebufs.composite_buffer import load_composite
 from bytebufs.slice_buffer import load_slice
 
 from .. import pickling_peer
+from ..conftest import IS_QUICK
 from ..layouts import LAYOUTS, MAKERS, SHAPES, Layout, address, addresses, chunks, hidden, hidden_in_bytearray, mixed
 
 PROTOCOLS: Final = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -510,7 +511,7 @@ def test_reserved_bytes_go_as_they_are_now() -> None:
 
 
 def test_a_hundred_thousand_parts() -> None:
-    count = 100_000
+    count = 20_000 if IS_QUICK else 100_000
     b = CompositeBuffer([b"%05d" % i for i in range(count)])
     with no_copy(strict=True):
         data, frames = dumped(b)
