@@ -1,0 +1,119 @@
+"""Put mistakes into modules, one at a time, and demand that the module's own tests notice.
+
+    python -m tests.mutants [--sample N] [--seed S] [--results FOLDER] [--again] [MODULE ...]
+
+A mutant that no test notices is printed. docs/mutants.md says which ones are left, and why. With `--sample 100` only so
+many of each module are tried, the same for the same seed. `--again` tries those that have survived the last time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ..cover_by_module import ROOT, own_tests
+
+MODULES: Final = [
+    *(f"bytebufs/_core/{name}.py" for name in ["table", "parts", "search", "seeker"]),
+    "bytebufs/composite_buffer.py",
+    "bytebufs/base_buffer.py",
+    "bytebufs/framing.py",
+    "bytebufs/reader.py",
+    "bytebufs/sending/plan.py",
+    "bytebufs/sending/outbox.py",
+    "bytebufs/receiving/inbox.py",
+    "bytebufs/slice_buffer.py",
+    *(
+        f"bytebufs/_core/{name}.py"
+        for name in ["audit", "exporter", "foreign", "holding", "layout", "memory", "numbers", "overlap", "owners"]
+    ),
+    *(f"bytebufs/_core/{name}.py" for name in ["packed", "pickling"]),
+]
+"""What is tried where no module is named."""
+
+RESULTS: Final = ROOT / ".ci-cache" / "mutants"
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("modules", nargs="*", default=MODULES, metavar="MODULE")
+    parser.add_argument("--sample", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
+    parser.add_argument("--again", action="store_true")
+    options = parser.parse_args(arguments)
+    options.results.mkdir(parents=True, exist_ok=True)
+    if len(options.modules) == 1:
+        return _run(options.modules[0], options)
+    rest = list(arguments)[: len(arguments) - len(options.modules)] if options.modules is not MODULES else arguments
+    statuses = [
+        subprocess.run([sys.executable, "-m", "tests.mutants", *rest, module], cwd=ROOT, check=False).returncode
+        for module in options.modules
+    ]
+    return max(statuses)
+
+
+def _run(module: str, options: argparse.Namespace) -> int:
+    """Try the mutants of one module; print those that survive and a line of figures."""
+    import pytest
+
+    from .making import mutants
+    from .running import Outcome, Result, Runner
+
+    path = ROOT / module
+    file = options.results / f"{module.removesuffix('.py').replace('/', '.')}.jsonl"
+    found = list(mutants(path))
+    total = len(found)
+    if options.again:
+        left = {line["mutant"] for line in map(json.loads, file.read_text().splitlines()) if line["outcome"] == "SURVIVED"}
+        found = [mutant for mutant in found if str(mutant) in left]
+    elif options.sample and options.sample < total:
+        chosen = random.Random(f"{options.seed} {module}").sample(range(total), options.sample)
+        found = [found[i] for i in sorted(chosen)]
+    outcomes: Counter[Outcome] = Counter()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, file.open("a" if options.again else "w") as stream:
+
+        def report(result: Result) -> None:
+            outcomes[result.outcome] += 1
+            line = {
+                "mutant": str(result.mutant),
+                "outcome": result.outcome.name,
+                "tests": result.tests,
+                "seconds": round(result.seconds, 2),
+            }
+            print(json.dumps(line), file=stream, flush=True)
+            if result.outcome not in {Outcome.KILLED, Outcome.TIMED_OUT}:
+                print(f"{result.outcome.name} {module}:{result.mutant}  ({result.tests} tests)", flush=True)
+
+        runner = Runner(module.removesuffix(".py").replace("/", "."), path, found, report)
+        arguments = ["-q", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}/tests"]
+        status = pytest.main([*arguments, *map(str, own_tests(Path(module)))], plugins=[runner])
+    for failed in runner.failed:
+        print(f"fails without any mutant: {failed}")
+    if status or runner.failed:
+        return 1
+    tried = sum(outcomes.values())
+    caught = outcomes[Outcome.KILLED] + outcomes[Outcome.TIMED_OUT]
+    print(
+        f"{module}: {total} mutants, {tried} tried, {outcomes[Outcome.KILLED]} killed, "
+        f"{outcomes[Outcome.TIMED_OUT]} timed out, {tried - caught} survived: {100 * caught / max(tried, 1):.1f} %, "
+        f"{time.monotonic() - began:.0f} s",
+        flush=True,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("BYTEBUFS_PROFILE", "short")
+    sys.exit(main(sys.argv[1:]))
