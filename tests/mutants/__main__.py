@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -115,5 +114,4 @@ def _run(module: str, options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("BYTEBUFS_PROFILE", "short")
     sys.exit(main(sys.argv[1:]))

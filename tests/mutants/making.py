@@ -3,7 +3,7 @@
 mutmut decides what is changed and into what. It is not what runs them: it would put a trampoline in front of each
 function, which tests that count bytecodes, lines or memory would measure too, and it leaves out whatever has a
 decorator, which is every property. Left out here, as there: what runs when a module is imported, calls of `len` and
-`isinstance`, annotations, and docstrings.
+`isinstance`, annotations, what is cast to, and docstrings.
 """
 
 from __future__ import annotations
@@ -43,12 +43,15 @@ class _Visitor(MutationVisitor):
 
     def _skip_node_and_children(self, node: cst.CSTNode) -> bool:
         if isinstance(node, cst.FunctionDef) and node.decorators:
-            return any(_name(decorator) in _NO_BODY for decorator in node.decorators)
+            return any(_name(decorator.decorator) in _NO_BODY for decorator in node.decorators)
+        if isinstance(node, cst.Call) and _name(node.func) == "cast":
+            node.args[1].visit(self)  # the other one is a type
+            return True
         return super()._skip_node_and_children(node)
 
 
-def _name(decorator: cst.Decorator) -> str:
-    return decorator.decorator.value if isinstance(decorator.decorator, cst.Name) else ""
+def _name(node: cst.CSTNode) -> str:
+    return node.value if isinstance(node, cst.Name) else ""
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
