@@ -74,8 +74,8 @@ def _run(module: str, options: argparse.Namespace) -> int:
     found = list(mutants(path))
     total = len(found)
     if options.again:
-        left = {line["mutant"] for line in map(json.loads, file.read_text().splitlines()) if line["outcome"] == "SURVIVED"}
-        found = [mutant for mutant in found if str(mutant) in left]
+        last = {_changed(line["mutant"]): line["outcome"] for line in map(json.loads, file.read_text().splitlines())}
+        found = [mutant for mutant in found if last.get(_changed(str(mutant))) == "SURVIVED"]
     elif options.sample and options.sample < total:
         chosen = random.Random(f"{options.seed} {module}").sample(range(total), options.sample)
         found = [found[i] for i in sorted(chosen)]
@@ -111,6 +111,11 @@ def _run(module: str, options: argparse.Namespace) -> int:
         flush=True,
     )
     return 0
+
+
+def _changed(mutant: str) -> str:
+    """Return what a mutant changes, wherever that stands by now."""
+    return mutant.partition(": ")[2]
 
 
 if __name__ == "__main__":
