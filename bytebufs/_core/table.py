@@ -105,14 +105,15 @@ class Table:
         end = self.begin(i)
         while i < len(parts):
             entry = parts[i]
-            end += len(entry) if isinstance(entry, bytes) else entry.stop - entry.start
+            size = len(entry) if isinstance(entry, bytes) else entry.stop - entry.start
+            end += size
             if COMPILED:
                 ends.append(end)
             else:
                 ends[i:] = [end]  # where it belongs, whatever that handler did, unless it changed entries up to this one
                 if i < self.head or i >= len(parts) or parts[i] is not entry or len(ends) != i + 1:
                     return self._begin_anew(position)
-                if self.begin(i) + len(entry) != end:
+                if self.begin(i) + size != end:
                     return self._begin_anew(position)
             if position < end:
                 return i

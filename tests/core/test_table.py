@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bytebufs._core.numbers import COMPILED
-from bytebufs._core.parts import Entry, Run, clip, entry_of, make_entry, memory_view, owner_view
+from bytebufs._core.parts import Entry, LazyOwner, Run, clip, entry_of, make_entry, memory_view, owner_view
 from bytebufs._core.table import CHANGED, Table, check, one_run
 
 from ..disturbed import Interrupt, at_each_step
@@ -350,6 +350,11 @@ def test_a_lookup_in_the_entry_touched_last_or_the_one_after_it_does_not_search(
     table.ends[:49] = [10**9] * 49  # a search would stumble over them
     table.ends[60:90] = [-1] * 30
     assert [table.locate(at) for at in (150, 151, 152, 153, 155, 156)] == [50, 50, 50, 51, 51, 52]
+
+
+def test_an_entry_may_be_longer_than_memory() -> None:
+    table = Table([b"x", Run(LazyOwner(1 << 64), 0, 1 << 64), b"y"], [], 0)
+    assert [table.locate(at) for at in (0, 1, 1 << 64, (1 << 64) + 1)] == [0, 1, 1, 2]
 
 
 def test_a_lookup_in_the_first_entry_or_the_second_does_not_search() -> None:
