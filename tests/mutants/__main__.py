@@ -71,7 +71,8 @@ def _run(module: str, options: argparse.Namespace) -> int:
 
     path = ROOT / module
     file = options.results / f"{module.removesuffix('.py').replace('/', '.')}.jsonl"
-    found = list(mutants(path))
+    source = path.read_text(encoding="utf-8")
+    found = list(mutants(source))
     total = len(found)
     if options.again:
         last = {_changed(line["mutant"]): line["outcome"] for line in map(json.loads, file.read_text().splitlines())}
@@ -92,22 +93,21 @@ def _run(module: str, options: argparse.Namespace) -> int:
                 "seconds": round(result.seconds, 2),
             }
             print(json.dumps(line), file=stream, flush=True)
-            if result.outcome not in {Outcome.KILLED, Outcome.TIMED_OUT}:
+            if result.outcome == Outcome.SURVIVED:
                 print(f"{result.outcome.name} {module}:{result.mutant}  ({result.tests} tests)", flush=True)
 
-        runner = Runner(module.removesuffix(".py").replace("/", "."), path, found, report)
+        runner = Runner(module.removesuffix(".py").replace("/", "."), path, source, found, report)
         arguments = ["-q", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}/tests"]
         status = pytest.main([*arguments, *map(str, own_tests(Path(module)))], plugins=[runner])
     for failed in runner.failed:
         print(f"fails without any mutant: {failed}")
     if status or runner.failed:
         return 1
-    tried = sum(outcomes.values())
-    caught = outcomes[Outcome.KILLED] + outcomes[Outcome.TIMED_OUT]
+    killed, late, left = (outcomes[one] for one in (Outcome.KILLED, Outcome.TIMED_OUT, Outcome.SURVIVED))
+    tried = killed + late + left
     print(
-        f"{module}: {total} mutants, {tried} tried, {outcomes[Outcome.KILLED]} killed, "
-        f"{outcomes[Outcome.TIMED_OUT]} timed out, {tried - caught} survived: {100 * caught / max(tried, 1):.1f} %, "
-        f"{time.monotonic() - began:.0f} s",
+        f"{module}: {total} mutants, {tried} tried, {killed} killed, {late} timed out, {left} survived: "
+        f"{100 * (killed + late) / max(tried, 1):.1f} %, {time.monotonic() - began:.0f} s",
         flush=True,
     )
     return 0

@@ -9,9 +9,10 @@ decorator, which is every property. Left out here, as there: what runs when a mo
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, WhitespaceInclusivePositionProvider
@@ -31,7 +32,7 @@ class Mutant:
     lines: tuple[int, int]
     old: str
     new: str
-    source: str
+    source: Callable[[], str] = field(repr=False, compare=False)
 
     def __str__(self) -> str:
         old, new = (" ".join(text.split()) for text in (self.old, self.new))
@@ -54,14 +55,11 @@ def _name(node: cst.CSTNode) -> str:
     return node.value if isinstance(node, cst.Name) else ""
 
 
-def mutants(path: Path) -> Iterator[Mutant]:
-    """Yield every mutant of a module that Python can compile."""
-    source = path.read_text(encoding="utf-8")
+def mutants(source: str) -> Iterator[Mutant]:
+    """Yield every mutant of a module. A few of them are no Python."""
     module, found = _mutations(source)
     places = MetadataWrapper(module, unsafe_skip_copy=True).resolve(WhitespaceInclusivePositionProvider)
-    starts = [0]
-    for line in source.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
+    starts = [0, *accumulate(len(line) for line in source.splitlines(keepends=True))]
     functions = _functions(source)
     number = 0
     for node, changed in found:
@@ -72,16 +70,19 @@ def mutants(path: Path) -> Iterator[Mutant]:
             continue
         begin = starts[lines[0] - 1] + span.start.column
         end = starts[lines[1] - 1] + span.end.column
-        old, new = source[begin:end], module.code_for_node(changed)
+        new = module.code_for_node(changed)
         if isinstance(node, cst.BaseCompoundStatement):  # its lines are indented by what is around it
-            tree = deep_replace(module, node, changed)
-            assert isinstance(tree, cst.Module)
-            mutated = tree.code
+            made = partial(_replaced, module, node, changed)
         else:
-            mutated = source[:begin] + new + source[end:]
-        if _compiles(mutated):
-            yield Mutant(number, function, lines, old, new, mutated)
-            number += 1
+            made = partial("{}{}{}".format, source[:begin], new, source[end:])
+        yield Mutant(number, function, lines, source[begin:end], new, made)
+        number += 1
+
+
+def _replaced(module: cst.Module, node: cst.CSTNode, changed: cst.CSTNode) -> str:
+    tree = deep_replace(module, node, changed)
+    assert isinstance(tree, cst.Module)
+    return tree.code
 
 
 def _mutations(source: str) -> tuple[cst.Module, list[tuple[cst.CSTNode, cst.CSTNode]]]:
@@ -89,14 +90,6 @@ def _mutations(source: str) -> tuple[cst.Module, list[tuple[cst.CSTNode, cst.CST
     visitor = _Visitor(mutation_operators, IgnoredCode(set(), set(), set()))
     module = wrapper.visit(visitor)
     return module, [(mutation.original_node, mutation.mutated_node) for mutation in visitor.mutations]
-
-
-def _compiles(source: str) -> bool:
-    try:
-        compile(source, "mutant", "exec", dont_inherit=True)
-    except SyntaxError:
-        return False
-    return True
 
 
 def _functions(source: str) -> dict[str, tuple[int, int]]:

@@ -34,7 +34,7 @@ MEMORY: Final = 2 << 30
 """Bytes of address space that a child may take beyond what it begins with. The widest test takes some hundred MiB."""
 
 CPU_FACTOR: Final = 6
-"""So many times its own CPU time a test may take, and a second or two: a limit in seconds is rounded up."""
+"""So many times its own CPU time a test may take, and half a second to one and a half: the limit is in whole ones."""
 
 PATIENCE: Final = 15.0
 """Seconds that a child may take beyond ten times its tests, which allows for a busy machine."""
@@ -75,12 +75,27 @@ class Runner:
 
     module: str
     path: Path
+    source: str
     mutants: list[Mutant]
     report: Callable[[Result], None]
     reached: dict[str, Reach] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     _functions: list[FunctionType] = field(default_factory=list)
     _items: dict[str, pytest.Item] = field(default_factory=dict)
+    _code: CodeType = field(init=False)
+    _tree: ast.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._code = compile(self.source, str(self.path), "exec", dont_inherit=True)
+        self._tree = ast.parse(self.source)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Have hypothesis stop at the first example that fails: nobody looks for a smaller one."""
+        from hypothesis import Phase, settings  # pytest wants to be there first
+
+        settings.register_profile("mutants", settings(), phases=[Phase.explicit, Phase.generate])
+        settings.load_profile("mutants")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -125,7 +140,7 @@ class Runner:
         """
         monitoring = sys.monitoring
         codes = {code for function in self._functions for code in _within(function.__code__)}
-        codes |= _within(compile(self.path.read_bytes(), str(self.path), "exec", dont_inherit=True))
+        codes |= _within(self._code)
         every_line = {line for code in codes for _, _, line in code.co_lines() if line}
         lines: set[int] = set()
 
@@ -156,6 +171,8 @@ class Runner:
 
     def _judge(self, mutant: Mutant) -> Result:
         tests = self._tests_of(mutant)
+        if not tests:  # it runs when the module is imported, and never again
+            return Result(mutant, Outcome.NOT_MADE, 0, 0.0)
         began = time.monotonic()
         child = os.fork()
         if child == 0:
@@ -167,18 +184,18 @@ class Runner:
 
     def _tests_of(self, mutant: Mutant) -> list[str]:
         """Return the tests that reach a mutant's statement, or else all that reach its function, the quickest first."""
-        for lines in _around(self.path, mutant.lines):
+        for lines in _around(self._tree, mutant.lines):
             found = [test for test, reach in self.reached.items() if reach.lines & lines]
             if found:
                 return sorted(found, key=lambda test: self.reached[test].seconds)
-        return sorted(self.reached, key=lambda test: self.reached[test].seconds)
+        return []
 
     def _be_the_mutant(self, mutant: Mutant, tests: list[str]) -> NoReturn:
         size = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
         status = Outcome.NOT_MADE
         try:
-            _exchange(self._functions, self.path, mutant, sys.modules[self.module])
+            _exchange(self._functions, self._code, mutant, sys.modules[self.module])
             status = Outcome.SURVIVED
             for item, later in _pairs([self._items[test] for test in tests]):
                 _limit_cpu(self.reached[item.nodeid].seconds)
@@ -199,7 +216,7 @@ def _be_a_child() -> None:
 
 
 def _limit_cpu(usual: float) -> None:
-    seconds = int(time.process_time() + CPU_FACTOR * usual) + 2
+    seconds = int(time.process_time() + CPU_FACTOR * usual + 1.5)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
 
 
@@ -241,9 +258,8 @@ def _pairs(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, pytest.Item 
 # -- lines
 
 
-def _around(path: Path, lines: tuple[int, int]) -> Iterator[set[int]]:
+def _around(tree: ast.Module, lines: tuple[int, int]) -> Iterator[set[int]]:
     """Yield the lines of the statement that holds these, without its body, and those of the function."""
-    tree = ast.parse(path.read_bytes())
     holding = [
         node
         for node in ast.walk(tree)
@@ -263,43 +279,37 @@ def _around(path: Path, lines: tuple[int, int]) -> Iterator[set[int]]:
 # -- exchanging code
 
 
-def _exchange(functions: Iterable[FunctionType], path: Path, mutant: Mutant, module: ModuleType) -> None:
+def _exchange(functions: Iterable[FunctionType], code: CodeType, mutant: Mutant, module: ModuleType) -> None:
     """Have the mutated function's code in the functions that are there, and its defaults if they are mutated."""
-    before = _outermost(compile(path.read_bytes(), str(path), "exec", dont_inherit=True))
-    after = _outermost(compile(mutant.source, str(path), "exec", dont_inherit=True))
+    source = mutant.source()
+    mutated = compile(source, code.co_filename, "exec", dont_inherit=True)
     exchanged = 0
-    for old, new in zip(before, after, strict=True):
-        if old == new:
-            continue
-        inner = {code.co_qualname: code for code in _within(new)}
-        for function in functions:
-            there = function.__code__
-            if there == old:
-                function.__code__ = new
-                exchanged += 1
-            elif there in _within(old) and there.co_qualname in inner:
-                function.__code__ = inner[there.co_qualname]
-    exchanged += _exchange_defaults(functions, mutant, module)
+    for old, new in zip(_outermost(code), _outermost(mutated), strict=True):
+        if old != new:
+            inner = {code.co_qualname: code for code in _within(new)}
+            for function in functions:
+                if function.__code__ in _within(old):
+                    function.__code__ = inner[function.__code__.co_qualname]
+                    exchanged += 1
+    if not exchanged:
+        exchanged = _exchange_defaults(functions, mutant, ast.parse(source), module)
     if not exchanged:
         raise LookupError(f"no function to exchange: {mutant}")
 
 
-def _exchange_defaults(functions: Iterable[FunctionType], mutant: Mutant, module: ModuleType) -> int:
+def _exchange_defaults(functions: Iterable[FunctionType], mutant: Mutant, tree: ast.Module, module: ModuleType) -> int:
     exchanged = 0
-    for node in ast.walk(ast.parse(mutant.source)):
-        if not isinstance(node, ast.FunctionDef) or node.lineno > mutant.lines[0] or not node.body:
-            continue
-        if mutant.lines[1] >= node.body[0].lineno or node.name != mutant.function.rpartition(".")[2].rstrip("'"):
-            continue
-        for function in functions:
-            if function.__code__.co_firstlineno == min([node.lineno, *(d.lineno for d in node.decorator_list)]):
-                function.__defaults__ = tuple(_value(default, module) for default in node.args.defaults)
-                function.__kwdefaults__ = {
-                    argument.arg: _value(default, module)
-                    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-                    if default is not None
-                }
-                exchanged += 1
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.lineno <= mutant.lines[0] < node.body[0].lineno:
+            for function in functions:
+                if function.__code__.co_firstlineno == min([node.lineno, *(d.lineno for d in node.decorator_list)]):
+                    function.__defaults__ = tuple(_value(default, module) for default in node.args.defaults)
+                    function.__kwdefaults__ = {
+                        argument.arg: _value(default, module)
+                        for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+                        if default is not None
+                    }
+                    exchanged += 1
     return exchanged
 
 
