@@ -18,7 +18,7 @@ PY = $(VENV)/bin/python
 WHEELS = $(abspath $(VENV))/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long sanitize wheels cover check format bench docs clean
+.PHONY: help demo test long sanitize mutants wheels cover check format bench docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +44,12 @@ long: ## run the suite with hypothesis searching for hours
 sanitize: ## have the compiled build watched for bad memory: a million random steps and the suite, two ways, for an hour
 	@$(call prepare,test)
 	@$(call sanitized)
+
+mutants: ## put mistakes into modules, one at a time, and see whether their tests notice: MODULES=bytebufs/reader.py
+	@$(call prepare,test)
+	@$(call install,checkout,)
+	@$(PY) -m pip install -qq --disable-pip-version-check 'mutmut==3.8.1'
+	$(PY) -m tests.mutants $(ARGS) $(MODULES)
 
 wheels: ## build both wheels and the source distribution, into VENV/wheels
 	@$(call prepare,test)

@@ -74,6 +74,11 @@ KINDS: dict[str, Callable[[bytes], Entry]] = {
     "array": lambda data: entry(array.array("B", data)),
     "lazy": lambda data: Run(Lazy(b"ab" + data + b"ba"), 2, len(data) + 2),
 }
+MORE_KINDS: dict[str, Callable[[bytes], Entry]] = {
+    **KINDS,
+    "beginning of bytes": lambda data: entry(memoryview(data + b"ba")[:-2]),
+    "beginning of a lazy one": lambda data: Run(Lazy(data + b"ba"), 0, len(data)),
+}
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -187,7 +192,7 @@ def some_layout(dice: random.Random, text: bytes) -> tuple[Table, int, int, byte
     whole = before + text + after
     pieces = cut(whole, [dice.randrange(len(whole) + 1) for _ in range(dice.choice([0, 1, 2, 5, 9]))] if whole else [])
     base = dice.randint(-20, 20)
-    parts = [KINDS[dice.choice(["bytes", *KINDS])](piece) for piece in pieces]
+    parts = [MORE_KINDS[dice.choice(["bytes", *MORE_KINDS])](piece) for piece in pieces]
     start = base + len(before)
     return Table(parts, [], base), start, start + len(text), text
 
@@ -198,7 +203,7 @@ def test_searches_agree_with_bytes_where_every_size_that_matters_is_small(seed: 
     """Many layouts, always the same ones: what takes a kibibyte otherwise happens in some of them."""
     dice = random.Random(seed)
     for _ in range(500):
-        text = bytes(dice.choice(b"aab") for _ in range(dice.randrange(48)))
+        text = bytes(dice.choice(b"aab") for _ in range(dice.randrange(dice.choice([4, 16, 48]))))
         at = dice.randrange(len(text) + 1)
         size = dice.choice([1, 1, 2, 3, 4, 6, 9])
         needle = text[at : at + size] if dice.random() < 0.6 else bytes(dice.choice(b"ab") for _ in range(size))
@@ -218,7 +223,7 @@ def test_searches_agree_with_bytes_where_every_size_that_matters_is_small(seed: 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_comparing_agrees_with_bytes_where_both_sides_are_cut_alike_in_part(seed: int) -> None:
     dice = random.Random(seed)
-    for _ in range(300):
+    for _ in range(120):
         pieces = [
             bytes(dice.choice(b"ab") for _ in range(dice.choice([1, 2, 2, 2, 3]))) for _ in range(dice.randint(3, 12))
         ]

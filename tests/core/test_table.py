@@ -6,6 +6,7 @@ import array
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import methodcaller
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -524,7 +525,7 @@ def test_a_cut_in_the_middle_of_a_lookup_leaves_the_table_right(then: str) -> No
             table.locate(20)
 
     for at in (7, 13):
-        for table, found in at_each_step(lambda: table_of(*[b"ab"] * 8)[0], lambda table: table.locate(at), cut):
+        for table, found in at_each_step(lambda: table_of(*[b"ab"] * 8)[0], methodcaller("locate", at), cut):
             sizes = list(map(len, table.parts))
             stop = sum(sizes)
             check(table, 0, stop)
@@ -735,7 +736,7 @@ def test_a_queue_that_never_runs_empty_does_not_grow() -> None:
 
 
 class Counted(list[Any]):
-    """A list that counts the slots that are moved, filled or copied: at the front, in the middle, or into another one."""
+    """A list that counts the slots that are moved, filled or copied, at the front, in the middle or elsewhere."""
 
     work = 0
 

@@ -25,7 +25,7 @@ _NO_BODY = {"overload", "abstractmethod"}
 
 @dataclass(frozen=True)
 class Mutant:
-    """One of a module's mutants. ``number`` is its place among all of them, which is the same as long as the source is."""
+    """One of a module's mutants. ``number`` is its place among them, which is the same as long as the source is."""
 
     number: int
     function: str
@@ -48,7 +48,7 @@ class _Visitor(MutationVisitor):
         if isinstance(node, cst.Call) and _name(node.func) == "cast":
             node.args[1].visit(self)  # the other one is a type
             return True
-        return super()._skip_node_and_children(node)
+        return bool(super()._skip_node_and_children(node))
 
 
 def _name(node: cst.CSTNode) -> str:
@@ -82,7 +82,7 @@ def mutants(source: str) -> Iterator[Mutant]:
 def _replaced(module: cst.Module, node: cst.CSTNode, changed: cst.CSTNode) -> str:
     tree = deep_replace(module, node, changed)
     assert isinstance(tree, cst.Module)
-    return tree.code
+    return str(tree.code)
 
 
 def _mutations(source: str) -> tuple[cst.Module, list[tuple[cst.CSTNode, cst.CSTNode]]]:

@@ -138,6 +138,8 @@ class Runner:
 
         One that fails when it is watched, as tests do that walk through bytecodes themselves, counts as reaching all.
         """
+        if sys.version_info < (3, 12):
+            raise SystemExit("which lines a test reaches is asked of sys.monitoring, which came with Python 3.12")
         monitoring = sys.monitoring
         codes = {code for function in self._functions for code in _within(function.__code__)}
         codes |= _within(self._code)
