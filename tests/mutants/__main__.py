@@ -1,9 +1,10 @@
 """Put mistakes into modules, one at a time, and demand that the module's own tests notice.
 
-    python -m tests.mutants [--sample N] [--seed S] [--results FOLDER] [--again] [MODULE ...]
+    python -m tests.mutants [--sample N] [--seed S] [--seconds T] [--again] [--results FOLDER] [MODULE ...]
 
 A mutant that no test notices is printed. docs/mutants.md says which ones are left, and why. With `--sample 100` only so
-many of each module are tried, the same for the same seed. `--again` tries those that have survived the last time.
+many of each module are tried, the same for the same seed. One that meets T seconds of tests, the quickest first, has
+survived: ten, if nothing is said. `--again` tries those that have survived the last time.
 """
 
 from __future__ import annotations
@@ -48,9 +49,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("modules", nargs="*", default=MODULES, metavar="MODULE")
     parser.add_argument("--sample", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     parser.add_argument("--again", action="store_true")
     options = parser.parse_args(arguments)
+    if not hasattr(sys, "monitoring"):
+        parser.error("which lines a test reaches is asked of sys.monitoring, which came with Python 3.12")
     options.results.mkdir(parents=True, exist_ok=True)
     if len(options.modules) == 1:
         return _run(options.modules[0], options)
@@ -96,7 +100,7 @@ def _run(module: str, options: argparse.Namespace) -> int:
             if result.outcome == Outcome.SURVIVED:
                 print(f"{result.outcome.name} {module}:{result.mutant}  ({result.tests} tests)", flush=True)
 
-        runner = Runner(module.removesuffix(".py").replace("/", "."), path, source, found, report)
+        runner = Runner(module.removesuffix(".py").replace("/", "."), path, source, found, options.seconds, report)
         arguments = ["-q", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}/tests"]
         status = pytest.main([*arguments, *map(str, own_tests(Path(module)))], plugins=[runner])
     for failed in runner.failed:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, NoReturn
@@ -71,12 +72,13 @@ class Result:
 
 @dataclass
 class Runner:
-    """The plugin. ``report`` is called with each result."""
+    """The plugin. ``report`` is called with each result. A mutant meets tests that take ``seconds`` in all, or little more."""
 
     module: str
     path: Path
     source: str
     mutants: list[Mutant]
+    seconds: float
     report: Callable[[Result], None]
     reached: dict[str, Reach] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
@@ -138,9 +140,7 @@ class Runner:
 
         One that fails when it is watched, as tests do that walk through bytecodes themselves, counts as reaching all.
         """
-        if sys.version_info < (3, 12):
-            raise SystemExit("which lines a test reaches is asked of sys.monitoring, which came with Python 3.12")
-        monitoring = sys.monitoring
+        monitoring = vars(sys)["monitoring"]
         codes = {code for function in self._functions for code in _within(function.__code__)}
         codes |= _within(self._code)
         every_line = {line for code in codes for _, _, line in code.co_lines() if line}
@@ -189,7 +189,9 @@ class Runner:
         for lines in _around(self._tree, mutant.lines):
             found = [test for test, reach in self.reached.items() if reach.lines & lines]
             if found:
-                return sorted(found, key=lambda test: self.reached[test].seconds)
+                found.sort(key=lambda test: self.reached[test].seconds)
+                sums = accumulate((self.reached[test].seconds for test in found), initial=0.0)
+                return [test for test, spent in zip(found, sums, strict=False) if spent < self.seconds]
         return []
 
     def _be_the_mutant(self, mutant: Mutant, tests: list[str]) -> NoReturn:
