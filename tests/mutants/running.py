@@ -72,7 +72,7 @@ class Result:
 
 @dataclass
 class Runner:
-    """The plugin. ``report`` is called with each result. A mutant meets tests that take ``seconds`` in all, or little more."""
+    """The plugin. ``report`` is called with each result. A mutant meets ``seconds`` of tests, or little more."""
 
     module: str
     path: Path
@@ -136,9 +136,9 @@ class Runner:
         return found
 
     def _watched(self) -> tuple[dict[str, Reach], list[str]]:
-        """Run all tests twice; return what each of them reaches and takes, and which ones failed.
+        """Run all tests; return what each of them reaches and takes, and which ones failed.
 
-        One that fails when it is watched, as tests do that walk through bytecodes themselves, counts as reaching all.
+        One that fails when it is watched, but not otherwise, counts as reaching all.
         """
         monitoring = vars(sys)["monitoring"]
         codes = {code for function in self._functions for code in _within(function.__code__)}
@@ -155,18 +155,22 @@ class Runner:
         for code in codes:
             monitoring.set_local_events(_TOOL, code, monitoring.events.LINE)
         reached = {}
+        again = []
         for item, later in _pairs(list(self._items.values())):
             lines.clear()
             monitoring.restart_events()
-            passed = _passes(item, later)
-            reached[item.nodeid] = Reach(0.0, set(lines) if passed else every_line)
+            began = time.process_time()
+            if _passes(item, later):
+                reached[item.nodeid] = Reach(time.process_time() - began, set(lines))
+            else:
+                again.append(item)
         monitoring.free_tool_id(_TOOL)
         failed = []
-        for item, later in _pairs(list(self._items.values())):
+        for item, later in _pairs(again):
             began = time.process_time()
             if not _passes(item, later):
                 failed.append(item.nodeid)
-            reached[item.nodeid].seconds = time.process_time() - began
+            reached[item.nodeid] = Reach(time.process_time() - began, every_line)
         return reached, failed
 
     # -- one mutant
