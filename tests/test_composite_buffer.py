@@ -10,7 +10,7 @@ import struct
 import types
 import weakref
 from collections.abc import Callable, Generator, Iterator
-from itertools import cycle, pairwise
+from itertools import cycle, pairwise, product
 from typing import Any, Literal
 
 import numpy as np
@@ -1051,36 +1051,33 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "size", "signed", "order"), WHOLE, ids=[row[0] for row in WHOLE])
-def test_numbers_are_packed_by_the_names_that_they_are_read_by(
-    name: str, size: int, signed: bool, order: Literal["big", "little"]
-) -> None:
-    low, high = (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1) if signed else (0, (1 << 8 * size) - 1)
-    b = CompositeBuffer([b"head"])
-    pack = getattr(b, f"pack_{name}")
-    numbers: list[Any] = [low, high, 1, high // 3, np.int8(5)]
-    with no_copy(strict=True):
+def test_numbers_are_packed_by_the_names_that_they_are_read_by() -> None:
+    for name, size, signed, order in WHOLE:
+        low, high = (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1) if signed else (0, (1 << 8 * size) - 1)
+        b = CompositeBuffer([b"head"])
+        pack = getattr(b, f"pack_{name}")
+        numbers: list[Any] = [low, high, 1, high // 3, np.int8(5)]
+        with no_copy(strict=True):
+            for number in numbers:
+                pack(number)
+        assert contents(b) == [b"head", b"".join([int(n).to_bytes(size, order, signed=signed) for n in numbers])]
+        r = b[4:].reader()
+        assert [getattr(r, name)() for _ in numbers] == numbers
+        for wrong, error in ((low - 1, ValueError), (high + 1, ValueError), (2**70, ValueError), (1.0, TypeError)):
+            refuses(b, lambda: pack(wrong), error)  # noqa: B023  # called at once
+        refuses(b, lambda: pack("1"), TypeError)  # noqa: B023
+
+
+def test_floats_are_packed_by_the_names_that_they_are_read_by() -> None:
+    for (bits, code), (suffix, mark) in product([(32, "f"), (64, "d")], [("", ">"), ("_be", ">"), ("_le", "<")]):
+        b = CompositeBuffer([b"head"])
+        pack = getattr(b, f"pack_f{bits}{suffix}")
+        numbers = [0.5, -2, float("inf"), np.float32(1.25), 1e-3]
         for number in numbers:
             pack(number)
-    assert contents(b) == [b"head", b"".join([int(n).to_bytes(size, order, signed=signed) for n in numbers])]
-    r = b[4:].reader()
-    assert [getattr(r, name)() for _ in numbers] == numbers
-    for wrong, error in ((low - 1, ValueError), (high + 1, ValueError), (2**70, ValueError), (1.0, TypeError)):
-        refuses(b, lambda: pack(wrong), error)  # noqa: B023  # called at once
-    refuses(b, lambda: pack("1"), TypeError)
-
-
-@pytest.mark.parametrize(("suffix", "mark"), [("", ">"), ("_be", ">"), ("_le", "<")])
-@pytest.mark.parametrize(("bits", "code"), [(32, "f"), (64, "d")])
-def test_floats_are_packed_by_the_names_that_they_are_read_by(bits: int, code: str, suffix: str, mark: str) -> None:
-    b = CompositeBuffer([b"head"])
-    pack = getattr(b, f"pack_f{bits}{suffix}")
-    numbers = [0.5, -2, float("inf"), np.float32(1.25), 1e-3]
-    for number in numbers:
-        pack(number)
-    assert b[4:] == struct.pack(f"{mark}5{code}", *numbers)
-    refuses(b, lambda: pack("1.0"), TypeError, "a number is wanted")
-    refuses(b, lambda: pack(10**400), ValueError, f"does not fit into {bits} bits")
+        assert b[4:] == struct.pack(f"{mark}5{code}", *numbers)
+        refuses(b, lambda: pack("1.0"), TypeError, "a number is wanted")  # noqa: B023
+        refuses(b, lambda: pack(10**400), ValueError, f"does not fit into {bits} bits")  # noqa: B023
 
 
 def test_text_is_packed_as_it_is_encoded() -> None:

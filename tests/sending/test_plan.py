@@ -137,6 +137,36 @@ def test_a_plan_is_a_gapless_prefix_whatever_is_taken(
     assert plan.position == len(message)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_many_plans_are_gapless_prefixes_whatever_is_taken(seed: int) -> None:
+    """As before, always the same ones, and so many that each limit is met in each kind of part."""
+    dice = random.Random(seed)
+    for _ in range(400):
+        kinds = dice.choices(["bytes", *KINDS], k=dice.randint(1, 3))
+        sizes = dice.choices([0, 1, 1, 2, 3, 5, 12], k=dice.choice([0, 1, 2, 6, 20]))
+        buffer: BaseBuffer
+        buffer, message = lay_out(sizes, kinds)
+        start, stop = sorted(dice.choices(range(len(message) + 1), k=2))
+        if dice.random() < 0.3:
+            start, stop = 0, len(message)
+        if dice.random() < 0.5:
+            buffer = buffer[start:stop]
+        else:
+            buffer.truncate(stop)
+            buffer.skip(start)
+        if dice.random() < 0.5:
+            assert buffer.part_count <= len(sizes)
+        message = message[start:stop]
+        iov_max, call_max = dice.choice([1, 2, 3, 5, 1024]), dice.choice([1, 3, 8, 25, 1 << 20])
+        plan = Plan(buffer, iov_max=iov_max, call_max=call_max, coalesce_below=dice.choice([0, 0, 0, 1, 3, 8, 100]))
+        while plan.left:
+            offered = offer(plan, message, iov_max, call_max)
+            plan.advance(dice.choice([1, offered, offered, dice.randint(1, offered)]))
+            assert plan.position + plan.left == len(message)
+        assert plan.gather() == []
+        assert plan.file is None
+
+
 @pytest.mark.parametrize("kinds", [["bytes"], ["bytes", "file"], ["file", "bytearray", "clipped"]], ids="-".join)
 @pytest.mark.parametrize("sizes", [[3, 1, 3], [7], [1] * 7, [0, 4, 0, 0, 3, 0]], ids=str)
 @pytest.mark.parametrize("iov_max", [1, 2, 3])
