@@ -1051,6 +1051,53 @@ WHOLE = [
 ]
 
 
+def test_a_refusal_is_a_whole_sentence() -> None:
+    b = CompositeBuffer([b"abc"])
+    parsed: list[str] = []
+
+    def fn(_: Reader) -> bool:
+        with pytest.raises(RuntimeError) as caught:
+            b.skip(1)
+        parsed.append(str(caught.value))
+        return True
+
+    b.parse(fn, limit=9)
+    assert parsed[0] == "the buffer is being parsed: the parser may read it, but not change or parse it"
+    sentences: list[tuple[Callable[[], object], str]] = [
+        (
+            lambda: b.extend(b"abc"),  # type: ignore[arg-type]
+            "several parts are wanted, b'abc' is one: write append(part) or CompositeBuffer([part])",
+        ),
+        (lambda: b.truncate(4), "3 bytes cannot be truncated to 4"),
+    ]
+    if not COMPILED:
+        sentences.append((lambda: b.pack_text(7), "a str is wanted, not 7: write append(part) for bytes"))  # type: ignore[arg-type]
+    for refused, expected in sentences:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            refused()
+        assert str(caught.value) == expected
+
+
+def test_busy_says_what_is_in_use() -> None:
+    b = CompositeBuffer([b"abc"])
+    b._locked = True
+    with pytest.raises(Busy) as caught:
+        b.skip(1)
+    assert caught.value.what == "the buffer"
+    b._locked = False
+
+
+def test_bytes_that_are_taken_are_counted_by_that_name() -> None:
+    for parts in ([b"abcdef"], [b"abc", b"def"], [bytearray(b"abcdef")]):
+        b = CompositeBuffer(parts)
+        with copy_audit() as audit:
+            assert b.take_bytes(4) == b"abcd"
+        assert audit.by_reason == {"take_bytes": 4}
+        with copy_audit() as audit:
+            assert b.take_bytes(0) == b""
+        assert audit.count == 0
+
+
 def test_numbers_are_packed_by_the_names_that_they_are_read_by() -> None:
     for name, size, signed, order in WHOLE:
         low, high = (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1) if signed else (0, (1 << 8 * size) - 1)

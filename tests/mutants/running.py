@@ -178,7 +178,8 @@ class Runner:
     def _judge(self, mutant: Mutant) -> Result:
         tests = self._tests_of(mutant)
         if not tests:
-            return Result(mutant, Outcome.SURVIVED, 0, 0.0)
+            at_import = mutant.function in _called(self._tree.body)
+            return Result(mutant, Outcome.NOT_MADE if at_import else Outcome.SURVIVED, 0, 0.0)
         began = time.monotonic()
         child = os.fork()
         if child == 0:
@@ -282,6 +283,13 @@ def _around(tree: ast.Module, lines: tuple[int, int]) -> Iterator[set[int]]:
     for node in holding:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield set(range(node.lineno, (node.end_lineno or 0) + 1))
+
+
+def _called(body: list[ast.stmt]) -> set[str]:
+    """Return the names of functions that are called when a module is imported."""
+    statements = [node for node in body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    calls = [node.func for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    return {call.id for call in calls if isinstance(call, ast.Name)}
 
 
 # -- exchanging code

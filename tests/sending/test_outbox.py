@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,6 +239,59 @@ def test_what_is_no_part_is_refused() -> None:
     assert outbox.flush(sink) == 1
 
 
+def test_each_byte_goes_once_where_a_sink_takes_a_part_of_a_call_and_then_more() -> None:
+    for most in (1, 2, 3, 5, 8, 11):
+        got = bytearray()
+
+        class Sink:
+            def write(self, data: memoryview) -> int:
+                taken = bytes(data)[:most]  # noqa: B023
+                got.extend(taken)  # noqa: B023
+                return len(taken)
+
+        outbox = Outbox()
+        for part in (b"abc", b"defgh", b"ij"):
+            outbox.put(part)
+        sent = 0
+        while outbox.pending:
+            sent += outbox.flush(Sink())
+        assert (bytes(got), sent) == (b"abcdefghij", 10)
+
+
+class Fed:
+    """A file object that takes so many bytes in all, and then would block."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def write(self, data: memoryview) -> int:
+        taken = min(self.most, len(data))
+        self.most -= taken
+        if not taken:
+            raise BlockingIOError(errno.EAGAIN, "full")
+        return taken
+
+
+def test_a_watermark_is_any_integer_and_has_a_default() -> None:
+    outbox = Outbox(np.int64(4), np.int64(2))
+    outbox.put(b"abcd")
+    assert not outbox.paused
+    outbox.put(b"e")
+    assert outbox.paused
+    usual = Outbox()
+    usual.put(bytes(65536))
+    assert not usual.paused
+    usual.put(b"x")
+    assert usual.paused
+    left: list[int] = []
+    by_low = Outbox(on_resume=lambda: left.append(by_low.pending))
+    by_low.put(bytes(65537))
+    by_low.flush(Fed(65537 - 32769))
+    assert by_low.paused
+    by_low.flush(Fed(1))
+    assert left == [32768]
+
+
 def test_what_was_sent_is_let_go_of_at_once() -> None:
     class Exporter(bytearray):
         pass
@@ -347,7 +401,7 @@ def test_watermarks() -> None:
     assert (outbox.paused, events) == (True, ["pause"])
     outbox.flush(Taking(10, 1))
     assert (outbox.pending, outbox.paused) == (5, True)
-    outbox.flush(Taking(1))
+    outbox.flush(Fed(1))
     assert (outbox.pending, outbox.paused, events) == (4, False, ["pause", "resume"])
     outbox.put(b"x" * 7)
     assert events == ["pause", "resume", "pause"]
@@ -415,7 +469,7 @@ def test_callbacks_come_once_all_of_a_part_went() -> None:
         outbox.put(name.encode(), on_sent=partial(told.append, name))
     outbox.flush(Taking(2))
     assert told == []
-    outbox.flush(Taking(1))
+    outbox.flush(Fed(1))
     assert told == ["abc", ""]
     outbox.flush(Taking(5))
     assert told == ["abc", "", "de"]

@@ -144,18 +144,21 @@ def test_many_plans_are_gapless_prefixes_whatever_is_taken(seed: int) -> None:
     for _ in range(400):
         kinds = dice.choices(["bytes", *KINDS], k=dice.randint(1, 3))
         sizes = dice.choices([0, 1, 1, 2, 3, 5, 12], k=dice.choice([0, 1, 2, 6, 20]))
-        buffer: BaseBuffer
-        buffer, message = lay_out(sizes, kinds)
+        composite, message = lay_out(sizes, kinds)
+        if dice.random() < 0.3:  # which begins below zero
+            composite.appendleft(b"ahead")
+            message = b"ahead" + message
         start, stop = sorted(dice.choices(range(len(message) + 1), k=2))
         if dice.random() < 0.3:
             start, stop = 0, len(message)
         if dice.random() < 0.5:
-            buffer = buffer[start:stop]
+            buffer: BaseBuffer = composite[start:stop]
         else:
-            buffer.truncate(stop)
-            buffer.skip(start)
+            composite.truncate(stop)
+            composite.skip(start)
+            buffer = composite
         if dice.random() < 0.5:
-            assert buffer.part_count <= len(sizes)
+            assert buffer.part_count <= len(sizes) + 1
         message = message[start:stop]
         iov_max, call_max = dice.choice([1, 2, 3, 5, 1024]), dice.choice([1, 3, 8, 25, 1 << 20])
         plan = Plan(buffer, iov_max=iov_max, call_max=call_max, coalesce_below=dice.choice([0, 0, 0, 1, 3, 8, 100]))
@@ -375,6 +378,18 @@ def test_a_composite_may_not_change_meanwhile(change: str, below: int) -> None:
     plan.gather()
     plan.advance(5)
     CHANGES[change](buffer)
+    with pytest.raises(RuntimeError, match="changed while it was flushed"):
+        plan.gather()
+
+
+def test_a_plan_moves_past_the_end_of_what_is_left_of_a_buffer() -> None:
+    """What was offered is taken, whatever somebody has dropped meanwhile; the next gather tells."""
+    buffer = CompositeBuffer([b"abcd", b"efgh", b"ijkl"])
+    plan = Plan(buffer, iov_max=2)
+    plan.gather()
+    buffer.truncate(4)
+    plan.advance(7)
+    assert (plan.position, plan.left) == (7, 5)
     with pytest.raises(RuntimeError, match="changed while it was flushed"):
         plan.gather()
 
