@@ -531,6 +531,18 @@ def test_too_few_bytes_are_an_underrun_that_says_how_many(
     assert (caught.value.requested, caught.value.available, caught.value.separator) == (4, available, None)
 
 
+def test_numbers_are_decoded_wherever_the_seams_lie() -> None:
+    data = b"\x81\xf2\x03\x84\xe5\x06\x97\xf8\x09"
+    for cut in range(len(data) + 1):
+        for kind in (bytes, bytearray):
+            b = CompositeBuffer([kind(data[:cut]), kind(data[cut:])])
+            for at in range(3):
+                for fmt in ("<H", ">I", ">HI", "<3s", ">Hxb"):
+                    assert b.unpack_from(fmt, at) == struct.unpack_from(fmt, data, at)
+                for size in (1, 2, 3, 4):
+                    assert b._uint(at, size, little=True) == int.from_bytes(data[at : at + size], "little")
+
+
 @every_make
 def test_the_byte_order_of_a_format_is_said(make: Callable[[bytes], BaseBuffer]) -> None:
     b = make(b"abcdefgh")

@@ -15,6 +15,7 @@ import tracemalloc
 import weakref
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import methodcaller
 from typing import Any, Final, cast
 
@@ -1517,6 +1518,30 @@ def assert_ended(name: str, call: Callable[[Reader], object], *, primed: bool) -
     for r in kept:
         with pytest.raises(ClosedError, match="the reader is closed"):
             call(r)
+
+
+def test_a_reader_is_made_by_a_buffer_and_with_an_order() -> None:
+    with pytest.raises(ValueError, match=r"^the byte order is 'big' or 'little', not 'middle'$"):
+        SliceBuffer(b"abc").reader("middle")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^a Reader is made by a buffer: write SliceBuffer\(data\)\.reader\(\)$"):
+        Reader(SliceBuffer(b"abc"), None, "big")  # type: ignore[arg-type]
+
+
+def test_limits_are_told_with_the_place_of_what_exceeds_them() -> None:
+    for cut in range(8):
+        b = in_halves(b"abcdefg\nxyz", cut)
+        for limit in (4, 7):
+            told: list[tuple[Any, ...]] = []
+
+            def fn(r: Reader) -> bool:
+                r.skip(2)
+                calls = (partial(r.until, b"\n", limit=9), partial(r.expect, b"cdefgX"), partial(r.take, 7))
+                told.extend(map(outcome, calls))  # noqa: B023
+                return True
+
+            assert b.parse(fn, limit=limit)
+            assert told == [(LimitExceeded, limit, None, 2), (LimitExceeded, limit, 8, 2), (LimitExceeded, limit, 9, 2)]
+            b = in_halves(b"abcdefg\nxyz", cut)
 
 
 CHANGES: Final[Mapping[str, Callable[[CompositeBuffer], Any]]] = {
