@@ -178,7 +178,7 @@ class Runner:
     def _judge(self, mutant: Mutant) -> Result:
         tests = self._tests_of(mutant)
         if not tests:
-            at_import = mutant.function in _called(self._tree.body)
+            at_import = mutant.function.removesuffix(".__init__") in _called(self._tree.body)
             return Result(mutant, Outcome.NOT_MADE if at_import else Outcome.SURVIVED, 0, 0.0)
         began = time.monotonic()
         child = os.fork()
