@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Final
 
 from ..cover_by_module import ROOT, own_tests
@@ -109,9 +110,11 @@ def _run(module: str, options: argparse.Namespace) -> int:
         return 1
     killed, late, left = (outcomes[one] for one in (Outcome.KILLED, Outcome.TIMED_OUT, Outcome.SURVIVED))
     tried = killed + late + left
+    spent = sum(sum(getrusage(who)[:2]) for who in (RUSAGE_SELF, RUSAGE_CHILDREN))
     print(
         f"{module}: {total} mutants, {tried} tried, {killed} killed, {late} timed out, {left} survived: "
-        f"{100 * (killed + late) / max(tried, 1):.1f} %, {time.monotonic() - began:.0f} s",
+        f"{100 * (killed + late) / max(tried, 1):.1f} %, {time.monotonic() - began:.0f} s, "
+        f"{spent:.0f} s of them computing",
         flush=True,
     )
     return 0
