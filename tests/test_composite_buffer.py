@@ -1042,7 +1042,7 @@ def test_packed_values_are_appended_and_share_a_block() -> None:
     assert b.readonly
 
 
-WHOLE = [
+WHOLE: list[tuple[str, int, bool, Literal["big", "little"]]] = [
     (f"{kind}{bits}{suffix}", bits // 8, kind == "i", "little" if suffix == "_le" else "big")
     for kind in "ui"
     for bits in (8, 16, 24, 32, 64)

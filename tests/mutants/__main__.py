@@ -20,9 +20,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..cover_by_module import ROOT, own_tests
+
+if TYPE_CHECKING:
+    from .making import Mutant
 
 MODULES: Final = [
     *(f"bytebufs/_core/{name}.py" for name in ["table", "parts", "search", "seeker"]),
@@ -74,50 +77,46 @@ def _run(module: str, options: argparse.Namespace) -> int:
     from .making import mutants
     from .running import Outcome, Result, Runner
 
-    path = ROOT / module
-    file = options.results / f"{module.removesuffix('.py').replace('/', '.')}.jsonl"
-    source = path.read_text(encoding="utf-8")
+    dotted = module.removesuffix(".py").replace("/", ".")
+    file = options.results / f"{dotted}.jsonl"
+    source = (ROOT / module).read_text(encoding="utf-8")
     found = list(mutants(source))
-    total = len(found)
-    if options.again:
-        last = {_changed(line["mutant"]): line["outcome"] for line in map(json.loads, file.read_text().splitlines())}
-        found = [mutant for mutant in found if last.get(_changed(str(mutant))) == "SURVIVED"]
-    elif options.sample and options.sample < total:
-        chosen = random.Random(f"{options.seed} {module}").sample(range(total), options.sample)
-        found = [found[i] for i in sorted(chosen)]
+    chosen = _chosen(found, module, options, file)
     outcomes: Counter[Outcome] = Counter()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, file.open("a" if options.again else "w") as stream:
 
         def report(result: Result) -> None:
             outcomes[result.outcome] += 1
-            line = {
-                "mutant": str(result.mutant),
-                "outcome": result.outcome.name,
-                "tests": result.tests,
-                "seconds": round(result.seconds, 2),
-            }
-            print(json.dumps(line), file=stream, flush=True)
+            line = {"mutant": str(result.mutant), "outcome": result.outcome.name, "tests": result.tests}
+            print(json.dumps({**line, "seconds": round(result.seconds, 2)}), file=stream, flush=True)
             if result.outcome == Outcome.SURVIVED:
-                print(f"{result.outcome.name} {module}:{result.mutant}  ({result.tests} tests)", flush=True)
+                print(f"{module}:{result.mutant}  (survived {result.tests} tests)", flush=True)
 
-        runner = Runner(module.removesuffix(".py").replace("/", "."), path, source, found, options.seconds, report)
+        runner = Runner(dotted, ROOT / module, source, chosen, options.seconds, report)
         arguments = ["-q", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}/tests"]
         status = pytest.main([*arguments, *map(str, own_tests(Path(module)))], plugins=[runner])
     for failed in runner.failed:
         print(f"fails without any mutant: {failed}")
-    if status or runner.failed:
-        return 1
     killed, late, left = (outcomes[one] for one in (Outcome.KILLED, Outcome.TIMED_OUT, Outcome.SURVIVED))
     tried = killed + late + left
     spent = sum(sum(getrusage(who)[:2]) for who in (RUSAGE_SELF, RUSAGE_CHILDREN))
     print(
-        f"{module}: {total} mutants, {tried} tried, {killed} killed, {late} timed out, {left} survived: "
-        f"{100 * (killed + late) / max(tried, 1):.1f} %, {time.monotonic() - began:.0f} s, "
-        f"{spent:.0f} s of them computing",
+        f"{module}: {len(found)} mutants, {tried} tried, {killed} killed, {late} timed out, {left} survived: "
+        f"{100 * (killed + late) / max(tried, 1):.1f} %, {time.monotonic() - began:.0f} s, {spent:.0f} s of CPU time",
         flush=True,
     )
-    return 0
+    return int(bool(status or runner.failed))
+
+
+def _chosen(found: Sequence[Mutant], module: str, options: argparse.Namespace, file: Path) -> Sequence[Mutant]:
+    if options.again:
+        last = {_changed(line["mutant"]): line["outcome"] for line in map(json.loads, file.read_text().splitlines())}
+        return [mutant for mutant in found if last.get(_changed(str(mutant))) == "SURVIVED"]
+    if not 0 < options.sample < len(found):
+        return found
+    numbers = random.Random(f"{options.seed} {module}").sample(range(len(found)), options.sample)
+    return [found[number] for number in sorted(numbers)]
 
 
 def _changed(mutant: str) -> str:

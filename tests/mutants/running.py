@@ -19,7 +19,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import accumulate, zip_longest
@@ -77,7 +77,7 @@ class Runner:
     module: str
     path: Path
     source: str
-    mutants: list[Mutant]
+    mutants: Sequence[Mutant]
     seconds: float
     report: Callable[[Result], None]
     reached: dict[str, Reach] = field(default_factory=dict)
