@@ -384,14 +384,15 @@ def test_a_composite_may_not_change_meanwhile(change: str, below: int) -> None:
 
 def test_a_plan_moves_past_the_end_of_what_is_left_of_a_buffer() -> None:
     """What was offered is taken, whatever somebody has dropped meanwhile; the next gather tells."""
-    buffer = CompositeBuffer([b"abcd", b"efgh", b"ijkl"])
-    plan = Plan(buffer, iov_max=2)
-    plan.gather()
-    buffer.truncate(4)
-    plan.advance(7)
-    assert (plan.position, plan.left) == (7, 5)
-    with pytest.raises(RuntimeError, match="changed while it was flushed"):
+    for left in (25, 1):  # in place, and in another table
+        buffer = CompositeBuffer([b"abcd"] * 30)
+        plan = Plan(buffer)
         plan.gather()
+        buffer.truncate(4 * left)
+        plan.advance(119)
+        assert (plan.position, plan.left) == (119, 1)
+        with pytest.raises(RuntimeError, match="changed while it was flushed"):
+            plan.gather()
 
 
 def test_a_slice_does_not_care_what_becomes_of_its_composite() -> None:
@@ -493,6 +494,13 @@ def test_small_parts_are_joined_to_blocks() -> None:
     assert entries(buffer, 101) == [block] * n + [rest]
     assert entries(buffer, 100) == [100] * 12_000
     assert entries(buffer[50:-50], 101) == [block - 50, *[block] * (n - 1), rest - 50]
+
+
+def test_two_small_parts_are_joined_as_many_are() -> None:
+    for pieces in ([b"ab", b"cd"], [b"ab", bytearray(b"cd")], [b"ab", b"cd", b"e"]):
+        assert entries(CompositeBuffer(pieces), 100) == [sum(map(len, pieces))]
+        large = CompositeBuffer([*pieces, bytes(WHOLE)])
+        assert entries(large, 100) == [sum(map(len, pieces)), WHOLE]
 
 
 def test_tiny_parts_are_joined_to_blocks_of_few() -> None:
