@@ -21,7 +21,7 @@ PY = $(VENV)/bin/python
 WHEELS = $(abspath $(VENV))/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long sanitize fuzz wheels cover check format bench docs clean
+.PHONY: help demo test long sanitize mutants fuzz wheels cover check format bench docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,6 +57,12 @@ fuzz: ## have libFuzzer search for inputs that break what parses bytes, a minute
 # Of its own, as it needs a Python that atheris has a wheel for.
 fuzz: VENV = .venv-fuzz
 fuzz: VERSIONS = 3.13 3.12 3.11
+
+mutants: ## put mistakes into modules, one at a time, and see whether their tests notice: MODULES=bytebufs/reader.py
+	@$(call prepare,test)
+	@$(call install,checkout,)
+	@$(PY) -m pip install -qq --disable-pip-version-check 'mutmut==3.8.1'
+	$(PY) -m tests.mutants $(ARGS) $(MODULES)
 
 wheels: ## build both wheels and the source distribution, into VENV/wheels
 	@$(call prepare,test)

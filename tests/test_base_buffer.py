@@ -534,6 +534,18 @@ def test_too_few_bytes_are_an_underrun_that_says_how_many(
     assert (caught.value.requested, caught.value.available, caught.value.separator) == (4, available, None)
 
 
+def test_numbers_are_decoded_wherever_the_seams_lie() -> None:
+    data = b"\x81\xf2\x03\x84\xe5\x06\x97\xf8\x09"
+    for cut in range(len(data) + 1):
+        for kind in (bytes, bytearray):
+            b = CompositeBuffer([kind(data[:cut]), kind(data[cut:])])
+            for at in range(3):
+                for fmt in ("<H", ">I", ">HI", "<3s", ">Hxb"):
+                    assert b.unpack_from(fmt, at) == struct.unpack_from(fmt, data, at)
+                for size in (1, 2, 3, 4):
+                    assert b._uint(at, size, little=True) == int.from_bytes(data[at : at + size], "little")
+
+
 @every_make
 def test_the_byte_order_of_a_format_is_said(make: Callable[[bytes], BaseBuffer]) -> None:
     b = make(b"abcdefgh")
@@ -669,6 +681,7 @@ def test_contiguous_memory_is_read_only_and_copied_only_if_fragmented(make: Call
     assert bytes(view) == b"abcdef"
     assert view.readonly
     assert audit.by_reason == ({} if b.is_contiguous else {"contiguous": 6})
+    assert SliceBuffer(bytearray(b"abcdef")).contiguous().readonly
     if b.is_contiguous:
         assert address(view) == addresses(b)[0]
     else:
@@ -1262,6 +1275,55 @@ def test_classic_mistakes_are_type_errors_that_name_the_right_call(make: Callabl
         with pytest.raises(TypeError, match=re.escape(advice)):
             mistake()
     assert bytes_of(b) == b"abc"
+
+
+NOT_ADDED: Final = "buffers are not added, that would copy: write CompositeBuffer([a, b])"
+NOT_MULTIPLIED: Final = "a buffer is not multiplied: write CompositeBuffer([b] * n), which copies nothing"
+
+SENTENCES: list[tuple[Callable[[Any], object], str]] = [
+    (lambda b: b + b"x", NOT_ADDED),
+    (lambda b: 1 + b, NOT_ADDED),
+    (lambda b: b * 2, NOT_MULTIPLIED),
+    (lambda b: 2 * b, NOT_MULTIPLIED),
+    (
+        lambda b: b.__setitem__(0, 1),
+        (
+            "a buffer takes no item assignment: write_at(at, data) writes to memory, splice(start, stop, part) "
+            "of a CompositeBuffer changes the structure"
+        ),
+    ),
+    (
+        lambda b: b.__delitem__(0),
+        (
+            "nothing is deleted from a buffer by del: write skip(n) for the front of a CompositeBuffer, "
+            "splice(start, stop) for its middle"
+        ),
+    ),
+    (lambda b: b.__buffer__(1), "a buffer is exported read-only: write into b.view(), or by b.write_at(at, data)"),
+    (hash, "a SliceBuffer has no hash, its memory may change: use bytes(b)"),
+    (lambda b: b[6], "index 6 is out of range for 6 bytes"),
+    (lambda b: b[::2], "a slice of a buffer has step 1: write bytes(b)[::2] for a copy"),
+    (lambda b: SliceBuffer(b, 2, 7), "[2:7] reaches beyond the 6 bytes that are there"),
+    (lambda b: SliceBuffer(b, 3, 2), "the start 3 lies after the stop 2"),
+    (lambda b: b.copy_into(bytearray(5)), "6 bytes do not fit into 5"),
+    (lambda b: b.copy_into(bytes(6)), "writable memory is wanted, this bytes is read-only"),
+    (lambda b: b.copy_into(b), "a SliceBuffer is exported read-only: write into it by dest.write_at(0, b)"),
+    (lambda b: b.write_at(4, b"xyz"), "3 bytes at 4 do not fit into 6 bytes"),
+    (lambda b: b.write_at(4, b"xy"), "bytes 4 to 6 are not writable in every part"),
+    (lambda b: b.split(), "split() on white space is for text: write bytes(b).split(), or give a separator"),
+    (lambda b: b.split(10), "a separator is bytes-like, not an int: write bytes([10])"),
+    (lambda b: b.split(b""), "empty separator"),
+    (lambda b: b.find(256), "a byte is 0 to 255, not 256"),
+    (lambda b: b.index(b"x"), "b'x' is not in the buffer"),
+    (lambda b: b.iter_unpack(">I"), "records of 4 bytes do not fill 6 bytes"),
+]
+
+
+def test_a_refusal_is_a_whole_sentence() -> None:
+    for mistake, expected in SENTENCES:
+        with pytest.raises((TypeError, ValueError, IndexError, BufferError)) as caught:
+            mistake(SliceBuffer(b"abcdef"))
+        assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import struct
 import types
 import weakref
 from collections.abc import Callable, Generator, Iterator
-from itertools import cycle, pairwise
+from itertools import cycle, pairwise, product
 from typing import Any, Literal
 
 import numpy as np
@@ -1042,7 +1042,7 @@ def test_packed_values_are_appended_and_share_a_block() -> None:
     assert b.readonly
 
 
-WHOLE = [
+WHOLE: list[tuple[str, int, bool, Literal["big", "little"]]] = [
     (f"{kind}{bits}{suffix}", bits // 8, kind == "i", "little" if suffix == "_le" else "big")
     for kind in "ui"
     for bits in (8, 16, 24, 32, 64)
@@ -1051,36 +1051,80 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "size", "signed", "order"), WHOLE, ids=[row[0] for row in WHOLE])
-def test_numbers_are_packed_by_the_names_that_they_are_read_by(
-    name: str, size: int, signed: bool, order: Literal["big", "little"]
-) -> None:
-    low, high = (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1) if signed else (0, (1 << 8 * size) - 1)
-    b = CompositeBuffer([b"head"])
-    pack = getattr(b, f"pack_{name}")
-    numbers: list[Any] = [low, high, 1, high // 3, np.int8(5)]
-    with no_copy(strict=True):
+def test_a_refusal_is_a_whole_sentence() -> None:
+    b = CompositeBuffer([b"abc"])
+    parsed: list[str] = []
+
+    def fn(_: Reader) -> bool:
+        with pytest.raises(RuntimeError) as caught:
+            b.skip(1)
+        parsed.append(str(caught.value))
+        return True
+
+    b.parse(fn, limit=9)
+    assert parsed[0] == "the buffer is being parsed: the parser may read it, but not change or parse it"
+    sentences: list[tuple[Callable[[], object], str]] = [
+        (
+            lambda: b.extend(b"abc"),  # type: ignore[arg-type]
+            "several parts are wanted, b'abc' is one: write append(part) or CompositeBuffer([part])",
+        ),
+        (lambda: b.truncate(4), "3 bytes cannot be truncated to 4"),
+    ]
+    if not COMPILED:
+        sentences.append((lambda: b.pack_text(7), "a str is wanted, not 7: write append(part) for bytes"))  # type: ignore[arg-type]
+    for refused, expected in sentences:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            refused()
+        assert str(caught.value) == expected
+
+
+def test_busy_says_what_is_in_use() -> None:
+    b = CompositeBuffer([b"abc"])
+    b._locked = True
+    with pytest.raises(Busy) as caught:
+        b.skip(1)
+    assert caught.value.what == "the buffer"
+    b._locked = False
+
+
+def test_bytes_that_are_taken_are_counted_by_that_name() -> None:
+    for parts in ([b"abcdef"], [b"abc", b"def"], [bytearray(b"abcdef")]):
+        b = CompositeBuffer(parts)
+        with copy_audit() as audit:
+            assert b.take_bytes(4) == b"abcd"
+        assert audit.by_reason == {"take_bytes": 4}
+        with copy_audit() as audit:
+            assert b.take_bytes(0) == b""
+        assert audit.count == 0
+
+
+def test_numbers_are_packed_by_the_names_that_they_are_read_by() -> None:
+    for name, size, signed, order in WHOLE:
+        low, high = (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1) if signed else (0, (1 << 8 * size) - 1)
+        b = CompositeBuffer([b"head"])
+        pack = getattr(b, f"pack_{name}")
+        numbers: list[Any] = [low, high, 1, high // 3, np.int8(5)]
+        with no_copy(strict=True):
+            for number in numbers:
+                pack(number)
+        assert contents(b) == [b"head", b"".join([int(n).to_bytes(size, order, signed=signed) for n in numbers])]
+        r = b[4:].reader()
+        assert [getattr(r, name)() for _ in numbers] == numbers
+        for wrong, error in ((low - 1, ValueError), (high + 1, ValueError), (2**70, ValueError), (1.0, TypeError)):
+            refuses(b, lambda: pack(wrong), error)  # noqa: B023  # called at once
+        refuses(b, lambda: pack("1"), TypeError)  # noqa: B023
+
+
+def test_floats_are_packed_by_the_names_that_they_are_read_by() -> None:
+    for (bits, code), (suffix, mark) in product([(32, "f"), (64, "d")], [("", ">"), ("_be", ">"), ("_le", "<")]):
+        b = CompositeBuffer([b"head"])
+        pack = getattr(b, f"pack_f{bits}{suffix}")
+        numbers = [0.5, -2, float("inf"), np.float32(1.25), 1e-3]
         for number in numbers:
             pack(number)
-    assert contents(b) == [b"head", b"".join([int(n).to_bytes(size, order, signed=signed) for n in numbers])]
-    r = b[4:].reader()
-    assert [getattr(r, name)() for _ in numbers] == numbers
-    for wrong, error in ((low - 1, ValueError), (high + 1, ValueError), (2**70, ValueError), (1.0, TypeError)):
-        refuses(b, lambda: pack(wrong), error)  # noqa: B023  # called at once
-    refuses(b, lambda: pack("1"), TypeError)
-
-
-@pytest.mark.parametrize(("suffix", "mark"), [("", ">"), ("_be", ">"), ("_le", "<")])
-@pytest.mark.parametrize(("bits", "code"), [(32, "f"), (64, "d")])
-def test_floats_are_packed_by_the_names_that_they_are_read_by(bits: int, code: str, suffix: str, mark: str) -> None:
-    b = CompositeBuffer([b"head"])
-    pack = getattr(b, f"pack_f{bits}{suffix}")
-    numbers = [0.5, -2, float("inf"), np.float32(1.25), 1e-3]
-    for number in numbers:
-        pack(number)
-    assert b[4:] == struct.pack(f"{mark}5{code}", *numbers)
-    refuses(b, lambda: pack("1.0"), TypeError, "a number is wanted")
-    refuses(b, lambda: pack(10**400), ValueError, f"does not fit into {bits} bits")
+        assert b[4:] == struct.pack(f"{mark}5{code}", *numbers)
+        refuses(b, lambda: pack("1.0"), TypeError, "a number is wanted")  # noqa: B023
+        refuses(b, lambda: pack(10**400), ValueError, f"does not fit into {bits} bits")  # noqa: B023
 
 
 def test_text_is_packed_as_it_is_encoded() -> None:

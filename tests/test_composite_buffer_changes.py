@@ -609,3 +609,18 @@ def test_runs_of_one_owner_are_one_part_and_others_are_not() -> None:
         gathering._append_run(owner, 5, 6)
     assert assert_whole(gathering) == b"0125"
     assert audit.by_reason == {"coalesce": 4}
+
+
+@interpreted
+def test_what_is_cut_off_while_a_position_is_looked_up_is_gone_and_no_more() -> None:
+    """As a signal handler does it, in place, where most of the parts stay."""
+
+    def cut_off(b: CompositeBuffer) -> None:
+        b.truncate(61)
+
+    for b, _ in at_each_step(lambda: CompositeBuffer([b"ab"] * 40), lambda b: b[79], cut_off):
+        kept = bytes(b)
+        assert kept == (b"ab" * 40)[: len(b)]
+        b._check()
+        b.extend([b"xyz"] * 9)
+        assert [b[i] for i in range(len(b))] == list(kept + b"xyz" * 9)

@@ -711,27 +711,92 @@ def test_a_framer_shows_what_it_holds() -> None:
     assert repr(framer) == "<Lines(3, on_error='skip'): closed, 0 bytes pending, 1 skipped>"
 
 
-@pytest.mark.parametrize(
-    ("framer", "rule"),
-    [
+def test_a_framer_shows_how_it_cuts() -> None:
+    rules: list[tuple[Framer, str]] = [
         (FixedLength(8), "FixedLength(8)"),
+        (Lines(80), "Lines(80)"),
         (Lines(80, keepends=True), "Lines(80, keepends=True)"),
         (Delimited(b";", limit=9), "Delimited(b';', limit=9)"),
         (Delimited(b"\r\n", b"\n", limit=9, keepends=True), r"Delimited(b'\r\n', b'\n', limit=9, keepends=True)"),
+        (Delimited(*b"\0 \1 \2".split(), limit=9), r"Delimited(b'\x00', b'\x01', b'\x02', limit=9)"),
         (Delimited(*b"\0 \1 \2 \3".split(), limit=9), r"Delimited(b'\x00', b'\x01', b'\x02', ..., limit=9)"),
         (LengthPrefixed(2, limit=9), "LengthPrefixed(2, limit=9)"),
+        (LengthPrefixed(2, adjust=3, limit=9), "LengthPrefixed(2, adjust=3, limit=9)"),
         (
             LengthPrefixed(4, byteorder="little", offset=3, includes_header=True, strip=0, limit=9),
             "LengthPrefixed(4, byteorder='little', offset=3, adjust=-7, strip=0, limit=9)",
         ),
         (VarintPrefixed(9), "VarintPrefixed(9)"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_framer_shows_how_it_cuts(framer: Framer, rule: str) -> None:
-    assert repr(framer) == f"<{rule}: 0 bytes pending>"
-    with pytest.raises(NotImplementedError):
-        Framer._rule(framer)
+        (VarintPrefixed(9, on_error="skip"), "VarintPrefixed(9, on_error='skip')"),
+    ]
+    for framer, rule in rules:
+        assert repr(framer) == f"<{rule}: 0 bytes pending>"
+        with pytest.raises(NotImplementedError):
+            Framer._rule(framer)
+
+
+def closed(framer: Framer) -> Framer:
+    with contextlib.suppress(FrameError):
+        list(framer.feed(b"\xff" * 99))
+    return framer
+
+
+LONGER: Final = "no frame of at most 3 bytes holds b'abcd'"
+
+SENTENCES: list[tuple[Callable[[], object], str]] = [
+    (
+        Framer,
+        (
+            "a Framer is not made directly: write FixedLength(n), Delimited(sep, limit=n), Lines(n), "
+            "LengthPrefixed(size, limit=n) or VarintPrefixed(n)"
+        ),
+    ),
+    (lambda: Lines(9, on_error="stop"), "on_error is 'raise' or 'skip', not 'stop'"),  # type: ignore[arg-type]
+    (lambda: Delimited(limit=9), "at least one separator is wanted"),
+    (lambda: FixedLength(0), "the length of a frame is at least 1 byte"),
+    (lambda: LengthPrefixed(2, limit=0), "the limit is at least 1 byte"),
+    (lambda: LengthPrefixed(5, limit=9), "the length has 1, 2, 3, 4 or 8 bytes, not 5"),
+    (lambda: LengthPrefixed(2, byteorder="middle", limit=9), "the byte order is 'big' or 'little', not 'middle'"),  # type: ignore[arg-type]
+    (
+        lambda: FixedLength(b"data"),  # type: ignore[arg-type]
+        "the length of a frame in bytes is wanted, not b'data': a framer takes bytes by its feed(part)",
+    ),
+    (
+        lambda: LengthPrefixed(b"data", limit=9),  # type: ignore[arg-type]
+        "the size of a length in bytes is wanted, not b'data': a framer takes bytes by its feed(part)",
+    ),
+    (
+        lambda: Lines(b"data"),  # type: ignore[arg-type]
+        "the limit in bytes is wanted, not b'data': a framer takes bytes by its feed(part)",
+    ),
+    (lambda: FixedLength(3).encode(b"abcd"), "a frame has 3 bytes, this payload 4"),
+    (lambda: Lines(3).encode(b"abcd"), LONGER),
+    (lambda: Lines(4).encode(b"a\nb"), r"no frame of at most 4 bytes holds b'a\nb'"),
+    (lambda: VarintPrefixed(3).encode(b"abcd"), LONGER),
+    (lambda: LengthPrefixed(1, limit=3).encode(b"abcd"), LONGER),
+    (
+        lambda: LengthPrefixed(1, strip=0, limit=9).encode(b"\1abc"),
+        "the payload begins with a part of the header that declares other than 3 bytes",
+    ),
+    (lambda: closed(VarintPrefixed(9)).feed(b"x"), "the VarintPrefixed framer, after an error, is closed"),
+    (lambda: copy.copy(Lines(9)), "a Lines framer is not copied or pickled: make another one"),
+    (lambda: list(VarintPrefixed(9).feed(b"\xff" * 10 + b"\1")), "the varint has more than 64 bits (at byte 0)"),
+    (
+        lambda: list(LengthPrefixed(1, includes_header=True, limit=9).feed(b"\0")),
+        "the frame is 0 bytes long, its header alone 1 (at byte 0)",
+    ),
+    (
+        lambda: list(LengthPrefixed(1, strip=3, limit=9).feed(b"\1a")),
+        "3 bytes cannot be stripped from a frame of 2 (at byte 0)",
+    ),
+]
+
+
+def test_a_refusal_is_a_whole_sentence() -> None:
+    for refused, expected in SENTENCES:
+        with pytest.raises((TypeError, ValueError, ClosedError)) as caught:
+            refused()
+        assert str(caught.value) == expected
 
 
 def test_a_framer_shows_little_of_a_long_separator() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import gc
 import pickle
+import random
 import re
 import struct
 import sys
@@ -14,6 +15,7 @@ import tracemalloc
 import weakref
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import methodcaller
 from typing import Any, Final, cast
 
@@ -328,6 +330,20 @@ def test_a_number_equals_struct_wherever_the_seam_lies(name: str, kind: str, byt
             assert (r.position, r.remaining) == (at + size, len(data) - at - size)
 
 
+@pytest.mark.parametrize("kind", ["bytes", "bytearray", "lazy"])
+def test_every_number_has_its_size_its_sign_and_its_order(kind: str) -> None:
+    data = b"\x91\xf2\x03\x84\xe5\x06\x97\xf8\x09\x8a\xcb"
+    for byteorder in ORDERS:
+        for name in NUMBERS:
+            for cut in range(1, size_of_number(name) + 1):
+                r = in_halves(data, cut, kind).reader(byteorder)
+                wanted = outcome(decoded, name, data[: size_of_number(name)], byteorder)
+                assert outcome(read, r, f"peek_{name}") == wanted
+                assert r.position == 0
+                assert outcome(read, r, name) == wanted
+                assert r.position == size_of_number(name)
+
+
 @given(data=st.data(), raw=ANY_BYTES, byteorder=st.sampled_from(ORDERS), names=st.lists(st.sampled_from(NUMBERS)))
 def test_numbers_in_turn_equal_struct_in_any_layout(
     data: st.DataObject, raw: bytes, byteorder: ByteOrder, names: list[str]
@@ -598,6 +614,59 @@ def test_any_calls_in_turn_give_what_plain_bytes_give(
         if isinstance(child, Reader):
             for inner in sequence:
                 same_outcome(child, child_model, inner)
+
+
+def some_call(dice: random.Random) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """As `CALLS`, of numbers that are thrown."""
+
+    def few() -> int:
+        return dice.choice([0, 1, 1, 2, 2, 3, 4, 5, 8, 12, 40, 2**70])
+
+    def some_bytes(least: int) -> bytes:
+        return bytes(dice.choice(b"\r\n\0\x80\xffab") for _ in range(dice.randint(least, 3)))
+
+    names = (
+        "uint sint varint zigzag take take_bytes peek skip seek sub limited text array unpack expect until until line "
+        "cstring take_rest"
+    )
+    name = dice.choice([dice.choice(NUMBERS + PEEKS), *names.split()])
+    if name in {"uint", "sint"}:
+        return name, (dice.randint(1, 12),), {}
+    if name == "varint" and dice.random() < 0.7:
+        return name, (), {"max_bytes": dice.randint(0, 12), "minimal": dice.random() < 0.5}
+    if name in {"take", "take_bytes", "peek", "skip", "seek", "sub", "limited"}:
+        return name, (few(),), {}
+    if name == "text":
+        return name, (few(), dice.choice(["utf-8", "utf-16", "utf-16-le", "shift_jis", "latin-1", "ascii"])), {}
+    if name == "array":
+        return name, (dice.choice(ARRAY_CODES), dice.choice([0, 1, 2, 3, 2**60])), {}
+    if name == "unpack":
+        return name, (dice.choice(["<H", ">I", "!3s", "=b", "<bHq", ">", ">0s", "<f", ">2d", "<?", "=5x"]),), {}
+    if name == "expect":
+        return name, (some_bytes(0),), {}
+    if name == "until":
+        return name, tuple(some_bytes(1) for _ in range(dice.choice([1, 1, 2, 3]))), {"limit": few()}
+    if name in {"line", "cstring"}:
+        return name, (), {"limit": few()}
+    return name, (), {}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_calls_in_turn_give_what_plain_bytes_give(seed: int) -> None:
+    """Always the same ones, and so many that each of them meets a seam."""
+    dice = random.Random(seed)
+    for _ in range(250):
+        raw = bytes(dice.choice(b"\r\n\0\x80\xffab\x7f\x01") for _ in range(dice.randrange(dice.choice([4, 16, 48]))))
+        pieces = chunks(raw, [dice.randint(1, 9) for _ in range(dice.choice([0, 1, 3, 12]))])
+        shape = SHAPES[dice.choice(WAYS)]
+        byteorder = dice.choice(ORDERS)
+        r = shape([MAKERS[dice.choice(["bytes", *KINDS])](piece) for piece in pieces]).reader(byteorder)
+        model = Model(raw, byteorder)
+        for _ in range(12):
+            child, child_model = same_outcome(r, model, some_call(dice))
+            if isinstance(child, Reader):
+                for _ in range(4):
+                    same_outcome(child, child_model, some_call(dice))
 
 
 class LiveReaders(RuleBasedStateMachine):
@@ -1410,10 +1479,13 @@ def test_every_call_of_a_reader_is_in_the_list() -> None:
     assert public - {"byteorder"} <= {name.partition(" ")[0] for name in EVERY_CALL}
 
 
-@pytest.mark.parametrize("name", EVERY_CALL)
 @pytest.mark.parametrize("primed", [False, True])
-def test_no_call_works_after_a_change_or_a_close(name: str, primed: bool) -> None:
-    call = EVERY_CALL[name]
+def test_no_call_works_after_a_change_or_a_close(primed: bool) -> None:
+    for name, call in EVERY_CALL.items():
+        assert_ended(name, call, primed=primed)
+
+
+def assert_ended(name: str, call: Callable[[Reader], object], *, primed: bool) -> None:
 
     def ready(b: CompositeBuffer) -> tuple[Reader, Reader]:
         r = b.reader()
@@ -1446,6 +1518,30 @@ def test_no_call_works_after_a_change_or_a_close(name: str, primed: bool) -> Non
     for r in kept:
         with pytest.raises(ClosedError, match="the reader is closed"):
             call(r)
+
+
+def test_a_reader_is_made_by_a_buffer_and_with_an_order() -> None:
+    with pytest.raises(ValueError, match=r"^the byte order is 'big' or 'little', not 'middle'$"):
+        SliceBuffer(b"abc").reader("middle")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^a Reader is made by a buffer: write SliceBuffer\(data\)\.reader\(\)$"):
+        Reader(SliceBuffer(b"abc"), None, "big")
+
+
+def test_limits_are_told_with_the_place_of_what_exceeds_them() -> None:
+    for cut in range(8):
+        b = in_halves(b"abcdefg\nxyz", cut)
+        for limit in (4, 7):
+            told: list[tuple[Any, ...]] = []
+
+            def fn(r: Reader) -> bool:
+                r.skip(2)
+                calls = (partial(r.until, b"\n", limit=9), partial(r.expect, b"cdefgX"), partial(r.take, 7))
+                told.extend([outcome(call) for call in calls])  # noqa: B023
+                return True
+
+            assert b.parse(fn, limit=limit)
+            assert told == [(LimitExceeded, limit, None, 2), (LimitExceeded, limit, 8, 2), (LimitExceeded, limit, 9, 2)]
+            b = in_halves(b"abcdefg\nxyz", cut)
 
 
 CHANGES: Final[Mapping[str, Callable[[CompositeBuffer], Any]]] = {

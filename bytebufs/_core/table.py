@@ -105,22 +105,24 @@ class Table:
         end = self.begin(i)
         while i < len(parts):
             entry = parts[i]
-            end += len(entry) if isinstance(entry, bytes) else entry.stop - entry.start
+            size = len(entry) if isinstance(entry, bytes) else entry.stop - entry.start
+            end += size
             if COMPILED:
                 ends.append(end)
             else:
-                ends[i:] = [end]  # where it belongs, whatever that handler did, unless it changed this very entry
-                if i < self.head or i >= len(parts) or parts[i] is not entry:
-                    return self._begin_anew(i, position)
+                ends[i:] = [end]  # where it belongs, whatever that handler did, unless it changed entries up to this one
+                if i < self.head or i >= len(parts) or parts[i] is not entry or len(ends) != i + 1:
+                    return self._begin_anew(position)
+                if self.begin(i) + size != end:
+                    return self._begin_anew(position)
             if position < end:
                 return i
             i += 1
         raise RuntimeError(CHANGED)
 
-    def _begin_anew(self, i: int, position: int) -> int:
-        """Forget where entry ``i`` ends and what is behind it, which somebody changed meanwhile; look up once more."""
-        del self.ends[i:]
-        self.ends.extend([self.base] * (self.head - i))
+    def _begin_anew(self, position: int) -> int:
+        """Forget where entries end, which somebody changed meanwhile, and look up once more."""
+        self.ends[:] = [self.base] * self.head
         if position < self.base:
             raise RuntimeError(CHANGED)
         return self._grow(position)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import ctypes
 import mmap
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,6 +77,44 @@ def test_it_finds_what_bytes_find(way: Any, text: bytes, needle: bytes, data: st
         for form in (needle, memoryview(b"ab" + needle + b"ba")[2:-2]):
             assert way.find(place, form, start, stop) == text.find(needle, start, stop)
             assert way.rfind(place, form, start, stop) == text.rfind(needle, start, stop)
+
+
+def nowhere(data: bytes, monkeypatch: pytest.MonkeyPatch) -> list[Pinned]:
+    """Places of which nobody can tell where they lie, to be searched a few bytes at a time."""
+    monkeypatch.setattr(foreign, "BLOCK", 4)
+    return [Pinned(0, view_of(bytearray(b"ab" + data + b"ba"), 2, len(data) + 2)), Pinned(0, view_of(data))]
+
+
+@each_way
+@pytest.mark.parametrize("by", ["address", "no address"])
+def test_much_is_looked_for_and_compared_as_bytes_do(way: Any, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many texts, always the same ones."""
+    if by == "no address" and way is not foreign:
+        return
+    dice = random.Random(7)
+    for _ in range(150):
+        text = bytes(dice.choices(b"\0aa\xff", k=dice.randrange(dice.choice([4, 12, 40]))))
+        start, stop = sorted(dice.choices(range(len(text) + 1), k=2))
+        at = dice.randint(start, stop)
+        needle = (
+            text[at : at + dice.choice([0, 1, 1, 2, 3, 6])] if dice.random() < 0.7 else bytes(dice.choices(b"\0a", k=2))
+        )
+        places = places_of(way, text) if by == "address" else nowhere(text, monkeypatch)
+        for place in places:
+            for form in (needle, memoryview(b"ab" + needle + b"ba")[2:-2]):
+                assert way.find(place, form, start, stop) == text.find(needle, start, stop)
+                assert way.rfind(place, form, start, stop) == text.rfind(needle, start, stop)
+        shift = dice.randrange(4)
+        other = bytearray(b"xyz"[:shift] + text)
+        if text and dice.random() < 0.5:
+            other[shift + dice.randrange(len(text))] ^= 1
+        n = stop - start
+        twins = places_of(way, bytes(other)) if by == "address" else nowhere(bytes(other), monkeypatch)
+        for x in places:
+            y = dice.choice(twins)
+            wanted = text[start:stop] == other[start + shift : stop + shift]
+            assert way.same(x, start, y, start + shift, n) == wanted
+            assert way.same(y, start + shift, x, start, n) == wanted
 
 
 @each_way

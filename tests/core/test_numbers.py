@@ -38,6 +38,18 @@ def test_eight_bytes_have_no_sign(*, little: bool) -> None:
         assert uint(raw, 0, 8, little=little) == number
 
 
+@pytest.mark.usefixtures("way")
+def test_every_size_and_order_is_the_number_that_int_gives() -> None:
+    raw = b"\xf1\x82\x03\xe4\x05\x96\x07\xb8\x49"
+    view = memoryview(bytearray(raw))
+    for size in range(1, 9):
+        for at in (0, 1):
+            for little in (False, True):
+                number = int.from_bytes(raw[at : at + size], "little" if little else "big")
+                assert uint(raw, at, size, little=little) == number
+                assert uint_in(view, at, size, little=little) == number
+
+
 def test_the_flag_tells_the_truth() -> None:
     assert hasattr(uint, "__code__") != COMPILED
 

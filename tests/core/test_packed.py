@@ -47,6 +47,15 @@ def test_whole_numbers_may_be_numbers_of_numpy_and_nothing_but_whole() -> None:
                 pack(given)
 
 
+def test_what_does_not_fit_is_told_with_why() -> None:
+    with pytest.raises(TypeError, match=r"^a number is wanted, not '1'$"):
+        packed_float("1", 8, "big")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^1e\+300 does not fit into 32 bits: float too large to pack with f format$"):
+        packed_float(1e300, 4, "big")
+    with pytest.raises(ValueError, match=r"^1000.*000 does not fit into 64 bits: int too large to convert to float$"):
+        packed_float(10**400, 8, "little")
+
+
 @given(value=st.floats() | st.integers(-(2**70), 2**70))
 @example(value=3.4028235677973366e38)  # the first that a single does not have
 @example(value=3.4028235677973362e38)

@@ -300,6 +300,13 @@ def test_text_is_refused_with_what_to_write_instead() -> None:
         entry_of("naïve")  # type: ignore[arg-type]
 
 
+def test_a_refusal_shows_what_was_given() -> None:
+    with pytest.raises(TypeError, match=r"^a bytes-like object is wanted \(bytes, .*\), not list: \[1, 2\]$"):
+        entry_of([1, 2])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^the memory of <memory at 0x[0-9a-f]+> is strided: "):
+        entry_of(memoryview(b"abcdef")[::2])
+
+
 @pytest.mark.parametrize(
     "thing", [None, 7, 1.5, [1, 2], (b"a",), {}, io.BytesIO(b"abc")], ids=lambda t: type(t).__name__
 )
@@ -745,6 +752,13 @@ def test_nobody_looks_at_a_lazy_owner_before_bytes_are_wanted() -> None:
     assert lazy.looks == 3
 
 
+def test_a_lazy_owner_keeps_where_its_bytes_lie_in_a_file() -> None:
+    nowhere, somewhere = LazyOwner(5), LazyOwner(5, fd=3, offset=7, stable=True)
+    assert (nowhere._fd, nowhere.offset, nowhere.stable) == (-1, 0, False)
+    assert (somewhere._fd, somewhere.offset, somewhere.stable) == (3, 7, True)
+    assert entry_of(LazyOwner(0)) is None
+
+
 def test_a_lazy_owner_has_to_say_how_it_is_looked_at() -> None:
     lazy = LazyOwner(5)
     assert len(entry(lazy)) == 5
@@ -769,6 +783,22 @@ def test_a_block_is_filled_from_the_front_and_what_is_in_it_is_one_run() -> None
     assert content(both) == b"abcdefgh"
     assert content(block.add(memoryview(b"ij"))) == b"ij"
     assert block.room == 0
+
+
+def test_what_a_block_shows_is_held_and_searched_as_the_bytearray_it_is() -> None:
+    owner = Block(6).owner
+    assert isinstance(owner, Memory)
+    assert type(owner.holder) is type(owner.finder) is bytearray
+    assert owner.holder is owner.finder
+
+
+@pytest.mark.parametrize("make", [bytearray, mapped], ids=["bytearray", "mmap"])
+def test_memory_that_can_search_is_held_and_searched_as_it_was_given(make: Callable[[bytes], Any]) -> None:
+    whole = make(ABC)
+    for shown_as in (whole, memoryview(whole)):
+        owner = run(shown_as).owner
+        assert isinstance(owner, Memory)
+        assert owner.holder is owner.finder is whole
 
 
 def test_what_a_block_shows_is_read_only_and_never_moves() -> None:
@@ -953,6 +983,19 @@ def test_what_is_short_is_shown_as_it_is() -> None:
     assert shown(b"abc") == "b'abc'"
 
 
+def test_every_write_counts() -> None:
+    before = written()
+    note_write()
+    note_write()
+    assert written() == before + 2
+
+
+def test_memory_keeps_its_guard() -> None:
+    guard: Callable[[int], None] = list[int]().append
+    assert Memory(ABC, memoryview(ABC), ABC, guard).guard is guard
+    assert Memory(ABC, memoryview(ABC), ABC).guard is None
+
+
 def test_memory_knows_its_place() -> None:
     for holder in (bytearray(b"abcdef"), mapped(b"abcdef"), array.array("B", b"abcdef")):
         owner = Memory(holder, memoryview(holder), None)
@@ -974,7 +1017,7 @@ def test_an_entry_of_no_bytes_cannot_be_made() -> None:
     """Bounds that hold no more would make one."""
     for owner in (ABC, Memory(ABC, memoryview(ABC), ABC)):
         for start, stop in ((3, 3), (4, 2), (6, 0)):
-            with pytest.raises(RuntimeError, match="changed while it was read"):
+            with pytest.raises(RuntimeError, match=r"^the buffer changed while it was read$"):
                 make_entry(owner, start, stop)
             with pytest.raises(RuntimeError, match="changed while it was read"):
                 clip(Run(owner, 0, 5), start, stop)

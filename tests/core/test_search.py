@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import mmap
+import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from bytebufs._core.audit import copy_audit, no_copy
 from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of
 from bytebufs._core.search import (
     BLOCK,
+    FEW,
     SHORT,
     borders,
     compare,
@@ -72,6 +74,11 @@ KINDS: dict[str, Callable[[bytes], Entry]] = {
     "array": lambda data: entry(array.array("B", data)),
     "lazy": lambda data: Run(Lazy(b"ab" + data + b"ba"), 2, len(data) + 2),
 }
+MORE_KINDS: dict[str, Callable[[bytes], Entry]] = {
+    **KINDS,
+    "beginning of bytes": lambda data: entry(memoryview(data + b"ba")[:-2]),
+    "beginning of a lazy one": lambda data: Run(Lazy(data + b"ba"), 0, len(data)),
+}
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -107,8 +114,12 @@ needles = few_letters(1, 8)
 
 
 @contextmanager
-def knobs(direct: int, first_block: int, block: int, short: int = SHORT) -> Iterator[None]:
+def knobs(
+    direct: int, first_block: int, block: int, short: int = SHORT, *, few: int = FEW, run: int = 64
+) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_search, "FEW", few)
+        patch.setattr(_search, "_RUN", run)
         patch.setattr(_search, "SHORT", short)
         patch.setattr(_search, "DIRECT", direct)
         patch.setattr(_search, "FIRST_BLOCK", first_block)
@@ -173,6 +184,67 @@ def test_every_short_text_in_every_layout_of_up_to_three_parts(direct: int, shor
                     assert find(table, 0, 6, needle) == text.find(needle)
                     assert rfind(table, 0, 6, needle) == text.rfind(needle)
                     assert count(table, 0, 6, needle) == text.count(needle)
+
+
+def some_layout(dice: random.Random, text: bytes) -> tuple[Table, int, int, bytes]:
+    """As `layouts`, of more parts, and most of them short."""
+    before, after = dice.choice([b"", b"ab", b"abba"]), dice.choice([b"", b"ba", b"a"])
+    whole = before + text + after
+    pieces = cut(whole, [dice.randrange(len(whole) + 1) for _ in range(dice.choice([0, 1, 2, 5, 9]))] if whole else [])
+    base = dice.randint(-20, 20)
+    parts = [MORE_KINDS[dice.choice(["bytes", *MORE_KINDS])](piece) for piece in pieces]
+    start = base + len(before)
+    return Table(parts, [], base), start, start + len(text), text
+
+
+@interpreted
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_searches_agree_with_bytes_where_every_size_that_matters_is_small(seed: int) -> None:
+    """Many layouts, always the same ones: what takes a kibibyte otherwise happens in some of them."""
+    dice = random.Random(seed)
+    for _ in range(500):
+        text = bytes(dice.choice(b"aab") for _ in range(dice.randrange(dice.choice([4, 16, 48]))))
+        at = dice.randrange(len(text) + 1)
+        size = dice.choice([1, 1, 2, 3, 4, 6, 9])
+        needle = text[at : at + size] if dice.random() < 0.6 else bytes(dice.choice(b"ab") for _ in range(size))
+        needle = needle or b"ba"
+        with knobs(
+            dice.choice([1, 2, 4, 8]), dice.choice([1, 2, 4]), dice.choice([4, 8, 16]), dice.choice([0, 2, 8]), few=0
+        ):
+            table, start, stop, _ = layout = some_layout(dice, text)
+            check_searches(*layout, needle)
+            opens = next(
+                i for i in range(max(len(text) - len(needle) + 1, 0), len(text) + 1) if needle.startswith(text[i:])
+            )
+            assert first_open(table, start, stop, needle, borders(needle)) == start + opens
+
+
+@interpreted
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_comparing_agrees_with_bytes_where_both_sides_are_cut_alike_in_part(seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(120):
+        pieces = [
+            bytes(dice.choice(b"ab") for _ in range(dice.choice([1, 2, 2, 2, 3]))) for _ in range(dice.randint(3, 12))
+        ]
+        other = pieces.copy()
+        for _ in range(dice.choice([0, 0, 1, 2])):
+            i = dice.randrange(len(other))
+            other[i : i + 2] = [b"".join(other[i : i + 2])]
+        if dice.random() < 0.5:
+            i = dice.randrange(len(other))
+            other[i] = other[i][:-1] + dice.choice([b"a", b"b", b"c"])
+        x, y = b"".join(pieces), b"".join(other)
+        skip = dice.choice([0, 0, 1, len(pieces[0])])
+        left, right = (
+            Table([KINDS[dice.choice(["bytes", *KINDS])](p) for p in side], [], dice.randint(-9, 9))
+            for side in (pieces, other)
+        )
+        with knobs(1, 1, dice.choice([1, 2, 8]), run=dice.choice([1, 2, 3, 64])):
+            check_comparison(
+                (left, left.base + skip, left.base + len(x), x[skip:]),
+                (right, right.base + skip, right.base + len(y), y[skip:]),
+            )
 
 
 # defects.md O17

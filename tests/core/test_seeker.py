@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bytebufs import CompositeBuffer
+from bytebufs._core import seeker as _seeker
 from bytebufs._core.search import find
 from bytebufs._core.seeker import AHEAD, MOST_AHEAD, Looks, Seeker
 from bytebufs._core.table import Table
@@ -98,6 +99,37 @@ def test_what_is_found_never_depends_on_the_cut(
             taken = seeker.end - buffer._start
             buffer.skip(taken)
             drained += taken
+
+
+@interpreted
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_found_never_depends_on_the_cut_however_little_is_looked_at(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many streams, always the same ones, of which a few bytes are looked at in turn."""
+    dice = random.Random(seed)
+    for _ in range(250):
+        monkeypatch.setattr(_seeker, "AHEAD", ahead := dice.choice([1, 2, 3, 8]))
+        monkeypatch.setattr(_seeker, "MOST_AHEAD", dice.choice([1, 2, 4]) * ahead)
+        seps = [bytes(dice.choices(b"ab\r\n", k=dice.randint(1, 4))) for _ in range(dice.choice([1, 2, 2, 3]))]
+        raw = bytes(dice.choices(b"ab\r\n", k=dice.randrange(30)))
+        before = dice.choice([0, 0, 1, 3])
+        buffer = CompositeBuffer([b"." * 3])
+        buffer.skip(3 - before)
+        buffer.appendleft(b"." * before)
+        buffer.skip(2 * before)
+        seeker = Seeker(tuple(seps), buffer._start)
+        data, drained = b"", 0
+        limit = dice.choice([0, 1, 2, 3, 5, 12, FAR])
+        for chunk in chunks(raw, dice.choices(range(1, 6), k=30)):
+            buffer.append(MAKERS[dice.choice(["bytes", "bytes", "bytearray", "lazy"])](chunk))
+            data += chunk
+            if dice.random() < 0.2:
+                continue
+            while assert_seeks(seeker, buffer, data, drained, limit):
+                taken = seeker.end - buffer._start
+                buffer.skip(taken)
+                drained += taken
 
 
 @given(seps=SEPS, raw=BYTES, steps=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8), st.integers(0, 12))))

@@ -6,6 +6,7 @@ import array
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import methodcaller
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bytebufs._core.numbers import COMPILED
-from bytebufs._core.parts import Entry, Run, clip, entry_of, make_entry, memory_view, owner_view
+from bytebufs._core.parts import Entry, LazyOwner, Run, clip, entry_of, make_entry, memory_view, owner_view
 from bytebufs._core.table import CHANGED, Table, check, one_run
 
 from ..disturbed import Interrupt, at_each_step
@@ -352,12 +353,34 @@ def test_a_lookup_in_the_entry_touched_last_or_the_one_after_it_does_not_search(
     assert [table.locate(at) for at in (150, 151, 152, 153, 155, 156)] == [50, 50, 50, 51, 51, 52]
 
 
+def test_an_entry_may_be_longer_than_memory() -> None:
+    table = Table([b"x", Run(LazyOwner(1 << 64), 0, 1 << 64), b"y"], [], 0)
+    assert [table.locate(at) for at in (0, 1, 1 << 64, (1 << 64) + 1)] == [0, 1, 1, 2]
+
+
+def test_a_lookup_in_the_first_entry_or_the_second_does_not_search() -> None:
+    table, _, _ = table_of(*[b"abc"] * 100)
+    table.locate(299)
+    assert table.locate(0) == table.last == 0
+    table.ends[2:99] = [-1] * 97  # a search would stumble over them
+    assert [table.locate(at) for at in (0, 2, 3, 5)] == [0, 0, 1, 1]
+
+
+def test_a_lookup_that_goes_forward_to_the_last_entry_known_does_not_search() -> None:
+    table, _, _ = table_of(*[b"abc"] * 100)
+    table.locate(149)
+    assert table.locate(144) == 48
+    table.ends[:47] = [10**9] * 47
+    assert table.locate(147) == 49
+
+
 def test_entries_are_clipped_at_both_ends() -> None:
     table, _, _ = table_of(b"abc", b"defgh", b"ij")
     assert [content(e) for e in table.entries(1, 9)] == [b"bc", b"defgh", b"i"]
     assert [content(e) for e in table.entries(4, 6)] == [b"ef"]
     assert [content(e) for e in table.entries(3, 8)] == [b"defgh"]
     assert table.entries(3, 8)[0] is table.parts[1]
+    assert [content(e) for e in table.entries(0, 8)] == [b"abc", b"defgh"]
     assert table.entries(4, 4) == []
     assert Table([], [], 7).entries(7, 7) == []
 
@@ -389,6 +412,14 @@ def test_one_run_counts_by_the_offsets_of_its_owner() -> None:
     empty = one_run(b"abc", 2, 2)
     check(empty, 2, 2)
     assert empty.last_entry() is None
+    assert empty.base == 2
+
+
+def test_a_short_piece_is_copied_among_others_and_shown_where_it_is_alone() -> None:
+    """What joins them copies them anyway, and of one piece nothing is joined."""
+    table = Table([Run(SHARED, 0, 3), b"abc", Run(SHARED, 4, 6)], [], 0)
+    assert [type(piece) for piece in table.pieces(0, 8)] == [bytes, bytes, bytes]
+    assert [type(piece) for piece in table.pieces(0, 3)] == [memoryview]
 
 
 @pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in: none can be patched")
@@ -410,6 +441,14 @@ def test_a_position_behind_the_last_entry_says_that_something_changed(known: int
         table.locate(stop)
     check(table, start, stop)
     assert [table.locate(at) for at in (0, 3, 9)] == [0, 1, 2]
+
+
+@interpreted
+def test_a_position_in_front_of_the_first_entry_says_so_where_entries_were_drained_meanwhile() -> None:
+    table, _, _ = table_of(b"abc", b"defgh", b"ij")
+    table.drop_to(1, 3)
+    with pytest.raises(RuntimeError, match=CHANGED):
+        table._begin_anew(2)
 
 
 class Meddled(list[Any]):
@@ -450,6 +489,48 @@ def test_what_is_changed_while_it_is_listed_says_so_and_shows_nothing_wrong(chan
     start, expected = (7, b"defghijklm") if change == "drain" else (2, b"xyabcdefghijklm")
     check(table, start, stop)
     assert shown(table, start, stop) == expected
+
+
+@pytest.mark.parametrize("look", ["entries", "all_entries"])
+def test_what_is_extended_to_the_front_while_it_is_listed_says_so(look: str) -> None:
+    """Then the first entry is at its place still, but begins elsewhere."""
+    owner = run(bytearray(b"0123456789")).owner
+    parts = Meddled([Run(owner, 4, 8), b"abc"])
+    table = Table(parts, [], 0)
+    parts.meddle = lambda: table.put_front([Run(owner, 2, 4)], 0)
+    with pytest.raises(RuntimeError, match=CHANGED):
+        _ = table.entries(1, 6) if look == "entries" else table.all_entries(1)
+    check(table, -2, 7)
+    assert shown(table, -2, 7) == b"234567abc"
+
+
+def cut_and_grown(table: Table) -> None:
+    """Cut, and as long as before, of other entries."""
+    table.cut(3, b"a")
+    for _ in range(8):
+        table.push(b"xyz")
+
+
+@interpreted
+@pytest.mark.parametrize("then", ["no more", "more is added", "and looked up"])
+def test_a_cut_in_the_middle_of_a_lookup_leaves_the_table_right(then: str) -> None:
+    """As a signal handler makes one that takes from the end: it shortens the entry that is looked at, or drops it."""
+
+    def cut(table: Table) -> None:
+        if then == "no more":
+            table.cut(3, b"a")
+            return
+        cut_and_grown(table)
+        if then == "and looked up":
+            table.locate(20)
+
+    for at in (7, 13):
+        for table, found in at_each_step(lambda: table_of(*[b"ab"] * 8)[0], methodcaller("locate", at), cut):
+            sizes = list(map(len, table.parts))
+            stop = sum(sizes)
+            check(table, 0, stop)
+            assert found.error is None or (isinstance(found.error, RuntimeError | IndexError) and at >= 7)
+            assert [table.locate(i) for i in range(stop)] == [k for k, size in enumerate(sizes) for _ in range(size)]
 
 
 @interpreted
@@ -553,6 +634,31 @@ def test_what_goes_before_the_first_entry_extends_it_also_when_that_was_drained_
     assert shown(table, -1, 5) == b"01345z"
 
 
+@pytest.mark.parametrize("room", [True, False], ids=["where there is room", "where there is none"])
+def test_the_last_of_several_that_go_in_front_extends_the_first_entry(room: bool) -> None:
+    owner = run(bytearray(b"0123456789")).owner
+    table = Table([*[b"dead"] * 4, Run(owner, 4, 6), b"z"], [], 0)
+    table = table.rest(4, 16) if not room else drained(table, 16, 19)
+    assert table.put_front([b"ab", Run(owner, 2, 4)], 16) == room
+    if not room:
+        table = table.with_front([b"ab", Run(owner, 2, 4)], 16)
+    check(table, 12, 19)
+    live = table.entries(12, 19)
+    assert [content(entry) for entry in live] == [b"ab", b"2345", b"z"]
+
+
+def test_what_goes_on_behind_the_last_entry_leaves_the_ends_in_front_of_it_known() -> None:
+    owner = run(bytearray(b"0123456789")).owner
+    table = Table([b"abc", Run(owner, 2, 4)], [], 0)
+    table.locate(4)
+    table.push(Run(owner, 4, 6))
+    assert (len(table.parts), table.ends) == (2, [3])
+    table.locate(6)
+    table.trim(5)
+    assert (len(table.parts), table.ends) == (2, [3])
+    check(table, 0, 5)
+
+
 def test_putting_back_what_was_taken_gives_the_entry_itself_back() -> None:
     whole = b"abcdef"
     table, _, stop = table_of(whole, b"z")
@@ -630,9 +736,16 @@ def test_a_queue_that_never_runs_empty_does_not_grow() -> None:
 
 
 class Counted(list[Any]):
-    """A list that counts the slots that are moved or filled when its size changes at the front or in the middle."""
+    """A list that counts the slots that are moved, filled or copied, at the front, in the middle or elsewhere."""
 
     work = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, slice):
+            return super().__getitem__(key)
+        found = Counted(super().__getitem__(key))
+        Counted.work += len(found)
+        return found
 
     def __delitem__(self, key: Any) -> None:
         Counted.work += len(self)
@@ -921,3 +1034,17 @@ def test_a_window_spans_a_table_that_begins_in_its_first_entry_and_ends_in_its_l
         (a, b) for a in (10, 11, 12) for b in (16, 17, 18)
     ]
     assert not Table([b"abc"], [13], 10).spans(10, 13)
+    assert Table([b"abc", b"de"], [13, 15], 10).spans(12, 14)
+    assert not Table([b"abc", b"de"], [13, 15], 10).spans(12, 13)
+
+
+@pytest.mark.parametrize("known", [0, 2, 4, 15])
+def test_what_was_dropped_is_returned_so_that_it_ends_where_the_caller_lets_go(known: int) -> None:
+    pieces = [b"abc", b"defgh", b"ij", b"klm", b"n", b"op"]
+    table, _, stop = table_of(*pieces)
+    table.locate(known)
+    assert table.drop_to(1, 3) is pieces[0]
+    assert table.drop_to(3, 10) == pieces[1:3]
+    assert table.drop_to(3, 10) == []
+    assert table.drop_to(6, stop) == pieces[3:]
+    check(table, stop, stop)

@@ -24,6 +24,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -225,6 +226,55 @@ def test_what_is_no_part_is_refused() -> None:
         outbox.flush(io.StringIO())  # type: ignore[arg-type]
     sink = io.BytesIO()
     assert outbox.flush(sink) == 1
+
+
+def test_each_byte_goes_once_where_a_sink_takes_a_part_of_a_call_and_then_more() -> None:
+    for most in (1, 2, 3, 5, 8, 11):
+        got = bytearray()
+
+        class Sink:
+            def write(self, data: memoryview) -> int:
+                taken = bytes(data)[:most]  # noqa: B023
+                got.extend(taken)  # noqa: B023
+                return len(taken)
+
+        outbox = Outbox()
+        for part in (b"abc", b"defgh", b"ij"):
+            outbox.put(part)
+        sent = 0
+        while outbox.pending:
+            sent += outbox.flush(Sink())
+        assert (bytes(got), sent) == (b"abcdefghij", 10)
+
+
+class Fed:
+    """A file object that takes so many bytes in all, and then would block."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def write(self, data: memoryview) -> int:
+        taken = min(self.most, len(data))
+        self.most -= taken
+        if not taken:
+            raise BlockingIOError(errno.EAGAIN, "full")
+        return taken
+
+
+def test_a_watermark_is_any_integer_and_has_a_default() -> None:
+    for outbox, most in ((Outbox(np.int64(4), np.int64(2)), 4), (Outbox(), 65536)):
+        paused = []
+        for part in (bytes(most), b"x"):
+            outbox.put(part)
+            paused.append(outbox.paused)
+        assert paused == [False, True]
+    left: list[int] = []
+    by_low = Outbox(on_resume=lambda: left.append(by_low.pending))
+    by_low.put(bytes(65537))
+    by_low.flush(Fed(65537 - 32769))
+    assert left == []
+    by_low.flush(Fed(1))
+    assert left == [32768]
 
 
 def test_what_was_sent_is_let_go_of_at_once() -> None:

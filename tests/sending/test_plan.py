@@ -137,6 +137,39 @@ def test_a_plan_is_a_gapless_prefix_whatever_is_taken(
     assert plan.position == len(message)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_many_plans_are_gapless_prefixes_whatever_is_taken(seed: int) -> None:
+    """As before, always the same ones, and so many that each limit is met in each kind of part."""
+    dice = random.Random(seed)
+    for _ in range(400):
+        kinds = dice.choices(["bytes", *KINDS], k=dice.randint(1, 3))
+        sizes = dice.choices([0, 1, 1, 2, 3, 5, 12], k=dice.choice([0, 1, 2, 6, 20]))
+        composite, message = lay_out(sizes, kinds)
+        if dice.random() < 0.3:  # which begins below zero
+            composite.appendleft(b"ahead")
+            message = b"ahead" + message
+        start, stop = sorted(dice.choices(range(len(message) + 1), k=2))
+        if dice.random() < 0.3:
+            start, stop = 0, len(message)
+        if dice.random() < 0.5:
+            buffer: BaseBuffer = composite[start:stop]
+        else:
+            composite.truncate(stop)
+            composite.skip(start)
+            buffer = composite
+        if dice.random() < 0.5:
+            assert buffer.part_count <= len(sizes) + 1
+        message = message[start:stop]
+        iov_max, call_max = dice.choice([1, 2, 3, 5, 1024]), dice.choice([1, 3, 8, 25, 1 << 20])
+        plan = Plan(buffer, iov_max=iov_max, call_max=call_max, coalesce_below=dice.choice([0, 0, 0, 1, 3, 8, 100]))
+        while plan.left:
+            offered = offer(plan, message, iov_max, call_max)
+            plan.advance(dice.choice([1, offered, offered, dice.randint(1, offered)]))
+            assert plan.position + plan.left == len(message)
+        assert plan.gather() == []
+        assert plan.file is None
+
+
 @pytest.mark.parametrize("kinds", [["bytes"], ["bytes", "file"], ["file", "bytearray", "clipped"]], ids="-".join)
 @pytest.mark.parametrize("sizes", [[3, 1, 3], [7], [1] * 7, [0, 4, 0, 0, 3, 0]], ids=str)
 @pytest.mark.parametrize("iov_max", [1, 2, 3])
@@ -349,6 +382,19 @@ def test_a_composite_may_not_change_meanwhile(change: str, below: int) -> None:
         plan.gather()
 
 
+def test_a_plan_moves_past_the_end_of_what_is_left_of_a_buffer() -> None:
+    """What was offered is taken, whatever somebody has dropped meanwhile; the next gather tells."""
+    for left in (25, 1):  # in place, and in another table
+        buffer = CompositeBuffer([b"abcd"] * 30)
+        plan = Plan(buffer)
+        plan.gather()
+        buffer.truncate(4 * left)
+        plan.advance(119)
+        assert (plan.position, plan.left) == (119, 1)
+        with pytest.raises(RuntimeError, match="changed while it was flushed"):
+            plan.gather()
+
+
 def test_a_slice_does_not_care_what_becomes_of_its_composite() -> None:
     buffer = CompositeBuffer([b"abcd", b"efgh"])
     plan = Plan(buffer.freeze())
@@ -448,6 +494,13 @@ def test_small_parts_are_joined_to_blocks() -> None:
     assert entries(buffer, 101) == [block] * n + [rest]
     assert entries(buffer, 100) == [100] * 12_000
     assert entries(buffer[50:-50], 101) == [block - 50, *[block] * (n - 1), rest - 50]
+
+
+def test_two_small_parts_are_joined_as_many_are() -> None:
+    for pieces in ([b"ab", b"cd"], [b"ab", bytearray(b"cd")], [b"ab", b"cd", b"e"]):
+        assert entries(CompositeBuffer(pieces), 100) == [sum(map(len, pieces))]
+        large = CompositeBuffer([*pieces, bytes(WHOLE)])
+        assert entries(large, 100) == [sum(map(len, pieces)), WHOLE]
 
 
 def test_tiny_parts_are_joined_to_blocks_of_few() -> None:
