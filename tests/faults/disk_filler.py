@@ -1,11 +1,14 @@
-"""Fill a small disk by one way of writing, make room, and go on: a program, as only it sees that disk.
+"""Fill a small disk by each way of writing, make room, and go on: a program, as only it sees that disk.
 
-python -m tests.faults.disk_filler FOLDER WAY
+    python -m tests.faults.disk_filler FOLDER
+
+Prints each way that is through.
 """
 
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -118,6 +121,10 @@ WAYS: Final[dict[str, Callable[[Path, Path], None]]] = {
 }
 
 if __name__ == "__main__":
-    at = Path(sys.argv[1])
-    (at / "ballast").write_bytes(bytes(BALLAST))
-    WAYS[sys.argv[2]](at / "file", at / "ballast")
+    for name, way in WAYS.items():
+        at = Path(sys.argv[1]) / name
+        at.mkdir()
+        (at / "ballast").write_bytes(bytes(BALLAST))
+        way(at / "file", at / "ballast")
+        shutil.rmtree(at)
+        print(name)  # noqa: T201

@@ -22,7 +22,7 @@ from .trials import TRIALS, Trial, content_of
 
 MEMORY: Final = 6 << 20
 
-ATTEMPTS: Final = 6 if os.environ.get("BYTEBUFS_PROFILE", "quick") in {"quick", "short"} else 200
+ATTEMPTS: Final = 6 if os.environ.get("BYTEBUFS_PROFILE", "quick") in {"quick", "short"} else 40
 
 
 def short_of_memory(make: Callable[[bytes], Trial]) -> str:
@@ -111,6 +111,7 @@ def raising_signals(make: Callable[[bytes], Trial]) -> str:
             trial.assert_whole()
             ends[trial.go_on()] += 1
         trial.is_over = True
+        signal.setitimer(signal.ITIMER_REAL, 0)  # or it rings in the middle of the next one's preparations
         trial.close()
     return " and ".join(sorted(ends)) or "too quick to be interrupted"
 

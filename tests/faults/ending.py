@@ -1,6 +1,8 @@
 """Programs that end with something unfinished: each with status 0, and says nothing but "used", where it was.
 
-python -m tests.faults.ending CASE
+    python -m tests.faults.ending CASE
+
+Nothing is closed on the way.
 """
 
 from __future__ import annotations

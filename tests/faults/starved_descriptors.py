@@ -1,6 +1,8 @@
 """Calls that need a descriptor while there is none: refused in the system's words, with nothing changed and none lost.
 
-python -m tests.faults.starved_descriptors
+    python -m tests.faults.starved_descriptors
+
+Prints nothing.
 """
 
 from __future__ import annotations

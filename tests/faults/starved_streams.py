@@ -1,6 +1,8 @@
 """A connection that is sent more than there is memory for, beside one that is not: only the first one fails.
 
-python -m tests.faults.starved_streams {server|client}
+    python -m tests.faults.starved_streams {server|client}
+
+Prints nothing.
 """
 
 from __future__ import annotations
