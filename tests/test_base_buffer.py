@@ -44,6 +44,7 @@ from bytebufs import (
     no_copy,
 )
 from bytebufs._core.parts import LazyOwner, Memory, written
+from bytebufs.base_buffer import own_separator
 
 from .layouts import FakeFile, address, addresses, anonymous_map, hidden
 
@@ -532,6 +533,23 @@ def test_too_few_bytes_are_an_underrun_that_says_how_many(
     with pytest.raises(Underrun) as caught:
         make(b"abcdefgh").unpack_from(">I", at)
     assert (caught.value.requested, caught.value.available, caught.value.separator) == (4, available, None)
+
+
+def test_a_separator_that_is_kept_is_bytes_and_a_copy_of_what_is_not() -> None:
+    sep = b"\r\n"
+    with copy_audit() as audit:
+        assert own_separator(sep) is sep
+    assert audit.count == 0
+    with copy_audit() as audit:
+        kept = own_separator(bytearray(sep))
+    assert (type(kept), kept, audit.by_reason) == (bytes, sep, {"needle": 2})
+
+
+def test_a_number_that_bytes_spell_is_a_copy_of_them() -> None:
+    b = SliceBuffer(b"<42>", 1, 3)
+    with copy_audit() as audit:
+        assert (int(b), float(b)) == (42, 42.0)
+    assert audit.by_reason == {"bytes": 4}
 
 
 def test_numbers_are_decoded_wherever_the_seams_lie() -> None:

@@ -1078,6 +1078,19 @@ def test_a_refusal_is_a_whole_sentence() -> None:
         assert str(caught.value) == expected
 
 
+def test_a_parser_that_returns_nothing_or_later_is_refused_in_words() -> None:
+    def generator(_: Reader) -> Iterator[int]:
+        yield 1
+
+    for fn, reason in (
+        (lambda _: None, "a parser returns its message, and never None"),
+        (generator, "a parser is a plain function, no generator and not async"),
+    ):
+        with pytest.raises(TypeError) as caught:
+            CompositeBuffer([b"abc"]).parse(fn, limit=9)
+        assert str(caught.value).endswith(f": {reason}")
+
+
 def test_busy_says_what_is_in_use() -> None:
     b = CompositeBuffer([b"abc"])
     b._locked = True

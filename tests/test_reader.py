@@ -1528,9 +1528,10 @@ def test_a_reader_is_made_by_a_buffer_and_with_an_order() -> None:
 
 
 def test_limits_are_told_with_the_place_of_what_exceeds_them() -> None:
-    for cut in range(8):
-        b = in_halves(b"abcdefg\nxyz", cut)
+    for cut in range(9):
         for limit in (4, 7):
+            b = in_halves(b".abcdefg\nxyz", cut)
+            b.skip(1)
             told: list[tuple[Any, ...]] = []
 
             def fn(r: Reader) -> bool:
@@ -1541,7 +1542,19 @@ def test_limits_are_told_with_the_place_of_what_exceeds_them() -> None:
 
             assert b.parse(fn, limit=limit)
             assert told == [(LimitExceeded, limit, None, 2), (LimitExceeded, limit, 8, 2), (LimitExceeded, limit, 9, 2)]
-            b = in_halves(b"abcdefg\nxyz", cut)
+
+
+def test_of_a_varint_nobody_has_told_how_long_it_will_be() -> None:
+    for cut in range(5):
+        told: list[tuple[Any, ...]] = []
+
+        def fn(r: Reader) -> bool:
+            r.u8()
+            told.append(outcome(r.varint))  # noqa: B023
+            return True
+
+        assert in_halves(b"x\x80\x80\x80\x01", cut).parse(fn, limit=3)
+        assert told == [(LimitExceeded, 3, None, 1)]
 
 
 CHANGES: Final[Mapping[str, Callable[[CompositeBuffer], Any]]] = {

@@ -54,10 +54,10 @@ class Outcome(IntEnum):
 
 @dataclass
 class Reach:
-    """What one test needs: CPU seconds, and lines of the module that it runs."""
+    """What one test needs: CPU seconds, and lines of the module that it runs; None for any of them."""
 
     seconds: float
-    lines: set[int]
+    lines: set[int] | None
 
 
 @dataclass
@@ -143,7 +143,6 @@ class Runner:
         monitoring = vars(sys)["monitoring"]
         codes = {code for function in self._functions for code in _within(function.__code__)}
         codes |= _within(self._code)
-        every_line = {line for code in codes for _, _, line in code.co_lines() if line}
         lines: set[int] = set()
 
         def note(code: CodeType, line: int) -> object:
@@ -170,7 +169,7 @@ class Runner:
             began = time.process_time()
             if not _passes(item, later):
                 failed.append(item.nodeid)
-            reached[item.nodeid] = Reach(time.process_time() - began, every_line)
+            reached[item.nodeid] = Reach(time.process_time() - began, None)
         return reached, failed
 
     # -- one mutant
@@ -192,8 +191,8 @@ class Runner:
     def _tests_of(self, mutant: Mutant) -> list[str]:
         """Return the tests that reach a mutant's statement, or else all that reach its function, the quickest first."""
         for lines in _around(self._tree, mutant.lines):
-            found = [test for test, reach in self.reached.items() if reach.lines & lines]
-            if found:
+            if any(reach.lines and reach.lines & lines for reach in self.reached.values()):
+                found = [test for test, reach in self.reached.items() if reach.lines is None or reach.lines & lines]
                 found.sort(key=lambda test: self.reached[test].seconds)
                 sums = accumulate((self.reached[test].seconds for test in found), initial=0.0)
                 return [test for test, spent in zip(found, sums, strict=False) if spent < self.seconds]

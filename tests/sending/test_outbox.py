@@ -247,6 +247,25 @@ def test_each_byte_goes_once_where_a_sink_takes_a_part_of_a_call_and_then_more()
         assert (bytes(got), sent) == (b"abcdefghij", 10)
 
 
+def test_each_byte_goes_once_where_the_system_takes_a_part_of_a_call_and_then_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writev, write = os.writev, os.write
+    monkeypatch.setattr(os, "writev", lambda fd, batch: writev(fd, [b"".join(batch)[:3]]))
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, bytes(data)[:3]))
+    reader, writer = os.pipe()
+    try:
+        os.set_blocking(writer, False)
+        outbox = Outbox()
+        for part in (b"abc", b"defgh", b"ij"):
+            outbox.put(part)
+        assert (outbox.flush(writer), outbox.pending) == (10, 0)
+        assert os.read(reader, 99) == b"abcdefghij"
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 class Fed:
     """A file object that takes so many bytes in all, and then would block."""
 
