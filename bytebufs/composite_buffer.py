@@ -465,7 +465,7 @@ class CompositeBuffer(BaseBuffer):
     def _keep_within(self, limit: int) -> None:
         """Let ``_append_within()`` see to it that little more than twice so much memory is kept for that many bytes.
 
-        That is a page more, and what the last two parts hold. Beside what is shown, it is never more than 1 MiB.
+        That is a page more, and what the last three parts hold. Beside what is shown, it is never more than 1 MiB.
         """
         self._spare = self._alarm = min(limit, _MOST_SPARE) + _BLOCK - _OWN
 
