@@ -62,9 +62,9 @@ class Framer:
     Any other exception, MemoryError and interrupts too, leaves each step undone or done; a frame that was about to be
     returned may be lost.
 
-    Its limit bounds memory, too: what it keeps is at most twice the limit, a page of 4 KiB, and what the last three parts
-    hold, however small the pieces are that come. Belongs to one thread at a time; who comes into the middle of a call
-    that changes it gets Busy.
+    Its limit bounds memory, too: what it keeps is at most twice the limit, a page of 4 KiB, and what the last three
+    parts hold, however small the pieces are that come. Belongs to one thread at a time; who comes into the middle of a
+    call that changes it gets Busy.
     """
 
     __slots__ = (
