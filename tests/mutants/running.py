@@ -11,6 +11,7 @@ what waits for ever), and one that grows, by a limit of memory.
 from __future__ import annotations
 
 import ast
+import faulthandler
 import gc
 import os
 import pickle
@@ -218,6 +219,8 @@ class Runner:
 
 def _be_a_child() -> None:
     os.setpgid(0, 0)
+    faulthandler.disable()  # crashes are to be expected
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(nowhere, standard)
