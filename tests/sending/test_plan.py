@@ -497,7 +497,8 @@ def test_small_parts_are_joined_to_blocks() -> None:
 
 
 def test_two_small_parts_are_joined_as_many_are() -> None:
-    for pieces in ([b"ab", b"cd"], [b"ab", bytearray(b"cd")], [b"ab", b"cd", b"e"]):
+    messages: list[list[bytes | bytearray]] = [[b"ab", b"cd"], [b"ab", bytearray(b"cd")], [b"ab", b"cd", b"e"]]
+    for pieces in messages:
         assert entries(CompositeBuffer(pieces), 100) == [sum(map(len, pieces))]
         large = CompositeBuffer([*pieces, bytes(WHOLE)])
         assert entries(large, 100) == [sum(map(len, pieces)), WHOLE]
