@@ -502,6 +502,8 @@ def test_two_small_parts_are_joined_as_many_are() -> None:
         assert entries(CompositeBuffer(pieces), 100) == [sum(map(len, pieces))]
         large = CompositeBuffer([*pieces, bytes(WHOLE)])
         assert entries(large, 100) == [sum(map(len, pieces)), WHOLE]
+    with no_copy():
+        assert entries(CompositeBuffer([bytearray(b"alone"), bytes(WHOLE)]), 100) == [5, WHOLE]
 
 
 def test_tiny_parts_are_joined_to_blocks_of_few() -> None:
