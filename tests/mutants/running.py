@@ -38,7 +38,7 @@ MEMORY: Final = 2 << 30
 CPU_FACTOR: Final = 6
 """So many times its own CPU time a test may take, and half a second to one and a half: the limit is in whole ones."""
 
-PATIENCE: Final = 15.0
+PATIENCE: Final = 60.0
 """Seconds that a child may take beyond ten times its tests, which allows for a busy machine."""
 
 _TOOL: Final = 3  # of sys.monitoring; `tests.bytecodes` has 4, and the others have names
