@@ -535,6 +535,12 @@ def test_too_few_bytes_are_an_underrun_that_says_how_many(
     assert (caught.value.requested, caught.value.available, caught.value.separator) == (4, available, None)
 
 
+def test_nothing_is_found_in_an_empty_range() -> None:
+    for b in (SliceBuffer(b"aXXb"), CompositeBuffer([b"aX", b"Xb"])):
+        for start, stop in ((2, 2), (3, 2), (4, 9)):
+            assert [look(b"X", start, stop) for look in (b.find, b.rfind, b.count)] == [-1, -1, 0]
+
+
 def test_a_separator_that_is_kept_is_bytes_and_a_copy_of_what_is_not() -> None:
     sep = b"\r\n"
     with copy_audit() as audit:

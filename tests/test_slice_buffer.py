@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from bytebufs import COMPILED, CompositeBuffer, CopyForbidden, SliceBuffer, copy_audit, no_copy
+from bytebufs._core.parts import Memory, Run
 from bytebufs._core.table import Table
 from bytebufs.slice_buffer import _show, cut, load_slice
 
@@ -504,3 +505,12 @@ def test_a_slice_that_is_made_is_not_made_again() -> None:
     cut_out = SliceBuffer(bytearray(b"abcdef"))[2:4]
     cut_out.__init__(b"other", 1)
     assert cut_out == b"cd"
+
+
+def test_what_is_made_read_only_holds_and_searches_the_same_memory() -> None:
+    data = bytearray(b"abcdef")
+    (sealed,) = SliceBuffer(data, 1, 5).toreadonly()._entries()
+    assert isinstance(sealed, Run)
+    assert isinstance(sealed.owner, Memory)
+    assert sealed.owner.holder is sealed.owner.finder is data
+    assert sealed.owner.view.readonly

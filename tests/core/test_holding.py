@@ -311,7 +311,9 @@ def test_what_is_large_parts_those_that_are_gathered() -> None:
     large = [KIB, entry(bytearray(SMALL)), Run(bytes(2 * SMALL), 1, 1 + SMALL)]
     little = entry(bytearray(SMALL - 1))
     entries = [b"a", entry(bytearray(b"b")), large[0], b"c", large[1], large[2], b"d", Run(bytes(5000), 1, 2), little]
-    found = gathered(entries)
+    with copy_audit() as audit:
+        found = gathered(entries)
+    assert audit.by_reason == {"coalesce": 2 + 1 + SMALL}
     assert found == [b"ab", large[0], b"c", large[1], large[2], b"d" + bytes(SMALL)]
     assert waste_of(found) < waste_of(entries) / 2
 

@@ -420,6 +420,7 @@ def test_a_short_piece_is_copied_among_others_and_shown_where_it_is_alone() -> N
     table = Table([Run(SHARED, 0, 3), b"abc", Run(SHARED, 4, 6)], [], 0)
     assert [type(piece) for piece in table.pieces(0, 8)] == [bytes, bytes, bytes]
     assert [type(piece) for piece in table.pieces(0, 3)] == [memoryview]
+    assert table.pieces(3, 6)[0] is table.parts[1]
 
 
 @pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in: none can be patched")
@@ -546,6 +547,18 @@ def test_a_lookup_in_the_middle_of_a_lookup_leaves_both_right(other: int, at: in
         assert found == (at // 2, None)
         check(table, 0, 100)
         assert [table.locate(position) for position in range(100)] == [position // 2 for position in range(100)]
+
+
+@interpreted
+def test_a_lookup_of_a_place_nearby_in_the_middle_of_a_lookup_leaves_both_right() -> None:
+    """It may end in the very entry that was looked for, or in the next one."""
+    for at, other in ((8, 9), (8, 10), (8, 6)):
+        for table, found in at_each_step(
+            lambda: table_of(*[b"ab"] * 8)[0], methodcaller("locate", at), methodcaller("locate", other)
+        ):
+            assert found == (at // 2, None)
+            check(table, 0, 16)
+            assert [table.locate(position) for position in range(16)] == [position // 2 for position in range(16)]
 
 
 @interpreted
@@ -1009,6 +1022,8 @@ def test_check_lets_pass_what_is_left_in_front_of_the_window() -> None:
 
 def test_check_finds_a_window_over_nothing() -> None:
     check(Table([], [], 3), 3, 3)
+    with pytest.raises(AssertionError):
+        check(Table([b"abc"], [], 0), 1, 1)
     with pytest.raises(AssertionError):
         check(Table([], [], 3), 3, 4)
 

@@ -1,0 +1,1 @@
+"""Mistakes that are put into the package, one at a time, so that its tests show what they notice."""

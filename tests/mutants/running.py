@@ -11,6 +11,7 @@ what waits for ever), and one that grows, by a limit of memory.
 from __future__ import annotations
 
 import ast
+import faulthandler
 import gc
 import os
 import pickle
@@ -37,7 +38,7 @@ MEMORY: Final = 2 << 30
 CPU_FACTOR: Final = 6
 """So many times its own CPU time a test may take, and half a second to one and a half: the limit is in whole ones."""
 
-PATIENCE: Final = 15.0
+PATIENCE: Final = 60.0
 """Seconds that a child may take beyond ten times its tests, which allows for a busy machine."""
 
 _TOOL: Final = 3  # of sys.monitoring; `tests.bytecodes` has 4, and the others have names
@@ -218,6 +219,8 @@ class Runner:
 
 def _be_a_child() -> None:
     os.setpgid(0, 0)
+    faulthandler.disable()  # crashes are to be expected
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(nowhere, standard)
