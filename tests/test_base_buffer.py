@@ -1335,7 +1335,7 @@ SENTENCES: list[tuple[Callable[[Any], object], str]] = [
     (lambda b: b.write_at(4, b"xyz"), "3 bytes at 4 do not fit into 6 bytes"),
     (lambda b: b.write_at(4, b"xy"), "bytes 4 to 6 are not writable in every part"),
     (lambda b: b.split(), "split() on white space is for text: write bytes(b).split(), or give a separator"),
-    (lambda b: b.split(10), "a separator is bytes-like, not an int: write bytes([10])"),
+    (lambda b: b.split(10), "a separator is bytes-like, not a number: write bytes([10])"),
     (lambda b: b.split(b""), "empty separator"),
     (lambda b: b.find(256), "a byte is 0 to 255, not 256"),
     (lambda b: b.index(b"x"), "b'x' is not in the buffer"),

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HOSTILE", "HostileStream"]
 
-Chunk: TypeAlias = "bytes | bytearray | memoryview"
-Pieces: TypeAlias = "Callable[[], Iterator[Chunk]]"
+_Chunk: TypeAlias = "bytes | bytearray | memoryview"
+_Pieces: TypeAlias = "Callable[[], Iterator[_Chunk]]"
 
 _LIMIT: Final = 8192
 """What servers of HTTP let a line of a head have: nginx 8 KiB (large_client_header_buffers), Apache 8 190 bytes."""
@@ -50,12 +50,12 @@ class HostileStream:
     name: str
     tries: str
     protocol: str
-    pieces: Pieces
+    pieces: _Pieces
 
     LIMIT: ClassVar[int] = _LIMIT
     """The limit of a frame, or of a head, that some of the streams exceed by 1 byte, and others reach."""
 
-    def make(self, n: int) -> Iterator[Chunk]:
+    def make(self, n: int) -> Iterator[_Chunk]:
         """Yield its first n bytes, in chunks, of which some may be empty.
 
         The chunks are made as they are asked for, those that can be written to anew each time.
@@ -79,17 +79,17 @@ class HostileStream:
 # -- ways to arrive ------------------------------------------------------------------------------------------
 
 
-def _each(*units: bytes, head: bytes = b"") -> Pieces:
+def _each(*units: bytes, head: bytes = b"") -> _Pieces:
     """Have some pieces come in turn, behind a head."""
     return lambda: chain([head], cycle(units)) if head else cycle(units)
 
 
-def _packed(unit: bytes, *, head: bytes = b"") -> Pieces:
+def _packed(unit: bytes, *, head: bytes = b"") -> _Pieces:
     """Have a head come, and a unit over and over, in segments."""
     return partial(_segments, unit, head)
 
 
-def _singly(unit: bytes, *, head: bytes = b"") -> Pieces:
+def _singly(unit: bytes, *, head: bytes = b"") -> _Pieces:
     """Have a head come, and a unit over and over, byte by byte."""
     return lambda: (data[k : k + 1] for data in chain([head], repeat(unit)) for k in range(len(data)))
 
@@ -189,7 +189,7 @@ _MASK: Final = bytes(4)
 _TEXT, _BINARY, _CONTINUATION, _PING, _PONG = 1, 2, 0, 9, 10  # RFC 6455, section 5.2
 
 
-def _streams(protocol: str, *facts: tuple[str, str, Pieces]) -> Iterable[HostileStream]:
+def _streams(protocol: str, *facts: tuple[str, str, _Pieces]) -> Iterable[HostileStream]:
     return (HostileStream(name, tries, protocol, pieces) for name, tries, pieces in facts)
 
 
