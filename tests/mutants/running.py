@@ -38,8 +38,10 @@ MEMORY: Final = 2 << 30
 CPU_FACTOR: Final = 6
 """So many times its own CPU time a test may take, and half a second to one and a half: the limit is in whole ones."""
 
-PATIENCE: Final = 60.0
-"""Seconds that a child may take beyond ten times its tests, which allows for a busy machine."""
+PATIENCE: Final = 20.0
+"""Seconds that a child may wait. It computes, if only a little, as long as it does not, however busy the machine is."""
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 _TOOL: Final = 3  # of sys.monitoring; `tests.bytecodes` has 4, and the others have names
 
@@ -185,8 +187,7 @@ class Runner:
         if child == 0:
             _be_a_child()
             self._be_the_mutant(mutant, tests)
-        patience = PATIENCE + 10 * sum(self.reached[test].seconds for test in tests)
-        outcome = _wait(child, patience)
+        outcome = _wait(child)
         return Result(mutant, outcome, len(tests), time.monotonic() - began)
 
     def _tests_of(self, mutant: Mutant) -> list[str]:
@@ -231,21 +232,34 @@ def _limit_cpu(usual: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
 
 
-def _wait(child: int, patience: float) -> Outcome:
+def _wait(child: int) -> Outcome:
     """Wait for a child, end what it may have left running, and say what became of the mutant."""
     descriptor = os.pidfd_open(child)
-    ready, _, _ = select.select([descriptor], [], [], patience)
+    ended = False
+    spent, since = -1, time.monotonic()
+    while not ended and time.monotonic() - since < PATIENCE:
+        ended = bool(select.select([descriptor], [], [], 1.0)[0])
+        now = _ticks_of(child)
+        if now > spent:
+            spent, since = now, time.monotonic()
     os.close(descriptor)
     try:
         os.killpg(child, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # gone, or not yet in a group of its own
         pass
     _, status = os.waitpid(child, 0)
-    if not ready or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
+    if not ended or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
         return Outcome.TIMED_OUT
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) in set(Outcome):
         return Outcome(os.WEXITSTATUS(status))
     return Outcome.KILLED  # it crashed
+
+
+def _ticks_of(child: int) -> int:
+    """Return how long a process has computed, in ticks of the clock."""
+    status = Path(f"/proc/{child}/stat").read_text(encoding="ascii", errors="replace")
+    user, system = status.rpartition(")")[2].split()[11:13]
+    return int(user) + int(system)
 
 
 def _passes(item: pytest.Item, later: pytest.Item | None) -> bool:
