@@ -33,8 +33,8 @@ demo: ## show the HTTP messages of a packet capture, put together without a copy
 	    echo "$(PY) -m examples.http_reassembly $(CAPTURE) $(ARGS)"; \
 	    PYTHONPATH="$$at$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) -P -m examples.http_reassembly $(CAPTURE) $(ARGS)
 
-test: ## run the whole suite, in about two minutes; of a wheel with BUILD=compiled or BUILD=pure
-	@echo "set-up, then the suite: about 2 minutes on two cores. A part of it: make test ARGS=tests/test_reader.py, or -k take"
+test: ## run the whole suite, in two to three minutes; of a wheel with BUILD=compiled or BUILD=pure
+	@echo "set-up, then the suite: 2 to 3 minutes on two cores. A part of it: make test ARGS=tests/test_reader.py, or -k take"
 	@$(call prepare,test)
 	@$(call install,$(or $(BUILD),checkout),)
 	@$(call run_tests,$(or $(BUILD),checkout))
@@ -172,7 +172,7 @@ fi
 endef
 
 # $(call run_tests,BUILD): pytest here, or, for a wheel, in a folder that has all but the source of the package. What
-# pytest makes of the tests is kept for the next run, in that folder too: it takes as long as a twelfth of all tests.
+# pytest makes of the tests is kept for the next run, in that folder too: it takes each process some ten seconds.
 define run_tests
 set -eu; \
 BYTEBUFS_WHEELS=$(WHEELS); export BYTEBUFS_WHEELS; unset PYTHONDONTWRITEBYTECODE; \
