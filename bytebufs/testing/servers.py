@@ -148,7 +148,7 @@ class Connection:
 def serving(start: Callable[[], Awaitable[Any]]) -> Iterator[Any]:
     """Run a server of asyncio's in a thread of its own, and yield its address.
 
-    ``start`` is a coroutine function that returns the server: of ``asyncio.start_server``, of ``bytebufs.aio``, or
+    ``start`` is a coroutine function that returns the server: of ``asyncio.start_server``, one of this library, or
     whatever has ``sockets`` and is an asynchronous context manager that closes it.
     """
     started: Future[Any] = Future()
