@@ -61,7 +61,7 @@ def counts(kind: str) -> int:
     if kind == "map":
         return 1500
     if kind in LARGE:
-        return 400 if IS_QUICK else 1500
+        return 800 if IS_QUICK else 1500
     return 3_000 if IS_QUICK else 12_000
 
 
