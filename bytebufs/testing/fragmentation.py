@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DependsOnCuts", "check_fragmentation", "outcome_of"]
 
-_MISTAKES = (AssertionError, AttributeError, NameError, TimeoutError, TypeError)
+_MISTAKES = (AssertionError, AttributeError, NameError, RecursionError, TimeoutError, TypeError)
 """Errors by which no parser means to say that bytes are bad."""
 
 
@@ -94,7 +94,8 @@ def check_fragmentation(
     of all at the end, and returns what is compared: ``joined`` is for results that may come in any number of pieces. An
     Exception is compared by type and text; ``error_text`` gives what is compared instead of the text, which may tell of
     places in the last piece. Those by which no parser means to say that bytes are bad (AssertionError, AttributeError,
-    NameError, TimeoutError, TypeError) are raised if they come of the whole, but for those named in ``errors``.
+    NameError, RecursionError, TimeoutError, TypeError) are raised if they come of the whole, but for those named in
+    ``errors``.
 
     ``kinds`` are those of the pieces: bytes, bytearray, memoryview, slice, composite; by default those that the parser
     takes. ``reused`` is for parsers that have to be done with a piece when they return: its memory is overwritten.

@@ -68,23 +68,31 @@ def plain(value: Any) -> object:
     [b'abc', {'n': b'd'}]
 
     An object whose class compares by identity becomes its class and its fields. NaN becomes text: it does not equal
-    itself.
+    itself. What leads back to where it stands in, as a child to its parent, becomes ``...`` there.
     """
+    return _plain(value, ())
+
+
+def _plain(value: Any, outer: tuple[int, ...]) -> object:
+    """Return a value as a plain one; ``outer`` are the identities of those that it stands in."""
+    if id(value) in outer:
+        return ...
+    inner = (*outer, id(value))
     match value:  # what is no container stays
         case BaseBuffer() | memoryview() | bytearray():
             return bytes(value)
         case tuple() if type(value) is tuple:
-            return tuple(plain(item) for item in value)
+            return tuple(_plain(item, inner) for item in value)
         case list():
-            return [plain(item) for item in value]
+            return [_plain(item, inner) for item in value]
         case dict():
-            return {plain(key): plain(item) for key, item in value.items()}
+            return {_plain(key, inner): _plain(item, inner) for key, item in value.items()}
         case float() if value != value:  # noqa: PLR0124  # NaN
             return "nan"
         case BaseException():
             return type(value), str(value)
         case _ if _compares_by_identity(value) and (fields := _fields(value)):
-            return type(value), plain(fields)
+            return type(value), _plain(fields, inner)
         case _:
             return value
 

@@ -204,6 +204,14 @@ def test_unless_it_is_named() -> None:
     assert check_fragmentation(lambda: feed, b"ab", errors=(TypeError,)).error == (TypeError, "no text")
 
 
+def test_recursion_without_end_is_a_mistake() -> None:
+    def feed(chunk: bytes) -> object:
+        return feed(chunk)
+
+    with pytest.raises(RecursionError):
+        check_fragmentation(lambda: feed, b"ab")
+
+
 def test_a_parser_that_does_not_repeat_itself_is_refused() -> None:
     counter = iter(range(1_000_000))
     with pytest.raises(ValueError, match="another outcome the second time: b'ab'"):
