@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -143,6 +143,8 @@ class _Driver:
         self._parser = parser
         self._plain = plain
         self._feed = parser.feed if hasattr(parser, "feed") else parser
+        if not callable(self._feed):
+            raise TypeError(f"a parser is a function, or has a method feed: not {type(parser).__name__}")
         self.results: list[object] = []
         self.fed = 0
 
@@ -161,6 +163,10 @@ class _Driver:
         match given:
             case None:
                 pass
+            case Coroutine() | AsyncIterator():
+                if isinstance(given, Coroutine):
+                    given.close()  # else Python warns that nobody has awaited it
+                raise TypeError("the parser is asynchronous: give a function that runs it in a loop")
             case str() | bytes() | bytearray() | memoryview() | BaseBuffer():
                 self._flow(self._plain(given))
             case Iterable() if not isinstance(given, Mapping):
