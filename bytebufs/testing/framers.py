@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
+from .._core.parts import shown
 from .fragmentation import check_fragmentation
 from .least import least_failing
 from .outcomes import plain
@@ -101,6 +102,11 @@ def check_framer(
     Raises BreaksPromise with the smallest example that was found to fail, DependsOnCuts for the second promise,
     ValueError if no payload at all could be encoded.
     """
+    for name, several in (("payloads", payloads), ("bad", bad), ("endless", endless)):
+        if isinstance(several, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"{name}= are several: write [{shown(several)}]")
+    if limit is not None and limit < 1:
+        raise ValueError(f"the limit of a frame is at least 1 byte, not {limit}")
     check = _Check(make)
     for unit in endless if limit is not None else ():
         check.keeps_within(limit, unit)
@@ -199,6 +205,8 @@ class _Check:
     def keeps_within(self, limit: int | None, unit: bytes) -> None:
         """Feed so much that an honest framer has refused it, or made frames of it, and see what it keeps."""
         assert limit is not None
+        if not unit:
+            raise ValueError("endless= are bytes that come over and over, at least one: not b''")
         framer = self._make()
         block = unit * -(-_BLOCK // len(unit))
         for number in range(1, _ROUNDS * (limit // len(block) + 1) + 1):

@@ -307,3 +307,15 @@ def test_an_error_of_a_good_frame_is_a_broken_promise() -> None:
 def test_some_payload_has_to_have_a_frame() -> None:
     with pytest.raises(ValueError, match="refused all payloads"):
         check_framer(lambda: FixedLength(3), payloads=[b"ab"], max_examples=5)
+
+
+@pytest.mark.parametrize("name", ["payloads", "bad", "endless"])
+def test_one_of_what_should_be_several_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}= are several: write \[b'ab'\]"):
+        check_framer(Semicolons, **{name: b"ab"})  # type: ignore[arg-type]  # any of them
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": -1}, {"limit": 9, "endless": [b""]}], ids=str)
+def test_limits_that_nothing_could_exceed_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        check_framer(Semicolons, **options)
