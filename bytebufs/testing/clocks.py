@@ -45,8 +45,8 @@ class FakeClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass. Raises ValueError for less than none."""
-        if seconds < 0:
+        """Let so much time pass. Raises ValueError for less than none, and for what is no number."""
+        if not seconds >= 0:  # NaN, too
             raise ValueError(f"a clock does not go back, by {-seconds} s")
         self._now += seconds
 

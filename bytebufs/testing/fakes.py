@@ -75,6 +75,8 @@ class _Scripted(ABC):
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Return as much as the script says, b"" at the end of the stream."""
+        if size < 0:
+            raise ValueError("negative buffersize in recv")  # as sockets say it
         allowed = self.receives.allow(size)
         data = self._get(allowed, flags) if allowed else b""
         self.receives.passed += len(data)
@@ -83,6 +85,8 @@ class _Scripted(ABC):
     def recv_into(self, buffer: Buffer, size: int = 0, flags: int = 0) -> int:
         """As ``recv``, into the front of ``buffer``; return how many bytes."""
         view = _flat(buffer)
+        if size > len(view):
+            raise ValueError("buffer too small for requested bytes")  # as sockets say it
         data = self.recv(size or len(view), flags)
         _scattered(data, [view])
         return len(data)

@@ -26,10 +26,13 @@ class ShrinkingFile(io.FileIO):
 
     It does so when told by ``shrink()``, which may stand in the script of a fake that the file is sent to; or, with
     ``at_read=n``, just before the n-th time that it is read through this object. Who reads by the descriptor, as
-    FileRegion and MappedFile do, is not counted.
+    FileRegion and MappedFile do, is not counted. Raises ValueError if it would not shrink.
     """
 
     def __init__(self, data: Buffer, *, to: int, at_read: int | None = None) -> None:
+        size = memoryview(data).nbytes
+        if not 0 <= to <= size or (at_read is not None and at_read < 1):
+            raise ValueError(f"a file of {size} bytes does not shrink to {to} at read {at_read}")
         with tempfile.NamedTemporaryFile() as place:
             super().__init__(place.name, "r+")
         self.write(data)

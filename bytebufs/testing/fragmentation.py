@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DependsOnCuts", "check_fragmentation", "outcome_of"]
 
-_MISTAKES = (AssertionError, AttributeError, NameError, TimeoutError, TypeError)
+_MISTAKES = (AssertionError, AttributeError, NameError, RecursionError, TimeoutError, TypeError)
 """Errors by which no parser means to say that bytes are bad."""
 
 
@@ -94,7 +94,8 @@ def check_fragmentation(
     of all at the end, and returns what is compared: ``joined`` is for results that may come in any number of pieces. An
     Exception is compared by type and text; ``error_text`` gives what is compared instead of the text, which may tell of
     places in the last piece. Those by which no parser means to say that bytes are bad (AssertionError, AttributeError,
-    NameError, TimeoutError, TypeError) are raised if they come of the whole, but for those named in ``errors``.
+    NameError, RecursionError, TimeoutError, TypeError) are raised if they come of the whole, but for those named in
+    ``errors``.
 
     ``kinds`` are those of the pieces: bytes, bytearray, memoryview, slice, composite; by default those that the parser
     takes. ``reused`` is for parsers that have to be done with a piece when they return: its memory is overwritten.
@@ -105,14 +106,18 @@ def check_fragmentation(
     arguments alone. Complexity: O(n²) for n bytes, as each place is cut; over ``limit`` bytes it is O(n · limit), with
     cuts at so many places.
     """
+    if limit < 1 or random_cuts < 0:
+        raise ValueError(
+            f"at least 1 place is cut, and no fewer than 0 random cuts are made: not {limit}, {random_cuts}"
+        )
     content = _bytes_of(data)
     check = _Check(make_parser, plain, key, errors, error_text)
     if kinds is not None:
         check.kinds = _known(kinds)
     expected = check.whole(content)
     check.refuse_mistakes(expected, content)
-    if check.whole(content) != expected:
-        raise ValueError(f"the whole gives another outcome the second time: {shown(content)}")
+    if (again := check.whole(content)) != expected:
+        raise ValueError(_unlike(content, expected, again))
     if kinds is None:
         check.kinds = tuple(
             kind for kind in KINDS if kind == "bytes" or (kind != REUSED and check.takes(kind, content))
@@ -151,6 +156,19 @@ def _as_it_is(way: Way) -> Way:
     return way
 
 
+def _unlike(data: bytes, first: Outcome, second: Outcome) -> str:
+    """Say that a parser does not repeat itself, and what to do about that."""
+    return "\n".join(
+        [
+            f"the whole gives another outcome the second time: {shown(data)}",
+            *_indented(first),
+            "the second time",
+            *_indented(second),
+            "make_parser is to make a new parser each time; what is never twice the same is for plain= to leave out",
+        ]
+    )
+
+
 def _known(kinds: Iterable[str]) -> tuple[str, ...]:
     names = tuple(kinds)
     if not names or not set(names) <= set(KINDS):
@@ -183,7 +201,14 @@ class _Check:
 
     def run(self, way: Way) -> Outcome:
         outcome = _of(self._make_parser(), way, self._plain, self._error_text)
-        return outcome if self._key is None else replace(outcome, results=self._key(outcome.results))
+        if self._key is None:
+            return outcome
+        results = self._key(outcome.results)
+        if not isinstance(results, list):
+            raise TypeError(
+                f"key= gives the list that is compared, as sorted does, not list.sort: not {shown(results)}"
+            )
+        return replace(outcome, results=results)
 
     def whole(self, data: bytes) -> Outcome:
         return self.run(at_once(data, self.kinds[0]))

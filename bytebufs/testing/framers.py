@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
+from .._core.parts import shown
 from .fragmentation import check_fragmentation
 from .least import least_failing
 from .outcomes import plain
@@ -101,6 +102,11 @@ def check_framer(
     Raises BreaksPromise with the smallest example that was found to fail, DependsOnCuts for the second promise,
     ValueError if no payload at all could be encoded.
     """
+    for name, several in (("payloads", payloads), ("bad", bad), ("endless", endless)):
+        if isinstance(several, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"{name}= are several: write [{shown(several)}]")
+    if limit is not None and limit < 1:
+        raise ValueError(f"the limit of a frame is at least 1 byte, not {limit}")
     check = _Check(make)
     for unit in endless if limit is not None else ():
         check.keeps_within(limit, unit)
@@ -144,17 +150,13 @@ class _Check:
         return _Case(kept, frames, min(cut, len(b"".join(frames))))
 
     def _gives_back(self, case: _Case) -> None:
-        found = _fed(self._make(), case.stream)
-        if found != case.payloads:
-            raise BreaksPromise("frames give their payloads back", case.frames, f"{found!r}, not {case.payloads!r}")
+        _expect_frames("frames give their payloads back", self._make(), case.frames, case.payloads)
 
     def _keeps_the_rest(self, case: _Case) -> None:
         framer = self._make()
         number = case.whole()
         piece = case.stream[: case.cut]
-        found = _fed(framer, piece)
-        if found != case.payloads[:number]:
-            raise BreaksPromise("whole frames come at once", [piece], f"{found!r}, not {case.payloads[:number]!r}")
+        _expect_frames("whole frames come at once", framer, [piece], case.payloads[:number])
         left = case.cut - case.end_of(number)
         _expect_pending(framer, left, [piece])
         if hasattr(framer, "end"):
@@ -177,8 +179,9 @@ class _Check:
                     case.frames,
                     f"{found!r}, not {rest!r}, after {taken} frames",
                 )
-            if _error_of(partial(_fed, framer, b"a")) is None:
-                raise BreaksPromise("detach() closes the framer", [case.stream, b"a"], "it takes more")
+            more = case.stream or b"a"
+            if _error_of(partial(_fed, framer, more)) is None:
+                raise BreaksPromise("detach() closes the framer", [case.stream, more], "it takes more")
 
     def _is_cut_anyhow(self, stream: bytes) -> None:
         check_fragmentation(self._make, stream, random_cuts=5, shrink=False)
@@ -188,8 +191,9 @@ class _Check:
         found: list[object] = []
         pieces = [*case.frames, bad]
         error = _error_of(partial(_fed, framer, case.stream + bad, found))
-        if error is not None and _error_of(partial(_fed, framer, b"a")) is None:
-            raise BreaksPromise("an error is final", [*pieces, b"a"], f"{error!r}, and then it takes more")
+        more = case.stream or b"a"  # good frames, if there are any: other bytes may be an error of their own
+        if error is not None and _error_of(partial(_fed, framer, more)) is None:
+            raise BreaksPromise("an error is final", [*pieces, more], f"{error!r}, and then it takes more")
         if error is None:
             error = _error_of(getattr(framer, "end", lambda: None))
         if error is None:
@@ -201,6 +205,8 @@ class _Check:
     def keeps_within(self, limit: int | None, unit: bytes) -> None:
         """Feed so much that an honest framer has refused it, or made frames of it, and see what it keeps."""
         assert limit is not None
+        if not unit:
+            raise ValueError("endless= are bytes that come over and over, at least one: not b''")
         framer = self._make()
         block = unit * -(-_BLOCK // len(unit))
         for number in range(1, _ROUNDS * (limit // len(block) + 1) + 1):
@@ -220,6 +226,16 @@ def _fed(framer: Any, piece: bytes, found: list[object] | None = None) -> list[o
     for frame in framer.feed(piece):
         kept.append(plain(frame))  # those before an error are wanted
     return kept
+
+
+def _expect_frames(promise: str, framer: Any, pieces: Sequence[bytes], wanted: list[Any]) -> None:
+    found: list[object] = []
+    try:
+        _fed(framer, b"".join(pieces), found)
+    except Exception as error:
+        raise BreaksPromise(promise, pieces, f"{found!r} and {error!r}, not {wanted!r}") from error
+    if found != wanted:
+        raise BreaksPromise(promise, pieces, f"{found!r}, not {wanted!r}")
 
 
 def _error_of(call: Callable[[], object]) -> Exception | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,23 +68,31 @@ def plain(value: Any) -> object:
     [b'abc', {'n': b'd'}]
 
     An object whose class compares by identity becomes its class and its fields. NaN becomes text: it does not equal
-    itself.
+    itself. What leads back to where it stands in, as a child to its parent, becomes ``...`` there.
     """
+    return _plain(value, ())
+
+
+def _plain(value: Any, outer: tuple[int, ...]) -> object:
+    """Return a value as a plain one; ``outer`` are the identities of those that it stands in."""
+    if id(value) in outer:
+        return ...
+    inner = (*outer, id(value))
     match value:  # what is no container stays
         case BaseBuffer() | memoryview() | bytearray():
             return bytes(value)
         case tuple() if type(value) is tuple:
-            return tuple(plain(item) for item in value)
+            return tuple(_plain(item, inner) for item in value)
         case list():
-            return [plain(item) for item in value]
+            return [_plain(item, inner) for item in value]
         case dict():
-            return {plain(key): plain(item) for key, item in value.items()}
+            return {_plain(key, inner): _plain(item, inner) for key, item in value.items()}
         case float() if value != value:  # noqa: PLR0124  # NaN
             return "nan"
         case BaseException():
             return type(value), str(value)
         case _ if _compares_by_identity(value) and (fields := _fields(value)):
-            return type(value), plain(fields)
+            return type(value), _plain(fields, inner)
         case _:
             return value
 
@@ -135,6 +143,8 @@ class _Driver:
         self._parser = parser
         self._plain = plain
         self._feed = parser.feed if hasattr(parser, "feed") else parser
+        if not callable(self._feed):
+            raise TypeError(f"a parser is a function, or has a method feed: not {type(parser).__name__}")
         self.results: list[object] = []
         self.fed = 0
 
@@ -153,6 +163,10 @@ class _Driver:
         match given:
             case None:
                 pass
+            case Coroutine() | AsyncIterator():
+                if isinstance(given, Coroutine):
+                    given.close()  # else Python warns that nobody has awaited it
+                raise TypeError("the parser is asynchronous: give a function that runs it in a loop")
             case str() | bytes() | bytearray() | memoryview() | BaseBuffer():
                 self._flow(self._plain(given))
             case Iterable() if not isinstance(given, Mapping):

@@ -168,6 +168,17 @@ def test_a_closed_fake_does_nothing_any_more() -> None:
             call()
 
 
+def test_room_that_is_not_there_is_refused_as_by_a_socket() -> None:
+    here, there = scripted_pair()
+    with here, there, FakeSocket(DATA) as fake:
+        for sock in (here, fake):
+            with pytest.raises(ValueError, match="negative buffersize"):
+                sock.recv(-1)
+            with pytest.raises(ValueError, match="buffer too small"):
+                sock.recv_into(bytearray(2), 3)
+            assert sock.receives.calls == 0
+
+
 def test_a_scripted_socket_is_a_socket() -> None:
     here, there = scripted_pair(send=3, recv=2)
     with here, there, tempfile.TemporaryFile() as file:

@@ -49,3 +49,9 @@ def test_it_stays_as_it_is_until_told() -> None:
         file.shrink()
         file.seek(0)
         assert file.read() == b""
+
+
+@pytest.mark.parametrize(("to", "at_read"), [(6, None), (-1, None), (1, 0)], ids=["longer", "negative", "never"])
+def test_a_file_that_would_not_shrink_is_refused(to: int, at_read: int | None) -> None:
+    with pytest.raises(ValueError, match=f"does not shrink to {to} at read {at_read}"):
+        ShrinkingFile(b"hello", to=to, at_read=at_read)

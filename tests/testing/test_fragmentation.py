@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -204,10 +205,48 @@ def test_unless_it_is_named() -> None:
     assert check_fragmentation(lambda: feed, b"ab", errors=(TypeError,)).error == (TypeError, "no text")
 
 
+def test_recursion_without_end_is_a_mistake() -> None:
+    def feed(chunk: bytes) -> object:
+        return feed(chunk)
+
+    with pytest.raises(RecursionError):
+        check_fragmentation(lambda: feed, b"ab")
+
+
 def test_a_parser_that_does_not_repeat_itself_is_refused() -> None:
     counter = iter(range(1_000_000))
-    with pytest.raises(ValueError, match="another outcome the second time: b'ab'"):
+    with pytest.raises(ValueError, match="another outcome the second time: b'ab'") as caught:
         check_fragmentation(lambda: lambda chunk: [next(counter)], b"ab")
+    assert str(caught.value).splitlines()[1:4] == ["  -> result     0", "the second time", "  -> result     1"]
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": -1}, {"random_cuts": -1}], ids=str)
+def test_fewer_cuts_than_none_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least 1 place is cut"):
+        check_fragmentation(lambda: Lines(limit=4), b"one", **options)  # type: ignore[arg-type]  # any option
+
+
+def test_a_key_that_returns_no_list_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"as sorted does, not list\.sort: not None"):
+        check_fragmentation(lambda: lambda chunk: [chunk], b"ab", key=list.sort)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("parser", [None, (piece for piece in b"ab")], ids=["none", "a generator"])
+def test_what_is_no_parser_is_refused(parser: object) -> None:
+    with pytest.raises(TypeError, match=r"a function, or has a method feed: not (NoneType|generator)"):
+        check_fragmentation(lambda: parser, b"ab")
+
+
+def test_a_parser_that_has_to_be_awaited_is_refused() -> None:
+    async def answers(chunk: bytes) -> list[bytes]:
+        return [chunk]
+
+    async def yields(chunk: bytes) -> AsyncIterator[bytes]:
+        yield chunk
+
+    for parser in (answers, yields):
+        with pytest.raises(TypeError, match="the parser is asynchronous"):
+            check_fragmentation(partial(SimpleNamespace, feed=parser), b"ab")
 
 
 def test_an_interrupt_goes_through() -> None:

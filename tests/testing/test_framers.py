@@ -248,6 +248,74 @@ def test_bad_bytes_that_are_taken_for_good_ones_are_a_broken_promise() -> None:
         check_framer(partial(Spartan), payloads=["a"], bad=[b"ab"])
 
 
+class Quotes(Semicolons):
+    """Frames begin with a quote: an ``a`` alone is an error, whether the framer is closed or not."""
+
+    def encode(self, payload: bytes) -> bytes:
+        return b"'" + super().encode(payload)
+
+    def frames(self) -> Iterator[bytes]:
+        self.refuse_if_closed()
+        while self.left:
+            if self.left[:1] != b"'":
+                self.error = "no quote"
+                raise RuntimeError(self.error)
+            if b";" not in self.left:
+                return
+            frame, _, self.left = self.left.partition(b";")
+            yield frame[1:]
+
+
+class QuotesGoOnWhenDetached(Quotes):
+    def detach(self) -> bytes:
+        left, self.left = self.left, b""
+        return left
+
+
+class QuotesGoOnAfterAnError(Quotes):
+    def feed(self, part: bytes) -> Iterator[bytes]:
+        if self.error == "no quote":
+            self.left, self.error = b"", ""
+        return super().feed(part)
+
+
+@pytest.mark.parametrize(
+    ("make", "promise"),
+    [(QuotesGoOnWhenDetached, "detach() closes the framer"), (QuotesGoOnAfterAnError, "an error is final")],
+)
+def test_who_goes_on_is_found_out_by_good_frames(make: type[Quotes], promise: str) -> None:
+    check_framer(Quotes, payloads=[b"", b"b"], bad=[b"x;"], max_examples=EXAMPLES)
+    with pytest.raises(BreaksPromise) as caught:
+        check_framer(make, payloads=[b"", b"b"], bad=[b"x;"])
+    assert caught.value.promise == promise
+
+
+def test_an_error_of_a_good_frame_is_a_broken_promise() -> None:
+    class RefusesAll(Semicolons):
+        def frames(self) -> Iterator[bytes]:
+            if self.left:
+                raise RuntimeError("no")
+            return iter(())
+
+    with pytest.raises(BreaksPromise, match="frames give their payloads back") as caught:
+        check_framer(RefusesAll)
+    assert caught.value.pieces == (b";",)
+    assert caught.value.detail == "[] and RuntimeError('no'), not [b'']"
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
 def test_some_payload_has_to_have_a_frame() -> None:
     with pytest.raises(ValueError, match="refused all payloads"):
         check_framer(lambda: FixedLength(3), payloads=[b"ab"], max_examples=5)
+
+
+@pytest.mark.parametrize("name", ["payloads", "bad", "endless"])
+def test_one_of_what_should_be_several_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}= are several: write \[b'ab'\]"):
+        check_framer(Semicolons, **{name: b"ab"})  # type: ignore[arg-type]  # any of them
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": -1}, {"limit": 9, "endless": [b""]}], ids=str)
+def test_limits_that_nothing_could_exceed_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        check_framer(Semicolons, **options)

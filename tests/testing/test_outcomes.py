@@ -60,6 +60,24 @@ def test_what_has_nothing_to_compare_stays() -> None:
     assert plain(bare) is bare
 
 
+class Node:
+    def __init__(self, parent: Node | None = None) -> None:
+        self.parent = parent
+        self.children: list[Node] = []
+
+
+def test_what_leads_back_to_where_it_stands_ends_there() -> None:
+    parent = Node()
+    parent.children.append(Node(parent))
+    child = (Node, {"parent": ..., "children": []})
+    assert plain(parent) == (Node, {"parent": None, "children": [child]})
+
+
+def test_what_stands_in_two_places_is_there_twice() -> None:
+    both = [bytearray(b"a")]
+    assert plain([both, both]) == [[b"a"], [b"a"]]
+
+
 def test_a_view_is_made_plain_before_its_memory_changes() -> None:
     memory = bytearray(b"?")
 
