@@ -92,7 +92,7 @@ def _path_of(name: str, scope: Object, package: Module) -> str | None:
     owner, _, member = name.rpartition(".")
     around = scope if scope.is_class else scope.parent
     if owner == package.name:
-        return f"{owner}.{member}"
+        return name if member in (package.exports or ()) else None
     found = None
     home = _home_of(owner or name, scope, package)
     if owner and home is not None:  # else a module, as sys is

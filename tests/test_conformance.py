@@ -19,7 +19,7 @@ from bytebufs.testing import CHECKS, check_buffer
 from bytebufs.testing.alike import same
 
 from .conftest import PROFILE
-from .layouts import LAYOUTS, MAKERS, Layout, chunks, hidden
+from .layouts import LAYOUTS, MAKERS, Layout, addresses, chunks, hidden
 
 EXAMPLES: Final = {"quick": 3, "short": 13, "ci": 40, "long": 10_000}[PROFILE]
 """Each is tried with every layout."""
@@ -56,6 +56,29 @@ def test_the_layouts_are_what_they_say(layout: Layout) -> None:
             getattr(b, name)(*args) if data else None
         b._check()
     assert layout.make(b"")._check() is None  # type: ignore[func-returns-value]
+
+
+def test_every_cut_is_a_slice_that_lies_where_it_was_cut() -> None:
+    """The kit's check asks whether pieces lie in the buffer, in their order; here also at which place."""
+    for layout in LAYOUTS:
+        b = layout.make(b" abab\nab a\n")
+        places = addresses(b)
+        with no_copy(strict=True):
+            cuts = {
+                "a slice": ([b[2:9]], [places[2:9]]),
+                "a slice of a slice": ([b[2:][:5]], [places[2:7]]),
+                "partition": (b.partition(b"\n"), [places[:5], places[5:6], places[6:]]),
+                "rpartition": (b.rpartition(b"a"), [places[:9], places[9:10], places[10:]]),
+                "split": (b.split(b"ab"), [places[:1], [], places[5:6], places[8:]]),
+                "splitlines": (b.splitlines(), [places[:5], places[6:10]]),
+                "strip": ([b.strip(), b.lstrip(b" a"), b.rstrip()], [places[1:10], places[2:], places[:10]]),
+                "remove": ([b.removeprefix(b" a"), b.removesuffix(b"a\n")], [places[2:], places[:9]]),
+                "read-only": ([SliceBuffer(b), SliceBuffer(b).toreadonly()], [places, places]),
+            }
+        for name, (pieces, wanted) in cuts.items():
+            assert [addresses(piece) for piece in pieces] == wanted, (layout, name)
+            assert {type(piece) for piece in pieces} == {SliceBuffer}, (layout, name)
+        assert addresses(CompositeBuffer([b, b])) == places + places
 
 
 # -- parts that are large enough to be searched where they lie ------------------------------------------------

@@ -73,6 +73,14 @@ def test_a_request_is_its_first_line_and_its_fields() -> None:
     assert not request.has_body
 
 
+def test_as_many_fields_as_there_may_be_are_taken_and_the_last_one_may_be_folded() -> None:
+    fields = b"Host: h\r\n" + b"X: a\r\n" * (MAX_FIELDS - 1)
+    (request,), status = requests_in([b"GET / HTTP/1.1\r\n" + fields + b" folded\r\n\r\n"])
+    assert status == 0
+    assert len(request.fields) == MAX_FIELDS
+    assert request.fields[-1] == ("X", "a folded")
+
+
 @pytest.mark.parametrize(
     ("fields", "version", "keeps"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, get_args
@@ -189,3 +190,14 @@ def test_the_docstrings_of_the_package_are_rewritten() -> None:
     assert "[`start_server`][bytebufs.aio.start_server]" in said("aio.start_unix_server")
     assert "`write`" in said("sending.channels.Writer")  # which is not that of aio
     assert str(package["aio.start_server"].parameters["limit"].default) == "256 << 10"
+    links = set(re.findall(r"`\]\[bytebufs\.([\w.]+)\]", "".join(_docstrings_below(package))))
+    assert "CompositeBuffer.splice" in links
+    assert links - set(_shown()) == set()
+
+
+def _docstrings_below(scope: griffe.Object | griffe.Alias) -> Iterator[str]:
+    if scope.docstring is not None:
+        yield scope.docstring.value
+    for member in scope.members.values():
+        if isinstance(member, griffe.Object):
+            yield from _docstrings_below(member)

@@ -123,11 +123,18 @@ class _Calls:
             self.release_buffer(raw)
 
 
-@cache
 def _calls() -> _Calls | None:
     try:
+        return _loaded_calls()
+    except OSError:  # no file to spare to load ctypes from; another time there may be
+        return None
+
+
+@cache
+def _loaded_calls() -> _Calls | None:
+    try:
         return _Calls()
-    except (ImportError, AttributeError, OSError):  # not CPython, or one without ctypes, or without a file to spare
+    except (ImportError, AttributeError):  # not CPython, or one without ctypes
         return None
 
 

@@ -18,7 +18,7 @@ MAX_LINE: Final = 8192
 """Bytes of a line: what nginx takes (large_client_header_buffers), and the least that RFC 9112 asks for."""
 MAX_HEAD: Final = 32768
 MAX_FIELDS: Final = 100
-"""Lines of a head: Apache's LimitRequestFields. A field of 5 bytes would cost more than ten times that in memory."""
+"""Of a head: Apache's LimitRequestFields. A field of 5 bytes would cost more than ten times that in memory."""
 
 _FRAMING: Final = ("content-length", "transfer-encoding")
 _OTHER_VERSION: Final = re.compile(r"[^\x00-\x20]+ [^\x00-\x20]+ HTTP/[0-9]\.[0-9]")
@@ -80,12 +80,12 @@ class Requests:
             if request is None:
                 self._request = _started(line) if line else None  # empty lines before it are passed over
             elif line:
-                if len(request.fields) == MAX_FIELDS:
-                    raise Refused(431)
                 try:
                     add_field(request.fields, line)
                 except FrameError:
                     raise Refused(400) from None
+                if len(request.fields) > MAX_FIELDS:
+                    raise Refused(431)
             else:
                 self._request = None
                 self._left = MAX_HEAD

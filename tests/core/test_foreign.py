@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import array
 import ctypes
+import errno
 import mmap
 import random
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 import pytest
@@ -360,7 +362,7 @@ def without_addresses(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         monkeypatch.setitem(sys.modules, "ctypes", None)  # importing it is an ImportError now
     else:
         monkeypatch.delattr(ctypes, "pythonapi")
-    monkeypatch.setattr(foreign, "_calls", foreign._calls.__wrapped__)
+    monkeypatch.setattr(foreign, "_loaded_calls", foreign._loaded_calls.__wrapped__)
 
 
 @pytest.mark.usefixtures("without_addresses")
@@ -387,6 +389,26 @@ def test_where_nobody_knows_addresses_it_goes_by_stretches(size: int) -> None:
     assert find(place, b"\r\n\n", 0, size) == rfind(place, b"\r\n\n", 0, size) == -1
 
 
+def test_where_there_was_no_file_to_spare_addresses_are_known_once_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> NoReturn:
+        raise OSError(errno.EMFILE, "none left")
+
+    text = bytes(BLOCK) + b"\r\n"
+    monkeypatch.setattr(foreign, "_loaded_calls", cache(foreign._loaded_calls.__wrapped__))
+    with monkeypatch.context() as patch:
+        patch.setattr(foreign, "_Calls", load)
+        place = pinned(text)
+        assert isinstance(place, Pinned)
+        assert place.address == 0
+        assert find(place, b"\r\n", 0, len(text)) == BLOCK
+        assert same(place, 0, place, 0, len(text))
+    known = pinned(text)
+    assert isinstance(known, Pinned)
+    assert known.address
+    assert same(place, 0, known, 0, len(text))
+    assert same(known, 0, place, 0, len(text))
+
+
 def test_addresses_that_were_found_out_before_do_not_meet_one_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
     known, unknown = pinned(b"abc"), pinned(b"abc")
     unknown.address = 0
@@ -398,7 +420,7 @@ def test_where_the_c_library_may_be_slow_it_is_not_asked(monkeypatch: pytest.Mon
     place = pinned(bytes(2 * BLOCK) + b"abc")
     assert is_searchable(place, BLOCK)
     monkeypatch.setattr(foreign, "_MEMMEM_IS_LINEAR", False)
-    monkeypatch.setattr(foreign, "_calls", foreign._calls.__wrapped__)
+    monkeypatch.setattr(foreign, "_loaded_calls", foreign._loaded_calls.__wrapped__)
     assert not is_searchable(place, BLOCK)
     assert find(place, b"abc", 0, 2 * BLOCK + 3) == 2 * BLOCK
 

@@ -525,7 +525,7 @@ def test_a_cut_in_the_middle_of_a_lookup_leaves_the_table_right(then: str) -> No
         if then == "and looked up":
             table.locate(20)
 
-    for at in (7, 13):
+    for at in (5, 7, 13):
         for table, found in at_each_step(lambda: table_of(*[b"ab"] * 8)[0], methodcaller("locate", at), cut):
             sizes = list(map(len, table.parts))
             stop = sum(sizes)

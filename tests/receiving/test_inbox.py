@@ -775,7 +775,7 @@ def test_interrupts_in_a_row_let_no_two_have_the_same_bytes() -> None:
         for inbox in inboxes:
             piece = inbox.buffer.take_all()
             kept.append((bytes(piece), piece))
-    assert pool.made > 25
+    assert pool.made > (25 if IS_SHORT else 100)
     for data, piece in kept:
         assert piece == data
 
