@@ -110,7 +110,7 @@ class Table:
             if COMPILED:
                 ends.append(end)
             else:
-                ends[i:] = [end]  # where it belongs, whatever that handler did, unless it changed entries up to it
+                ends[i:] = [end]  # where it belongs, whatever that handler did, unless it changed what is up to here
                 if i < self.head or i >= len(parts) or parts[i] is not entry or len(ends) != i + 1:
                     return self._begin_anew(position)
                 if self.begin(i) + size != end:
