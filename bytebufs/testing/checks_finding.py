@@ -49,6 +49,7 @@ def _searching(
     """``find``, ``rfind``, ``index``, ``rindex``, ``count``."""
     b = make(data)
     at, size, times, wrap = piece
+    at %= len(data) + 1  # else it would lie behind the end of most
     taken = data[at : at + size] * times
     for name in _SEARCHES:
         for needle in (sub, Argument(taken, wrap(taken))):
@@ -117,6 +118,8 @@ def _comparing(
 def _comparing_with_strangers(make: Make, data: bytes, stranger: Any) -> None:
     """Comparisons with what is not bytes-like."""
     b = make(data)
-    for order in _ORDERS:
-        same(b, data, order, stranger)
-        same(stranger, stranger, order, Argument(data, b))
+    strangers: list[Any] = [stranger, data.decode(), list(data)]  # the last two hold the same characters, or numbers
+    for other in strangers:
+        for order in _ORDERS:
+            same(b, data, order, other)
+            same(other, other, order, Argument(data, b))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bytebufs import BaseBuffer, CompositeBuffer, SliceBuffer
@@ -25,6 +27,25 @@ def test_every_check_catches_a_mutant() -> None:
 
 def test_a_wrapped_buffer_passes_all() -> None:
     check_buffer(lambda data: make(Wrapped, data), max_examples=3 if IS_QUICK else 30)
+
+
+@pytest.mark.parametrize("name", ["BlindAtSeams", "ReadsText", "UnpacksTheOtherWay"])
+def test_the_examples_that_are_drawn_unless_told_otherwise_are_enough(name: str) -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.__name__ == name)
+    with pytest.raises(DiffersFromBytes):
+        check_buffer(lambda data: make(mutant, data), checks=[MUTANTS[mutant]])
+
+
+class FindsNothingBehindTheEighth(Wrapped):
+    def find(self, *args: Any) -> int:
+        found = super().find(*args)
+        return found if found < 8 else -1
+
+
+def test_what_is_wrong_only_of_many_bytes_is_found() -> None:
+    with pytest.raises(DiffersFromBytes) as caught:
+        check_buffer(lambda data: make(FindsNothingBehindTheEighth, data), checks=["searching"])
+    assert len(caught.value.data) == 9
 
 
 def test_a_failure_says_what_was_asked_of_which_bytes() -> None:
