@@ -9,6 +9,7 @@
 #   BYTEBUFS_PROFILE=short   whole tables instead of a share of them: four times as long (CONTRIBUTING.md has all profiles)
 #   STEPS=50000         how many random steps `make sanitize` takes, and SEED=7, where they begin
 #   SECONDS=600         how long `make fuzz` searches each target, TARGETS='framers tables' which; SEED=0 is always new
+#   MODULES=bytebufs/reader.py   where `make mutants` puts mistakes; all that docs/mutants.md names, if nothing is said
 
 VENV ?= .venv
 JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from bytebufs import COMPILED
 
+from .searching import WARM
 from .targets import HERE, TARGETS, Target
 
 _TIMEOUT: Final = 10
@@ -42,8 +43,8 @@ class Result(NamedTuple):
     """Runs, blocks of memory, and pages."""
 
     def __str__(self) -> str:
-        first, last = self.looks[len(self.looks) > 1 :][:1], self.looks[-1:]
-        memory = "".join(f"{one[1]:>9} blocks {one[2] / _PAGES_A_MEBIBYTE:>5.0f} MiB" for one in (*first, *last))
+        warm, last = self.looks[WARM - 1 : WARM], self.looks[WARM:][-1:]  # none of which stands for another one
+        memory = "".join(f"{one[1]:>9} blocks {one[2] / _PAGES_A_MEBIBYTE:>5.0f} MiB" for one in (*warm, *last))
         return f"{self.runs:>9} runs {self.seconds:>6.0f} s {self.edges:>5} edges{memory}{' FAILED' * self.failed}"
 
 

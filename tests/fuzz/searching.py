@@ -13,7 +13,7 @@ from typing import Final, final
 
 _EVERY: Final = 10_000
 """Runs between two looks."""
-_WARM: Final = 2
+WARM: Final = 2
 """Looks after which all is there that is kept on purpose: caches of patterns, of formats, of what was imported late."""
 _MOST_BLOCKS: Final = 5_000
 """Blocks of the interpreter's own allocator, and pages of memory below, that may come after that: caches are filled by
@@ -46,7 +46,7 @@ class Watched:
         gc.collect()
         blocks, pages = sys.getallocatedblocks(), _resident()
         sys.stderr.write(f"look: {self._count} runs, {blocks} blocks, {pages} pages\n")
-        if self._count == _WARM * _EVERY:
+        if self._count == WARM * _EVERY:
             self._blocks, self._pages = blocks, pages
         elif self._blocks:
             assert blocks < self._blocks + _MOST_BLOCKS, "memory grows: blocks"

@@ -135,6 +135,14 @@ def test_what_libfuzzer_says_becomes_a_line() -> None:
     assert " ".join(str(result).split()) == "30001 runs 16 s 846 edges 190002 blocks 73 MiB 190003 blocks 73 MiB"
 
 
+def test_memory_that_was_looked_at_once_is_not_told_twice() -> None:
+    for count, told in ((1, "edges"), (2, "73 MiB"), (3, "190003 blocks 73 MiB")):
+        looks = [(10_000, 190_001, 18_432), (20_000, 190_002, 18_688), (30_000, 190_003, 18_688)][:count]
+        line = " ".join(str(Result(False, 30_001, 16.4, 846, looks)).split())
+        assert line.endswith(told)
+        assert line.count("blocks") == count - 1
+
+
 def test_a_search_that_ends_at_once_is_told_as_failed() -> None:
     assert " ".join(str(result_of("", failed=True, seconds=0.2)).split()) == "0 runs 0 s 0 edges FAILED"
 
