@@ -107,6 +107,7 @@ def check_fragmentation(
     arguments alone. Complexity: O(n²) for n bytes, as each place is cut; over ``limit`` bytes it is O(n · limit), with
     cuts at so many places.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test, not ours
     if limit < 1 or random_cuts < 0:
         raise ValueError(
             f"at least 1 place is cut, and no fewer than 0 random cuts are made: not {limit}, {random_cuts}"
