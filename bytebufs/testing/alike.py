@@ -130,11 +130,20 @@ def _shown(value: object) -> str:
 
 
 def _call_of(what: str | Callable[..., object], args: Iterable[object], options: dict[str, object]) -> str:
+    if isinstance(what, operator.itemgetter):
+        items: Any = what.__reduce__()[1]
+        return f"b[{_slice_shown(*items)}]"
     name = what if isinstance(what, str) else getattr(what, "__name__", repr(what))
     told = [*map(_argument_shown, args), *(f"{key}={_argument_shown(value)}" for key, value in options.items())]
     if not isinstance(what, str):
         told.insert(0, "b")
     return f"{'b.' if isinstance(what, str) else ''}{name}({', '.join(told)})"
+
+
+def _slice_shown(index: slice) -> str:
+    """Return a slice as one writes it."""
+    bounds = [index.start, index.stop] + [index.step] * (index.step is not None)
+    return ":".join("" if bound is None else repr(bound) for bound in bounds)
 
 
 def _argument_shown(value: object) -> str:

@@ -80,6 +80,7 @@ def check_buffer(
 
     Raises DiffersFromBytes with the smallest example that was found to fail. ValueError for checks that there are not.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test, not ours
     names = list(checks)
     if unknown := set(names) - set(_ALL):
         raise ValueError(f"there is no check {shown(min(unknown))}; there are {', '.join(CHECKS)}")
@@ -89,6 +90,7 @@ def check_buffer(
 
 def _run(check: Check, makes: Sequence[Make], max_examples: int, random_seed: int) -> None:
     """Draw examples for a check, and raise the smallest that fails."""
+    __tracebackhide__ = True
     tried: list[Make] = []
 
     def run(case: dict[str, Any]) -> None:

@@ -85,8 +85,9 @@ def check_fragmentation(
     [b'one', b'two']
 
     ``make_parser`` gives a new parser each time: a function from a piece to results, or an object with such a ``feed``
-    and, where it has them, ``end()`` (called after the last piece; may give results), ``pending`` (bytes not yet done
-    with; an attribute or a method) and ``detach()`` (gives what is left). Results are an iterable, one object, or None.
+    and, where it has them, ``end()`` (called after the last piece; may give results), ``pending`` (the number of
+    bytes not yet done with; an attribute or a method) and ``detach()`` (gives what is left). Results are an iterable,
+    one object, or None: of a parser that calls back, return what it has called, else there is nothing to compare.
     Bytes and text that are returned, and do not stand in a list, are a stream: what comes in two pieces equals what
     comes in one.
 
@@ -106,6 +107,7 @@ def check_fragmentation(
     arguments alone. Complexity: O(n²) for n bytes, as each place is cut; over ``limit`` bytes it is O(n · limit), with
     cuts at so many places.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test, not ours
     if limit < 1 or random_cuts < 0:
         raise ValueError(
             f"at least 1 place is cut, and no fewer than 0 random cuts are made: not {limit}, {random_cuts}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hypothesis import strategies as st
 
 from .._core.parts import shown
-from .fragmentation import check_fragmentation
+from .fragmentation import DependsOnCuts, check_fragmentation
 from .least import least_failing
 from .outcomes import plain
 from .pictures import picture
@@ -102,6 +102,7 @@ def check_framer(
     Raises BreaksPromise with the smallest example that was found to fail, DependsOnCuts for the second promise,
     ValueError if no payload at all could be encoded.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test, not ours
     for name, several in (("payloads", payloads), ("bad", bad), ("endless", endless)):
         if isinstance(several, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"{name}= are several: write [{shown(several)}]")
@@ -114,7 +115,9 @@ def check_framer(
     drawn = examples if isinstance(examples, st.SearchStrategy) else st.sampled_from(list(examples))
     cases = st.tuples(st.lists(drawn, max_size=4), st.integers(0, 64), st.sampled_from([None, *bad]))
     if failed := least_failing(cases, check.run, max_examples=max_examples, random_seed=random_seed):
-        raise failed[1]
+        _, error = failed
+        is_ours = isinstance(error, (BreaksPromise, DependsOnCuts))
+        raise error.with_traceback(None) if is_ours else error  # where we have raised it is of no use to anybody
     if not check.has_encoded:
         raise ValueError("encode() refused all payloads: give some that have a frame, by payloads=")
 

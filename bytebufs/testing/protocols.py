@@ -191,6 +191,8 @@ class Connected:
 
     def __enter__(self) -> Self:
         """Start a loop, and connect."""
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError("a loop is running already: check in a thread, by asyncio.to_thread")
         self._runner = asyncio.Runner(loop_factory=_Loop)
         self._runner.run(self._connect())
         return self

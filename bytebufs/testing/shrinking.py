@@ -4,7 +4,7 @@ Greedy, and the same every time. What is tried, over and over until nothing help
 
 1. All pieces are of the plainest kind.
 2. A piece is left out, or joined to the next one.
-3. A run of bytes is left out: half of them, a quarter, ... one.
+3. A run of bytes is left out: half of them, a quarter, ... one; where few are left, every run.
 4. A byte is made smaller by the number of bytes that are left out behind it, as where it is a length.
 5. A byte becomes an ``a``, or a zero if it is none of text.
 """
@@ -22,6 +22,9 @@ __all__ = ["shrunk"]
 
 _MOST_RUNS: Final = 5_000
 """Inputs that are tried. One of a thousand bytes takes some hundreds."""
+
+_FEW: Final = 32
+"""Bytes of which every run is left out: some hundreds of inputs. It finds a message before the one that matters."""
 
 
 class _Search:
@@ -89,12 +92,14 @@ def _without_pieces(way: Way) -> Iterator[Way]:
 
 
 def _without_runs(way: Way) -> Iterator[Way]:
-    size = max(map(len, way.pieces), default=0)
+    sizes = [len(piece) for piece in way.pieces]
+    size = max(sizes, default=0)
+    are_few = sum(sizes) <= _FEW
     while size:
         for i, piece in enumerate(way.pieces):
-            for at in range(0, len(piece), size):
+            for at in range(0, len(piece), 1 if are_few else size):
                 yield _with(way, i, piece[:at] + piece[at + size :])
-        size //= 2
+        size = size - 1 if are_few else size // 2
 
 
 def _with_smaller_lengths(way: Way) -> Iterator[Way]:

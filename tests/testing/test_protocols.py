@@ -221,3 +221,12 @@ def test_a_recorder_is_no_more_than_it_says() -> None:
     app.called(bytearray(b"x"))
     assert list(app) == [("called", b"x")]
     assert not hasattr(app, "__array__")
+
+
+def test_where_a_loop_is_running_it_says_what_to_do_instead() -> None:
+    async def check() -> None:
+        with pytest.raises(RuntimeError, match=r"asyncio\.to_thread"):
+            check_fragmentation(asyncio.Protocol, b"ab")
+        await asyncio.to_thread(check_fragmentation, asyncio.Protocol, b"ab")
+
+    asyncio.run(check())

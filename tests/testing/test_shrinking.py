@@ -37,6 +37,16 @@ def test_the_smallest_is_found(fails: Callable[[Way], bool], pieces: tuple[bytes
     assert found == Way(pieces, ("bytes",) * len(pieces))
 
 
+def test_a_run_of_any_length_is_left_out() -> None:
+    def fails(way: Way) -> bool:
+        """Say whether a number is cut, behind objects that are whole or not there."""
+        return len(way.pieces) == 2 and way.pieces[0] in (b'{"a":1} 1', b"1")
+
+    way = Way((b'{"a":1} 1', b"2"), ("bytes", "bytes"))
+    found = shrunk(way, fails, plainest="bytes", data_too=True, allowed=as_it_is)
+    assert found.pieces[0] == b"1"
+
+
 def test_what_is_not_allowed_is_not_tried() -> None:
     found = shrunk(LONG, lambda way: len(way.pieces) > 1, plainest="bytes", data_too=True, allowed=without_empties)
     assert found.pieces == (b"a", b"a")
