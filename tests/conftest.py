@@ -24,7 +24,7 @@ from hypothesis.strategies import none
 
 from bytebufs import COMPILED
 
-MACHINE_EXAMPLES: Final = {"quick": 10, "short": 50, "ci": 2_000, "long": 200_000}
+MACHINE_EXAMPLES: Final = {"quick": 10, "short": 50, "ci": 1_000, "long": 200_000}
 """Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default).
 
 A machine that works on a disk says how much longer that takes: ``TestMachine.on_disk = 20``. It has fewer runs.

@@ -22,7 +22,7 @@ from .trials import TRIALS, Trial, content_of
 
 MEMORY: Final = 6 << 20
 
-ATTEMPTS: Final = 6 if os.environ.get("BYTEBUFS_PROFILE", "quick") in {"quick", "short"} else 40
+ATTEMPTS: Final = {"ci": 12, "long": 40}.get(os.environ.get("BYTEBUFS_PROFILE", "quick"), 6)
 
 
 def short_of_memory(make: Callable[[bytes], Trial]) -> str:
