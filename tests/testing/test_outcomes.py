@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,3 +202,20 @@ def test_pieces_of_one_stream_are_joined(pieces: list[object], whole: list[objec
 def test_an_error_without_a_text_ends_with_its_name() -> None:
     assert str(Outcome([], error=(EOFError, ""))) == "error      EOFError"
     assert str(Outcome([], error=(EOFError, "early"))) == "error      EOFError: early"
+
+
+def test_what_is_no_parser_is_refused() -> None:
+    with pytest.raises(TypeError, match="a function, or has a method feed: not NoneType"):
+        driven(None, Way((b"a",), ("bytes",)), plain)
+
+
+def test_a_parser_that_has_to_be_awaited_ends_in_an_error() -> None:
+    async def answers(piece: bytes) -> list[bytes]:
+        return [piece]
+
+    async def yields(piece: bytes) -> AsyncIterator[bytes]:
+        yield piece
+
+    for parser in (answers, yields):
+        outcome = driven(parser, Way((b"a",), ("bytes",)), plain)
+        assert outcome.error == (TypeError, "the parser is asynchronous: give a function that runs it in a loop")
