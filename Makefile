@@ -178,7 +178,7 @@ define run_tests
 set -eu; \
 BYTEBUFS_WHEELS=$(WHEELS); export BYTEBUFS_WHEELS; unset PYTHONDONTWRITEBYTECODE; \
 if [ '$(1)' = checkout ]; then \
-    $(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS); \
+    $(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS); \
 else \
     at=$(abspath $(VENV))/tree; mkdir -p "$$at"; \
     find "$$at" -type f ! -path '*/__pycache__/*' -delete; \
@@ -187,7 +187,7 @@ else \
     $(abspath $(PY)) -c 'import bytebufs, sys; \
         print("testing the", "compiled" if bytebufs.COMPILED else "pure", "build in", bytebufs.__file__); \
         sys.exit(bytebufs.COMPILED != (sys.argv[1] == "compiled"))' '$(1)'; \
-    $(abspath $(PY)) -m pytest -n $(JOBS) --dist loadgroup -m "not checkout" $(ARGS); \
+    $(abspath $(PY)) -m pytest -n $(JOBS) --dist loadfile -m "not checkout" $(ARGS); \
 fi
 endef
 

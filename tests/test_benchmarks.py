@@ -36,8 +36,6 @@ from benchmarks._report import MEASURES, Cost, Outcome, Run, amount, count_goals
 from benchmarks.others import _place
 from benchmarks.programs import _program
 
-pytestmark = pytest.mark.xdist_group("benchmarks")  # so that each is run in one process, and once
-
 WAYS_TO_SERVE: Final = {
     "FileRegion", "FileRegion, Outbox", "MappedFile", "stable region", "read 64 KiB, send", "mmap, send",
     "mmap, writev", "sendfile", "sendfile with gather", "socket.sendfile",

@@ -26,8 +26,6 @@ from bytebufs import Framer
 
 from . import build_probes
 
-pytestmark = pytest.mark.xdist_group("builds")  # so that the probes are answered once
-
 PROBES: Final = Path(build_probes.__file__)
 PAGE: Final = Path(__file__).parent.parent / "docs" / "howto" / "installing.md"
 

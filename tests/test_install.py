@@ -22,7 +22,7 @@ from typing import Final
 
 import pytest
 
-pytestmark = [pytest.mark.checkout, pytest.mark.xdist_group("install")]
+pytestmark = pytest.mark.checkout
 
 ROOT: Final = Path(__file__).parent.parent
 INTO_AN_SDIST: Final = ("_build", "bytebufs", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")

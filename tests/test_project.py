@@ -769,7 +769,7 @@ def test_settings():
     print(found.max_examples, found.stateful_step_count, settings().max_examples)
 """
     run = _run_pytest(tmp_path, source, "-k", "test_settings", BYTEBUFS_PROFILE="ci")
-    assert "2000 7 150" in run.stdout.splitlines()
+    assert "1000 7 150" in run.stdout.splitlines()
 
 
 @pytest.mark.parametrize(("profile", "taken"), [("quick", 4), ("short", 50)])
