@@ -388,9 +388,12 @@ def fed(framer: Any) -> Callable[[Any], object]:
 
 
 def parsed_by_lines(b: CompositeBuffer) -> Callable[[Any], object]:
+    def line(r: Reader) -> bytes:  # the same each time: what it waits for is remembered of it
+        return bytes(r.line(limit=HostileStream.LIMIT))
+
     def take(chunk: Any) -> None:
         b.append(chunk)
-        while b.parse(lambda r: r.line(limit=HostileStream.LIMIT), limit=HostileStream.LIMIT + 2) is not None:
+        while b.parse(line, limit=HostileStream.LIMIT + 2) is not None:
             pass
 
     return take
