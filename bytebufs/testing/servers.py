@@ -173,5 +173,6 @@ async def _serve(start: Callable[[], Awaitable[Any]], started: Future[Any]) -> N
     async with server:
         started.set_result((server.sockets[0].getsockname(), lambda: loop.call_soon_threadsafe(end.set)))
         await end.wait()
-    if others := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(others, timeout=_GRACE)  # their clients have closed: that they are told so
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    one = asyncio.create_task(asyncio.sleep(0))  # as one at least has to be waited for
+    await asyncio.wait({one, *others}, timeout=_GRACE)  # their clients have closed: that they are told so
