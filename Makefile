@@ -35,7 +35,7 @@ demo: ## show the HTTP messages of a packet capture, put together without a copy
 	    PYTHONPATH="$$at$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) -P -m examples.http_reassembly $(CAPTURE) $(ARGS)
 
 test: ## run the whole suite, in two to three minutes; of a wheel with BUILD=compiled or BUILD=pure
-	@echo "set-up, then the suite: 2 to 3 minutes on two cores. A part of it: make test ARGS=tests/test_reader.py, or -k take"
+	@echo "set-up, then the suite: about 4 minutes on two cores. A part of it: make test ARGS=tests/test_reader.py, or -k take"
 	@$(call prepare,test)
 	@$(call install,$(or $(BUILD),checkout),)
 	@$(call run_tests,$(or $(BUILD),checkout))
