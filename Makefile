@@ -34,7 +34,7 @@ demo: ## show the HTTP messages of a packet capture, put together without a copy
 	    echo "$(PY) -m examples.http_reassembly $(CAPTURE) $(ARGS)"; \
 	    PYTHONPATH="$$at$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) -P -m examples.http_reassembly $(CAPTURE) $(ARGS)
 
-test: ## run the whole suite, in two to three minutes; of a wheel with BUILD=compiled or BUILD=pure
+test: ## run the whole suite, in about four minutes; of a wheel with BUILD=compiled or BUILD=pure
 	@echo "set-up, then the suite: about 4 minutes on two cores. A part of it: make test ARGS=tests/test_reader.py, or -k take"
 	@$(call prepare,test)
 	@$(call install,$(or $(BUILD),checkout),)
