@@ -202,7 +202,7 @@ def test_parts_that_are_worth_their_memory_are_never_copied() -> None:
             framer.feed(bytes(1460))
             framer.feed(bytearray(30))
         lines = Lines(80)
-        for _ in range(10):  # a few bytes of each chunk wait for the next one
+        for _ in range(50):  # a few bytes of each chunk wait for the next one
             assert len(list(lines.feed(memoryview(bytearray(b"a line\n" * 1000 + b"tail"))))) == 1000
 
 

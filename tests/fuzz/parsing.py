@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from bytebufs import BytebufsError, CompositeBuffer, Reader, Underrun
+from bytebufs.testing import Outcome
 
 from .inputs import Piece, Program, cut, parts_of, said
 
@@ -14,14 +15,6 @@ _LIMIT: Final = 64
 _BEHIND: Final = b"\x01;\r\n\x00\x00aab" * (2 * _LIMIT // 9)
 """What comes behind every stream: more than any limit, so that nothing waits that could be told to be wrong sooner."""
 _SEPARATORS: Final = (b"\n", b";", b"\r\n", b"aab", b"\x00\x00")
-
-
-class Outcome(NamedTuple):
-    """What came of a stream."""
-
-    messages: list[str]
-    error: tuple[type[BaseException], str] | None
-    taken: int
 
 
 def _parser(steps: bytes) -> Callable[[Reader], str]:
@@ -74,7 +67,7 @@ _READS: Final[tuple[Callable[[Reader, int, int], object], ...]] = (
 def _parsed(parts: list[Piece], steps: bytes, limit: int) -> Outcome:
     buffer = CompositeBuffer()
     parser = _parser(steps)
-    messages: list[str] = []
+    messages: list[object] = []
     fed = 0
     try:
         for part in parts:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from bytebufs import BytebufsError, CompositeBuffer, FrameError, LimitExceeded, SliceBuffer, Underrun
+from bytebufs.testing import Outcome
 from examples import protobuf_stream
 from examples.redis_resp import Aggregate, RedisError, Replies, Value
 from examples.websocket_frames import Frame, Messages, Opcode, close_code, encode
@@ -21,14 +22,6 @@ _HEAD: Final = 14
 """Bytes in front of a WebSocket's payload, at most."""
 _CONTROL: Final = 125
 """Bytes of a WebSocket's control frame, whatever the limit."""
-
-
-class Outcome(NamedTuple):
-    """What came of a stream: values, the error that ended it, and how many bytes were taken."""
-
-    values: list[object]
-    error: tuple[type[BaseException], str] | None
-    taken: int
 
 
 def _outcome(
@@ -99,11 +92,11 @@ def websockets(data: bytes) -> None:
     if behind or expected[0].error == found[0].error:
         assert found == expected, (found, expected, pieces)
     again = Messages(masked=masked, limit=limit)
-    for opcode, payload, is_last in cast("list[tuple[Opcode, bytes, bool]]", expected[0].values):
+    for opcode, payload, is_last in cast("list[tuple[Opcode, bytes, bool]]", expected[0].results):
         again.buffer.append(encode(opcode, payload, masked=masked))
         assert opcode < Opcode.CLOSE or len(payload) <= _CONTROL
         assert is_last, "a message is told of as if it had come in one frame"
-    assert [_framed(frame) for frame in again] == expected[0].values
+    assert [_framed(frame) for frame in again] == expected[0].results
 
 
 def protobufs(data: bytes) -> None:
