@@ -43,9 +43,9 @@ class DiffersFromBytes(AssertionError):
         self.check = check
         self.data = data
         self.arguments = arguments
-        self.call = error.call if isinstance(error, Unlike) else None
-        self.found = error.found if isinstance(error, Unlike) else None
-        self.wanted = error.wanted if isinstance(error, Unlike) else None
+        self.call: str | None = error.call if isinstance(error, Unlike) else None
+        self.found: object = error.found if isinstance(error, Unlike) else None
+        self.wanted: object = error.wanted if isinstance(error, Unlike) else None
         self.layout = layout
         self._error = error
 

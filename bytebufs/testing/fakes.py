@@ -118,10 +118,10 @@ class FakeSocket(_Scripted):
     """
 
     def __init__(self, data: Buffer = b"", *, send: Steps = None, recv: Steps = None) -> None:
-        self.sends = Script(send)
-        self.receives = Script(recv)
-        self.sent = bytearray()
-        self.closed = False
+        self.sends: Script = Script(send)
+        self.receives: Script = Script(recv)
+        self.sent: bytearray = bytearray()
+        self.closed: bool = False
         self._data = io.BytesIO(data)
         self._timeout: float | None = None
 
@@ -178,8 +178,8 @@ class ScriptedSocket(_Scripted, socket.socket):
         send: Steps = None,
         recv: Steps = None,
     ) -> None:
-        self.sends = Script(send)
-        self.receives = Script(recv)
+        self.sends: Script = Script(send)
+        self.receives: Script = Script(recv)
         super().__init__(family, type, proto, fileno)
 
     def _put(self, data: bytes, flags: int) -> int:

@@ -40,8 +40,8 @@ class DependsOnCuts(AssertionError):
 
     def __init__(self, pieces: Sequence[bytes], kinds: Sequence[str], together: Outcome, apart: Outcome) -> None:
         super().__init__(pieces, kinds, together, apart)
-        self.pieces = tuple(pieces)
-        self.kinds = tuple(kinds)
+        self.pieces: tuple[bytes, ...] = tuple(pieces)
+        self.kinds: tuple[str, ...] = tuple(kinds)
         self.together = together
         self.apart = apart
 

@@ -40,7 +40,7 @@ class BreaksPromise(AssertionError):
     def __init__(self, promise: str, pieces: Sequence[bytes], detail: str) -> None:
         super().__init__(promise, pieces, detail)
         self.promise = promise
-        self.pieces = tuple(pieces)
+        self.pieces: tuple[bytes, ...] = tuple(pieces)
         self.detail = detail
 
     def __str__(self) -> str:

@@ -71,8 +71,8 @@ class Script:
     """What a fake does at each call. ``calls`` counts them, ``passed`` the bytes."""
 
     def __init__(self, steps: Steps = None) -> None:
-        self.calls = 0
-        self.passed = 0
+        self.calls: int = 0
+        self.passed: int = 0
         self._choose = _chooser(steps)
 
     def allow(self, wanted: int) -> int:
