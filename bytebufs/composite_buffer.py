@@ -465,7 +465,8 @@ class CompositeBuffer(BaseBuffer):
     def _keep_within(self, limit: int) -> None:
         """Let ``_append_within()`` see to it that little more than twice so much memory is kept for that many bytes.
 
-        That is a page more, and what the last three parts hold. Beside what is shown, it is never more than 1 MiB.
+        That is a page more, and what the first part holds and the last. Beside what is shown, it is never more than
+        1 MiB.
         """
         self._spare = self._alarm = min(limit, _MOST_SPARE) + _BLOCK - _OWN
 
@@ -474,11 +475,33 @@ class CompositeBuffer(BaseBuffer):
         if type(part) is bytes:
             self.append(part)
         elif not (isinstance(part, BaseBuffer) and self._goes_on(part._source, part._start, part._stop)):
-            before = self._index.last_entry()
             entries = _entries_of(part)
-            waste = waste_of(entries, before)
+            waste = waste_of(entries, self._index.last_entry())
+            if waste > self._spare:
+                self._exclusively(self._copy_last)
             self._append(entries)
             self._wasted += waste
+
+    def _copy_last(self) -> object:
+        """If the last part keeps much more than it shows, keep that alone: the next one keeps as much, elsewhere.
+
+        Returns what held it. Copies: that ("coalesce"). Complexity: O(1).
+        """
+        table = self._index
+        if self._start == self._stop:
+            return None
+        i = len(table.parts) - 1
+        is_first = i == table.head
+        last = table.entries(self._start, self._stop)[0] if is_first else table.parts[i]
+        wasted = waste_of([last])
+        if wasted <= self._spare:
+            return None
+        [copied] = gathered([last])
+        self._wasted = max(0, self._wasted - wasted)
+        if is_first:
+            return self._rebuild([copied], self._stop - self._start)
+        table.lengthen(copied, self._stop)
+        return last
 
     def _make_room(self) -> None:
         """If what waits costs too much beside its bytes, gather what is small of it.

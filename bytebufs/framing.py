@@ -62,9 +62,9 @@ class Framer:
     Any other exception, MemoryError and interrupts too, leaves each step undone or done; a frame that was about to be
     returned may be lost.
 
-    Its limit bounds memory, too: what it keeps is at most twice the limit, a page of 4 KiB, and what the last three
-    parts hold, however small the pieces are that come. Belongs to one thread at a time; who comes into the middle of a
-    call that changes it gets Busy.
+    Its limit bounds memory, too: what it keeps is at most twice the limit, a page of 4 KiB, and what its first part and
+    its last one hold, however small the pieces are that come. Belongs to one thread at a time; who comes into the
+    middle of a call that changes it gets Busy.
     """
 
     __slots__ = (
@@ -129,8 +129,9 @@ class Framer:
         of that call. The iterator raises FrameError for bytes that can never become right and LimitExceeded for a frame
         that is too long, after the good frames before it. Raises ClosedError after that, TypeError for what is not
         bytes-like, and CopyForbidden inside ``no_copy()`` if tiny parts had to be joined; then nothing was taken in.
-        Complexity: linear in what is fed. Copies: nothing, but parts so tiny and so many that they would keep more
-        memory than twice the limit and a page ("coalesce"): a snapshot, if their memory is mutable.
+        Complexity: linear in what is fed. Copies: nothing, but what would keep more memory than twice the limit and a
+        page ("coalesce"; a snapshot, if that is mutable): parts that are tiny and many, or of which each shows little
+        of something large.
         """
         buffer = self._buffer
         self._refuse_if_closed()

@@ -88,7 +88,7 @@ def test_a_framer_keeps_at_most_twice_its_limit_and_a_block(name: str, kind: str
 
     framer, kept = kept_by(flood)
     assert framer is not None
-    assert kept <= 2 * limit + BLOCK + 2 * LARGE.get(kind, 0)
+    assert kept <= 2 * limit + BLOCK + LARGE.get(kind, 0)
 
 
 @pytest.mark.parametrize("kind", TINY)
@@ -105,7 +105,7 @@ def test_an_outbox_keeps_at_most_twice_its_watermark_and_a_block(kind: str, high
         return outbox
 
     _, kept = kept_by(flood)
-    assert kept <= 2 * high + BLOCK + 2 * LARGE.get(kind, 0)
+    assert kept <= 2 * high + BLOCK + LARGE.get(kind, 0)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TINY if kind != "composite"])

@@ -63,8 +63,8 @@ class Outbox:
 
     Put more than ``high`` bytes in and it is ``paused``, until flushing brings it down to ``low``: a producer that
     looks at ``paused``, or is told by ``on_pause`` and ``on_resume``, bounds what waits. Nothing is refused: a part may
-    be larger than ``high``. Up to that mark what waits keeps at most twice ``high``, a page of 4 KiB, and what the last
-    three parts hold, however small the parts are. Belongs to one thread, and to one sink.
+    be larger than ``high``. Up to that mark what waits keeps at most twice ``high``, a page of 4 KiB, and what the
+    first part and the last hold, however small the parts are. Belongs to one thread, and to one sink.
 
     ``on_pause`` is called by ``put`` and ``on_resume`` by ``flush``, each as its last act; both may put parts in.
     Raises ValueError if ``low`` is above ``high``, or one is negative.
