@@ -86,8 +86,9 @@ def check_fragmentation(
 
     ``make_parser`` gives a new parser each time: a function from a piece to results, or an object with such a ``feed``
     and, where it has them, ``end()`` (called after the last piece; may give results), ``pending`` (the number of
-    bytes not yet done with; an attribute or a method) and ``detach()`` (gives what is left). Results are an iterable,
-    one object, or None: of a parser that calls back, return what it has called, else there is nothing to compare.
+    bytes not yet done with, after an error too; an attribute or a method) and ``detach()`` (gives what is left). Of a
+    parser that throws away what it holds when something is wrong, give ``feed`` alone. Results are an iterable, one
+    object, or None: of a parser that calls back, return what it has called, else there is nothing to compare.
     Bytes and text that are returned, and do not stand in a list, are a stream: what comes in two pieces equals what
     comes in one.
 
