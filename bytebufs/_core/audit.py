@@ -49,12 +49,12 @@ class CopyAudit:
     @property
     def hidden(self) -> int:
         """Bytes copied without having been asked for by name, because the layout or the platform needed it."""
-        return sum(nbytes for reason, nbytes in self.by_reason.items() if reason in HIDDEN)
+        return sum(self.by_reason[reason] for reason in self.by_reason if reason in HIDDEN)
 
     def __repr__(self) -> str:
         """Say how much was copied, how much of that was hidden, and why."""
         copies = "1 copy" if self.count == 1 else f"{self.count} copies"
-        reasons = [f"{reason} {nbytes}" for reason, nbytes in self.by_reason.items()]
+        reasons = [f"{reason} {self.by_reason[reason]}" for reason in self.by_reason]
         why = f": {', '.join(reasons)}" if reasons else ""
         return f"<CopyAudit: {self.nbytes} bytes in {copies}, {self.hidden} of them hidden{why}>"
 

@@ -93,7 +93,7 @@ def _wasteful(entries: list[Entry]) -> dict[int, int]:
             held[key] = _holder_nbytes(owner)
             if is_reserved(entry):
                 reserved.add(key)
-    return {key: n for key, n in held.items() if n > 2 * shown[key] + _SLACK and key not in reserved}
+    return {key: held[key] for key in held if held[key] > 2 * shown[key] + _SLACK and key not in reserved}
 
 
 def compacted(entries: list[Entry]) -> tuple[list[Entry], int]:

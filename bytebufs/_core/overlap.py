@@ -56,7 +56,7 @@ def may_share_file(targets: Iterable[memoryview], pieces: Iterable[bytes | memor
     out_of, foreign_sources = _files([piece for piece in pieces if isinstance(piece, memoryview)])
     if (into and foreign_sources) or (foreign_targets and (out_of or len(foreign_targets | foreign_sources) > 1)):
         return True
-    return any(file in out_of and _meet(ranges, out_of[file]) for file, ranges in into.items())
+    return any(file in out_of and _meet(into[file], out_of[file]) for file in into)
 
 
 def _owns_its_memory(obj: Any) -> bool:

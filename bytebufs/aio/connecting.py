@@ -62,8 +62,8 @@ class Options:
             "ssl_shutdown_timeout": shutdown_timeout,
         }
         if not ssl:
-            for name, timeout in self.timeouts.items():
-                if timeout is not None:
+            for name in self.timeouts:
+                if self.timeouts[name] is not None:
                     raise ValueError(f"{name} is for ssl")
             self.timeouts = {}
         Stream(

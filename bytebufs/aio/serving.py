@@ -123,8 +123,8 @@ class Server:
             if stream.buffer._stop:
                 stream._finish()
         await self._wait(min(grace, _NEW))
-        for task, stream in self._connections.items():
-            stream._finish()
+        for task in self._connections:
+            self._connections[task]._finish()
             if task in self._handshakes:
                 task.cancel()
         await self._wait(end - self._loop.time())

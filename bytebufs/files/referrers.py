@@ -56,7 +56,8 @@ def _text(referrer: object, buffers: list[object]) -> str:
     if isinstance(referrer, dict):
         wanted = {id(buffer) for buffer in buffers}
         # A copy at one go: another thread may change the dict meanwhile. A subclass has methods of its own.
-        keys = [key for key, value in list(dict.items(referrer)) if id(value) in wanted and type(key) is str]
+        own = dict.copy(referrer)
+        keys = [key for key, value in zip(own, own.values()) if id(value) in wanted and type(key) is str]
         module = dict.get(referrer, "__name__")
         owner = f"{module}." if type(module) is str else ""
         return ", ".join(f"{owner}{key}" for key in keys) or "a dict"

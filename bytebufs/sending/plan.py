@@ -395,8 +395,8 @@ def _note_if_mapped(entry: Run, stop: int, mapped: dict[Guard, int]) -> None:
 
 def assert_whole(mapped: dict[Guard, int]) -> None:
     """Raise TruncatedFile if one of these files now ends before what is shown of it. Complexity: an ``fstat`` each."""
-    for guard, stop in mapped.items():
-        guard(stop)
+    for guard in mapped:
+        guard(mapped[guard])
 
 
 @final
