@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import pty
 import signal
@@ -22,6 +21,7 @@ from bytebufs import copy_audit
 from examples import cat as program
 from examples.cat import OutputError, cat, main
 
+from .descriptors import descriptors
 from .sinks import CONTENT, PATIENCE, tcp_pair
 
 ROOT: Final = Path(__file__).parent.parent
@@ -349,11 +349,6 @@ def test_where_sigpipe_is_ignored_a_broken_pipe_is_an_error(
         monkeypatch.setattr(program, "STDOUT", write_end)
         assert main([str(folder / "a"), str(folder / "a")]) == 1
     assert capsys.readouterr().err == "cat: write error: Broken pipe\n"
-
-
-def descriptors() -> int:
-    gc.collect()  # what other tests have left
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def test_no_descriptor_is_left_behind(folder: Path, stdout: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ from examples.web.range import MOST_RANGES, Unsatisfiable, ranges_in
 from examples.web.request import MAX_FIELDS, MAX_HEAD, MAX_LINE, Refused, Request, Requests
 
 from .conftest import PLACES
+from .descriptors import descriptors
 
 CONTENT: Final = bytes(range(256)) * 4
 HOUR: Final = 3600
@@ -559,13 +560,13 @@ def test_a_tag_does_not_tell_the_number_of_the_inode(folder: Path, site: Site) -
 
 def test_no_descriptor_is_left_behind(site: Site) -> None:
     gc.collect()  # what other tests have left
-    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    before = descriptors()
     for target in ("/file.bin", "/missing", "/sub", "/sub/", "/none/", "/../x", "/file.bin/", "/index/"):
         try:
             site.open(target)
         except Refused:
             pass
-    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
+    assert descriptors() == before
 
 
 # -- answers ---------------------------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from bytebufs import FileRegion, Inbox, MappedFile, Outbox, flush, transfer
 from bytebufs.aio import Stream, open_connection, open_unix_connection, start_server, start_unix_server
 
+from ..descriptors import descriptors
 from .trials import alternating, content_of
 
 CONTENT: Final = content_of(300_000)
@@ -39,10 +39,6 @@ def no_descriptors() -> Iterator[None]:
     finally:
         for fd in held:
             os.close(fd)
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def refused(call: Callable[[], Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import mmap
 import os
@@ -20,6 +19,8 @@ import pytest
 
 from bytebufs import ClosedError, CompositeBuffer, MappedFile, SliceBuffer, TruncatedFile, allocate, flush, no_copy
 
+from ..descriptors import descriptors
+
 PAGE = mmap.ALLOCATIONGRANULARITY
 DATA = random.Random(6).randbytes(2 * PAGE + 500)
 
@@ -31,11 +32,6 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "data"
     path.write_bytes(DATA)
     return path
-
-
-def descriptors() -> int:
-    gc.collect()  # what other tests have left
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def maps(path: Path) -> int:

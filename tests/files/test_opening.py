@@ -20,17 +20,14 @@ import pytest
 from bytebufs import FileRegion, SliceBuffer, TruncatedFile
 from bytebufs.files.opening import descriptor_of, name_of, open_regular, read_at, retried, size_in_file
 
+from ..descriptors import descriptors
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     return path
-
-
-def descriptors() -> int:
-    gc.collect()  # what other tests have left
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def read_all(file: Any, **options: Any) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import gzip
 import mmap
 import os
@@ -22,6 +21,8 @@ import pytest
 from bytebufs import COMPILED, CompositeBuffer, FileRegion, SliceBuffer, TruncatedFile, copy_audit, no_copy
 from bytebufs._core.parts import LazyOwner
 
+from ..descriptors import descriptors
+
 PAGE = mmap.ALLOCATIONGRANULARITY
 DATA = random.Random(5).randbytes(2 * PAGE + 500)
 
@@ -31,11 +32,6 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "data"
     path.write_bytes(DATA)
     return path
-
-
-def descriptors() -> int:
-    gc.collect()  # what other tests have left
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def maps(path: Path) -> int:

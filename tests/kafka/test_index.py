@@ -16,13 +16,11 @@ from hypothesis import strategies as st
 
 from examples.kafka.index import OFFSETS, TIMES, Index
 
+from ..descriptors import descriptors
+
 ENTRIES: Final = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=30).map(
     lambda pairs: list(zip(sorted(first for first, _ in pairs), sorted(second for _, second in pairs), strict=True))
 )
-
-
-def descriptors() -> set[str]:
-    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 def entries(index: Index) -> list[tuple[int, int]]:

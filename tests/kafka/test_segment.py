@@ -18,15 +18,12 @@ from examples.kafka.flushing import LogBrokenError
 from examples.kafka.records import Record, encode
 from examples.kafka.segment import Segment, Vouched
 
+from ..descriptors import descriptors
 from .told_records import SMALL, batch_at
 
 BASE: Final = 1 << 40
 SETTINGS: Final = replace(SMALL, index_interval_bytes=600)
 NUMBER: Final = 30
-
-
-def descriptors() -> set[str]:
-    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 def add(segment: Segment, batches: BaseBuffer) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from examples.rocketmq.mapped_files import MappedFiles, Maps, write_out
 
+from ..descriptors import descriptors
+
 
 def filled(folder: Path, count: int = 3, maps: Maps | None = None) -> MappedFiles:
     files = MappedFiles(folder, 10, Maps(8) if maps is None else maps)
@@ -17,10 +19,6 @@ def filled(folder: Path, count: int = 3, maps: Maps | None = None) -> MappedFile
         files.make(number * 10)
         files.memory(number * 10).writable.write_at(0, bytes([48 + number]) * 10)
     return files
-
-
-def _descriptors() -> int:
-    return len([*Path("/proc/self/fd").iterdir()])
 
 
 def content(files: MappedFiles) -> bytes:
@@ -131,11 +129,11 @@ def test_slices_of_a_file_stay_when_it_is_deleted_and_pin_it(tmp_path: Path) -> 
 def test_only_so_many_files_are_mapped(tmp_path: Path) -> None:
     maps = Maps(2)
     files = filled(tmp_path, 20, maps)
-    before = _descriptors()
+    before = descriptors()
     for first in files.firsts:
         assert files.memory(first).shown.startswith(bytes([48 + first // 10]))
         assert len(maps) <= 2
-    assert _descriptors() <= before
+    assert descriptors() <= before
     maps.close()
     assert len(maps) == 0
 

@@ -22,6 +22,7 @@ from examples.rocketmq.record import MessageError, hash_of
 from examples.rocketmq.settings import Settings
 from examples.rocketmq.store import Store
 
+from ..descriptors import descriptors_below
 from .stores import LOG_FILE, SMALL, bodies, heads, message, open_store
 
 TOPICS = ["topic", "%RETRY%group", "with-dash_1"]
@@ -214,15 +215,12 @@ def test_an_entry_that_became_garbage_meanwhile_gives_no_wrong_message(tmp_path:
 
 
 def test_descriptors_are_bounded(tmp_path: Path) -> None:
-    def descriptors() -> int:
-        return len([*Path("/proc/self/fd").iterdir()])
-
     store = open_store(tmp_path)
-    before = descriptors()
+    before = descriptors_below(tmp_path)
     for number in range(100):
         store.put(message(b"x" * 200, queue=number % 20))
     assert all(len(bodies(store, queue=queue)) == 5 for queue in range(20))
-    assert descriptors() <= before + SMALL.maps
+    assert descriptors_below(tmp_path) <= before + SMALL.maps
     store.close()
 
 

@@ -29,6 +29,7 @@ from bytebufs import CompositeBuffer, FileRegion, MappedFile, copy_audit, flush
 from bytebufs.errors import TruncatedFile
 
 from ..conftest import IS_QUICK
+from ..descriptors import descriptors
 from ..sinks import (
     CONTENT,
     MIX_SINKS,
@@ -445,10 +446,6 @@ def test_flushing_a_gibibyte_takes_no_memory() -> None:
     assert 1000 < int(run.stdout) < 256 << 10
 
 
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # counting, not walking
-
-
 def maps() -> int:
     return sum("content" in line for line in Path("/proc/self/maps").read_text().splitlines())
 
@@ -457,7 +454,7 @@ def maps() -> int:
 @pytest.mark.parametrize("resets", [False, True])
 def test_descriptors_and_maps_come_back(resets: bool, file: Path) -> None:
     gc.collect()
-    before = open_descriptors(), maps()
+    before = descriptors(), maps()
     for round_ in range(20 if IS_QUICK else 100):
         here, there = tcp_pair()
         with here, there:
@@ -470,7 +467,7 @@ def test_descriptors_and_maps_come_back(resets: bool, file: Path) -> None:
             with contextlib.suppress(OSError):
                 here.shutdown(socket.SHUT_WR)
             reader.join(PATIENCE)
-    assert (open_descriptors(), maps()) == before
+    assert (descriptors(), maps()) == before
 
 
 def _read_or_reset(there: socket.socket, reset: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import gzip
 import io
 import os
@@ -33,6 +32,7 @@ from bytebufs import (
 )
 
 from ..children import run_child
+from ..descriptors import descriptors
 from ..filtered import NO_FILTER
 
 DATA: Final = random.Random(9).randbytes(300_000)
@@ -49,11 +49,6 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
-
-
-def descriptors() -> int:
-    gc.collect()  # what other tests have left
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class Receiver:
