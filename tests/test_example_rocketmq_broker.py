@@ -253,7 +253,7 @@ def test_told_to_end_it_answers_the_pulls_that_wait(tmp_path: Path) -> None:
         talk.send(Request.PULL_MESSAGE, **pulling("T", 0, 0, sysFlag=6, suspendTimeoutMillis=30_000))
         assert talk.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).code == Response.SUCCESS
         began = time.monotonic()
-        running.process.send_signal(signal.SIGTERM)
+        running.process.terminate()
         assert talk.receive().code == Response.PULL_NOT_FOUND
         assert talk.is_closed()
         assert running.process.wait(PATIENCE) == 0
