@@ -621,7 +621,7 @@ def test_from_the_command_line(
     lines = [b"line %d" % number for number in range(200)]
     path = tmp_path / "lines"
     path.write_bytes(b"\n".join(lines))
-    with broker(tmp_path / "data") as running, path.open() as file:
+    with broker(tmp_path / "data", "--queue-file", "20000") as running, path.open() as file:  # inspect reads them
         where = ["--broker", running.address, "--topic", "T"]
         monkeypatch.setattr(sys, "stdin", file)
         assert main(["produce", *where, "--tag", "A"]) == 0
