@@ -18,19 +18,10 @@ def run(*arguments: object, given: str = "") -> tuple[int, str, str]:
 
 
 def test_the_package_is_the_program(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "examples.kafka"]
-    serve = [*command, "serve", "--data", str(tmp_path), "--listen", "0"]
-    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as broker:
-        try:
-            assert broker.stdout is not None
-            address = broker.stdout.readline().strip().removeprefix("listening on ")
-            produce = [*command, "produce", address, "topic"]
-            done = subprocess.run(produce, input="x", capture_output=True, text=True, timeout=60, check=False)
-            assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
-            broker.terminate()
-            assert broker.wait(60) == 0
-        finally:
-            broker.kill()
+    with RunningBroker(tmp_path) as broker:
+        command = [sys.executable, "-m", "examples.kafka", "produce", broker.address, "topic"]
+        done = subprocess.run(command, input="x", capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 
 def test_lines_are_produced_consumed_and_seen_in_the_folder(tmp_path: Path) -> None:
