@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from examples.kafka.errors import Error, Refused
 from examples.kafka.offsets import MAGIC, Committed, OffsetLimits, Offsets, Place
 from tests.forked import Program
+from tests.in_memory import FOLDERS
 
 DAY: Final = 24 * 3600 * 1000
 ENTRY: Final = 8 + 30
@@ -225,7 +226,7 @@ class OffsetsMachine(RuleBasedStateMachine):
 
     @initialize(slack=st.sampled_from([0, 100, 1000]))
     def begin(self, slack: int) -> None:
-        self.folder = Path(mkdtemp())
+        self.folder = Path(mkdtemp(dir=FOLDERS))
         self.limits = OffsetLimits(slack=slack)
         self.offsets = Offsets(self.folder / "offsets", self.limits)
         self.model: dict[str, dict[Place, Committed]] = {"g": {}, "h": {}}
