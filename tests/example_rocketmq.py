@@ -7,13 +7,12 @@ import contextlib
 import itertools
 import os
 import re
-import signal
 import socket
 import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -29,6 +28,7 @@ from examples.rocketmq.settings import Flush, Settings
 from examples.rocketmq.store import Store
 
 from .conftest import do_without
+from .forked import Program
 from .sinks import PATIENCE
 
 ROOT: Final = Path(__file__).parent.parent
@@ -114,15 +114,13 @@ class Broker:
 
     def __init__(self, folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> None:
         self._complaints = folder.parent / f"{folder.name}.stderr"
-        command = [*prefix, sys.executable, "-m", "examples.rocketmq", "serve", "--data", str(folder)]
+        serve = ["serve", "--data", str(folder), "--listen", f"{HOST}:0", *options]
         with self._complaints.open("w") as errors:
-            self.process = subprocess.Popen(
-                [*command, "--listen", f"{HOST}:0", *options],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
+            self.process: subprocess.Popen[str] | Program
+            if prefix:
+                self.process = _under(prefix, serve, errors)
+            else:
+                self.process = Program("examples.rocketmq.__main__", *serve, errors=errors.fileno())
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
@@ -149,16 +147,20 @@ class Broker:
 
     def end(self) -> str:
         """Tell it to end, and return its complaints: it has to end well."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         assert self.process.wait(PATIENCE) == 0, self.errors()
         return self.errors()
 
     def close(self) -> None:
         """Kill it, if it still runs."""
-        self.process.kill()
-        self.process.wait(PATIENCE)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        with self.process:
+            self.process.kill()
+
+
+def _under(prefix: Sequence[str], arguments: Sequence[str], errors: IO[str]) -> subprocess.Popen[str]:
+    """Start a program by another one."""
+    command = [*prefix, sys.executable, "-m", "examples.rocketmq", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
 
 
 @contextlib.contextmanager

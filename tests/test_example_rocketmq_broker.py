@@ -253,7 +253,7 @@ def test_told_to_end_it_answers_the_pulls_that_wait(tmp_path: Path) -> None:
         talk.send(Request.PULL_MESSAGE, **pulling("T", 0, 0, sysFlag=6, suspendTimeoutMillis=30_000))
         assert talk.ask(Request.GET_MAX_OFFSET, topic="T", queueId=0).code == Response.SUCCESS
         began = time.monotonic()
-        running.process.send_signal(signal.SIGTERM)
+        running.process.terminate()
         assert talk.receive().code == Response.PULL_NOT_FOUND
         assert talk.is_closed()
         assert running.process.wait(PATIENCE) == 0
@@ -621,7 +621,7 @@ def test_from_the_command_line(
     lines = [b"line %d" % number for number in range(200)]
     path = tmp_path / "lines"
     path.write_bytes(b"\n".join(lines))
-    with broker(tmp_path / "data") as running, path.open() as file:
+    with broker(tmp_path / "data", "--queue-file", "20000") as running, path.open() as file:  # inspect reads them
         where = ["--broker", running.address, "--topic", "T"]
         monkeypatch.setattr(sys, "stdin", file)
         assert main(["produce", *where, "--tag", "A"]) == 0

@@ -13,13 +13,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import trustme
 import uvloop
 
 from bytebufs import aio
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+    import trustme
 
 _T = TypeVar("_T")
 
@@ -130,6 +131,8 @@ def _watched(loop: asyncio.AbstractEventLoop) -> dict[int, object]:
 
 @functools.cache
 def _authority() -> tuple[trustme.CA, ssl.SSLContext, ssl.SSLContext]:
+    import trustme  # which takes longer than all others together, and not every process needs
+
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(server)

@@ -6,9 +6,6 @@ import asyncio
 import errno
 import os
 import socket
-import subprocess
-import sys
-import textwrap
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -18,6 +15,7 @@ import pytest
 from bytebufs import FileRegion, LengthPrefixed, Pool, Reader, aio
 from bytebufs.aio import serving as serving_module
 
+from ..forked import run_program
 from .loops import LOOPS, WAYS, client_context, connected, run, serving
 
 if TYPE_CHECKING:
@@ -630,56 +628,11 @@ def test_a_server_closes_in_the_middle_of_handshakes() -> None:
 
 # -- what the system has not ----------------------------------------------------------------------------------
 
-WITHOUT_DESCRIPTORS: Final = """
-    import asyncio, resource, socket, sys
-    from bytebufs import aio
-    from bytebufs.aio import serving
-    from tests.aio.loops import LOOPS
-
-    async def handler(stream):
-        await stream.send(b"served")
-
-    async def main():
-        reported = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-        async with asyncio.timeout(20), await aio.start_server(handler, "127.0.0.1", 0) as server:
-            client = socket.create_connection(server.sockets[0].getsockname())
-            client.settimeout(0)
-            held = []
-            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-            while True:
-                try:
-                    held.append(socket.socket())
-                except OSError:
-                    break
-            while not reported:
-                await asyncio.sleep(0)
-            assert reported[0]["message"] == "bytebufs.aio: nothing is accepted for a while", reported
-            assert isinstance(reported[0]["exception"], OSError)
-            if sys.argv[2] == "close":
-                await server.close()
-                return
-            for sock in held:
-                sock.close()
-            assert await asyncio.get_running_loop().sock_recv(client, 100) == b"served"
-            assert len(reported) == 1
-            client.close()
-
-    serving._PAUSE = 0.01
-    with asyncio.Runner(loop_factory=LOOPS[sys.argv[1]]) as runner:
-        runner.run(main())
-"""
-
 
 @pytest.mark.parametrize("then", ["serve", "close"])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_without_descriptors_nothing_is_accepted_for_a_while(loop: str, then: str) -> None:
-    child = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(WITHOUT_DESCRIPTORS), loop, then],
-        check=False, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert child.returncode == 0, child.stderr
+    assert run_program("tests.aio.exhausted", loop, then) == (0, "", "")
 
 
 def test_a_client_that_is_gone_when_it_is_accepted_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

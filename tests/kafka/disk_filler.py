@@ -21,7 +21,7 @@ from examples.kafka.log import Log
 
 from .told_records import SMALL, append, contents, opened
 
-__all__ = ["BALLAST", "MOST"]
+__all__ = ["BALLAST", "MOST", "main"]
 
 MOST: Final = 20_000
 BALLAST: Final = 100_000
@@ -42,7 +42,7 @@ async def fill(log: Log) -> OSError:
         assert log.end == end
 
 
-async def main(folder: Path, room: Path, limit: int | None) -> None:
+async def fill_twice(folder: Path, room: Path, limit: int | None) -> None:
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     log = opened(folder, SETTINGS)
@@ -65,7 +65,13 @@ async def main(folder: Path, room: Path, limit: int | None) -> None:
     print(errno.errorcode[error.errno or 0])  # noqa: T201
 
 
+def main(arguments: list[str]) -> None:
+    """Fill the disk that a folder is on, or files up to a limit."""
+    folder, *limits = arguments
+    ballast = Path(folder) / "ballast"
+    ballast.write_bytes(bytes(BALLAST))
+    asyncio.run(fill_twice(Path(folder) / "log", ballast, int(limits[0]) if limits else None))
+
+
 if __name__ == "__main__":
-    where = Path(sys.argv[1])
-    (where / "ballast").write_bytes(bytes(BALLAST))
-    asyncio.run(main(where / "log", where / "ballast", int(sys.argv[2]) if len(sys.argv) > 2 else None))
+    main(sys.argv[1:])

@@ -1,14 +1,11 @@
 """A process that writes a log under sync flush, for tests to kill: four writers, who tell what they were promised.
 
-    python -m tests.kafka.log_writer FOLDER
-
-Each line is an offset: all records below it are said to be on the disk.
+``main`` is given the folder. Each line is an offset: all records below it are said to be on the disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +13,7 @@ from examples.kafka.log import Log
 
 from .told_records import append, opened
 
-__all__ = ["MOST"]
+__all__ = ["MOST", "main"]
 
 MOST: Final = 20_000
 """Bytes of a value, so that a kill may come between the pages of one write."""
@@ -30,7 +27,7 @@ async def write(log: Log) -> None:
         print(end, flush=True)  # noqa: T201
 
 
-async def main(folder: Path) -> None:
+async def write_all(folder: Path) -> None:
     log = opened(folder)
     print(log.end, flush=True)  # noqa: T201
     async with asyncio.TaskGroup() as writers:
@@ -38,5 +35,7 @@ async def main(folder: Path) -> None:
             writers.create_task(write(log))
 
 
-if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+def main(arguments: list[str]) -> None:
+    """Write until killed."""
+    [folder] = arguments
+    asyncio.run(write_all(Path(folder)))

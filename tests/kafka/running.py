@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
+
+from tests.forked import Program
 
 __all__ = ["RunningBroker"]
 
@@ -19,7 +19,7 @@ class RunningBroker:
         self._data = data
         self._options = options
         self.address = "127.0.0.1:0"
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Program | None = None
         self.start()
 
     def __enter__(self) -> RunningBroker:
@@ -30,10 +30,8 @@ class RunningBroker:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        serve = [sys.executable, "-m", "examples.kafka", "serve"]
-        command = [*serve, "--data", str(self._data), "--listen", self.address, *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
+        where = ["--data", str(self._data), "--listen", self.address]
+        self._process = Program("examples.kafka.__main__", "serve", *where, *self._options)
         said = self._process.stdout.readline().strip()
         assert said.startswith(_SAYS), f"the broker has not begun to listen: {said!r}"
         self.address = said.removeprefix(_SAYS)
@@ -64,8 +62,7 @@ class RunningBroker:
 
     def _reap(self) -> int:
         assert self._process is not None
-        assert self._process.stdout is not None
-        status = self._process.wait(timeout=60)
-        self._process.stdout.close()
+        status = self._process.wait(60)
+        self._process.close()
         self._process = None
         return status

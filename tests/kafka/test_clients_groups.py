@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import queue
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -15,13 +14,14 @@ from typing import Final
 import pytest
 
 from tests.conftest import PROFILE, needed
+from tests.forked import Program, run_program
 from tests.kafka.group_clients import CLIENTS
 from tests.kafka.running import RunningBroker
 
 needed("confluent_kafka")  # makes the topics
 
 PARTITIONS: Final = 6
-PROGRAM: Final = [sys.executable, "-m", "tests.kafka.group_clients"]
+CLIENT: Final = "tests.kafka.group_clients"
 PATIENCE: Final = 120
 """Seconds after which a test gives up."""
 SESSION: Final = [] if PROFILE == "long" else ["2000"]
@@ -32,9 +32,9 @@ class Members:
     """Consumers in processes of their own, and all that they say, in order."""
 
     def __init__(self, client: str, address: str) -> None:
-        self._command = [*PROGRAM, "member", client, address]
+        self._arguments = ["member", client, address, *SESSION]
         self._said: queue.Queue[tuple[int, list[str]]] = queue.Queue()
-        self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._processes: dict[int, Program] = {}
         self._threads: list[threading.Thread] = []
         self.assigned: dict[int, list[int]] = {}
         self.got: Counter[str] = Counter()
@@ -50,9 +50,8 @@ class Members:
             thread.join()
 
     def add(self, number: int) -> None:
-        process = subprocess.Popen(
-            [*self._command, *SESSION], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        with Path(os.devnull).open("w") as nowhere:
+            process = Program(CLIENT, *self._arguments, errors=nowhere.fileno())
         self._processes[number] = process
         thread = threading.Thread(target=self._listen, args=(number, process))
         self._threads.append(thread)
@@ -61,12 +60,11 @@ class Members:
     def kill(self, number: int) -> None:
         process = self._processes.pop(number)
         process.kill()
-        process.wait()
+        process.wait(PATIENCE)
         self.assigned.pop(number, None)
 
-    def _listen(self, number: int, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout:
+    def _listen(self, number: int, process: Program) -> None:
+        with process:
             for line in process.stdout:
                 if line.endswith("\n"):
                     self._said.put((number, line.split()))
@@ -150,8 +148,9 @@ def test_a_group_of_three_loses_a_member_and_the_broker_and_no_record(broker: Ru
 
 def consumed_in_group(client: str, address: str, count: int) -> list[str]:
     """So many values, by a consumer that commits them and leaves."""
-    command = [*PROGRAM, "consume", client, address, str(count)]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE).stdout.split()
+    status, said, errors = run_program(CLIENT, "consume", client, address, str(count), patience=PATIENCE)
+    assert status == 0, errors
+    return said.split()
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -172,15 +171,13 @@ def test_an_idempotent_producer_loses_and_doubles_nothing(broker: RunningBroker,
     kills, every = {"quick": 2, "long": 50}.get(PROFILE, 8), 500
     made(broker.address, "topic", 1)
     count = every * (kills + 1)
-    command = [*PROGRAM, "produce", client, broker.address, str(count), str(every)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as producer:
-        assert producer.stdout is not None
-        assert producer.stdin is not None
+    with Program(CLIENT, "produce", client, broker.address, str(count), str(every)) as producer:
         for _ in range(kills):
             assert producer.stdout.readline() == "sent\n"
             producer.stdin.write("go on\n")
             producer.stdin.flush()
             broker.restart()
-        producer.communicate("go on\n", timeout=PATIENCE)
-        assert producer.returncode == 0
+        producer.stdin.write("go on\n")
+        producer.stdin.close()
+        assert producer.wait(PATIENCE) == 0
     assert consumed(broker.address, "topic", count) == [str(n) for n in range(count)]

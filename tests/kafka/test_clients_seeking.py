@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,12 +12,12 @@ from bytebufs import CompositeBuffer
 from examples.kafka.fields import encode
 from examples.kafka.messages import FETCH
 from tests.conftest import needed
+from tests.forked import run_program
 from tests.kafka.group_clients import CLIENTS, PATIENCE
 from tests.kafka.running import RunningBroker
 
 needed("confluent_kafka")
 
-PROGRAM: Final = [sys.executable, "-m", "tests.kafka.group_clients", "seek"]
 FIRST: Final = 1_700_000_000_000
 """The first record's time; each is a second later."""
 COUNT: Final = 300
@@ -56,9 +54,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
 )
 def test_a_consumer_seeks(broker: RunningBroker, client: str, offset: int, ms: int, expected: list[str]) -> None:
     needed(client)
-    command = [*PROGRAM, client, broker.address, str(offset), str(ms)]
-    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE).stdout
-    assert said.split() == expected
+    seek = ["seek", client, broker.address, str(offset), str(ms)]
+    status, said, errors = run_program("tests.kafka.group_clients", *seek, patience=PATIENCE)
+    assert (status, said.split()) == (0, expected), errors
 
 
 def fetch_of_all() -> bytes:

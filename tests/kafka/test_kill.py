@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 from tests.conftest import IS_QUICK, PROFILE
+from tests.forked import Program
 
 from .log_writer import MOST
 from .told_records import contents, opened
@@ -21,13 +20,9 @@ PROMISES: Final = 60
 
 def killed(folder: Path, promises: int) -> int:
     """Have a process write, kill it once it has told so many promises, and return the farthest of all that it told."""
-    command = [sys.executable, "-m", "tests.kafka.log_writer", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        try:
-            told = [int(writer.stdout.readline()) for _ in range(promises)]
-        finally:
-            writer.kill()
+    with Program("tests.kafka.log_writer", str(folder)) as writer:
+        told = [int(writer.stdout.readline()) for _ in range(promises)]
+        writer.kill()
         told += [int(line) for line in writer.stdout if line.endswith("\n")]  # what was told before the kill was seen
     return max(told)
 

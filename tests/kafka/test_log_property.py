@@ -17,13 +17,12 @@ from examples.kafka.batch import HEADER, checksum, header_at
 from examples.kafka.log import BatchTooLargeError, Log, OffsetOutOfRangeError
 from examples.kafka.records import Record, encode
 
+from ..in_memory import FOLDERS
 from .told_records import SMALL, opened
 
 SETTINGS: Final = replace(
     SMALL, segment_bytes=1_500, segment_ms=500, retention_ms=2_000, index_interval_bytes=250, flush="never"
 )
-MEMORY: Final = Path("/dev/shm")
-"""Where nothing waits for a disk."""
 TIMES: Final = st.integers(0, 5_000)
 VALUES: Final = st.integers(0, 300)
 BATCHES: Final = st.lists(st.lists(st.tuples(TIMES, VALUES), min_size=1, max_size=3), min_size=1, max_size=3)
@@ -34,7 +33,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @initialize(sizes=st.lists(VALUES, max_size=30))
     def begin(self, sizes: list[int]) -> None:
-        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.folder = Path(tempfile.mkdtemp(dir=FOLDERS))
         self.now = 0
         self.batches: list[bytes] = []
         self.times: list[int] = []

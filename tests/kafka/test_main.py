@@ -8,14 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import run_program
 from tests.kafka.running import RunningBroker
 
 
 def run(*arguments: object, given: str = "") -> tuple[int, str, str]:
     """Run the program and return its status, and what it says on both streams."""
-    command = [sys.executable, "-m", "examples.kafka", *map(str, arguments)]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout, done.stderr
+    return run_program("examples.kafka.__main__", *map(str, arguments), given=given)
+
+
+def test_the_package_is_the_program(tmp_path: Path) -> None:
+    with RunningBroker(tmp_path) as broker:
+        command = [sys.executable, "-m", "examples.kafka", "produce", broker.address, "topic"]
+        done = subprocess.run(command, input="x", capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 
 def test_lines_are_produced_consumed_and_seen_in_the_folder(tmp_path: Path) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from examples.kafka.errors import Error, Refused
 from examples.kafka.offsets import MAGIC, Committed, OffsetLimits, Offsets, Place
+from tests.forked import Program
+from tests.in_memory import FOLDERS
 
 DAY: Final = 24 * 3600 * 1000
 ENTRY: Final = 8 + 30
@@ -209,29 +208,14 @@ def test_a_new_file_is_flushed_with_its_name(tmp_path: Path) -> None:
         assert offsets.of("g") == {("t", 0): at(99)}
 
 
-_COMMITTING: Final = """
-import sys
-from pathlib import Path
-from examples.kafka.offsets import Committed, OffsetLimits, Offsets
-offsets = Offsets(Path(sys.argv[1]), OffsetLimits(slack=500))
-for offset in range(1 << 30):
-    offsets.commit("g", {("t", 0): Committed(offset, -1, "", 0), ("t", 1): Committed(offset, -1, "x" * 50, 0)})
-    sys.stdout.write(f"{offset}\\n")
-    sys.stdout.flush()
-"""
-
-
 @pytest.mark.parametrize("lines", [1, 50, 777])
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, lines: int) -> None:
     path = tmp_path / "offsets"
-    command = [sys.executable, "-c", _COMMITTING, str(path)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdout is not None
+    with Program("tests.kafka.committing", str(path)) as process:
         for _ in range(lines):
             acknowledged = int(process.stdout.readline())
         process.kill()
-        acknowledged = max([acknowledged, *(int(line) for line in process.stdout.read().split(b"\n")[:-1])])
+        acknowledged = max([acknowledged, *(int(line) for line in process.stdout.read().split("\n")[:-1])])
     with opened(path) as offsets:
         found = [offsets.of("g")["t", partition].offset for partition in (0, 1)]
     assert all(acknowledged <= offset <= acknowledged + 1 for offset in found)
@@ -242,7 +226,7 @@ class OffsetsMachine(RuleBasedStateMachine):
 
     @initialize(slack=st.sampled_from([0, 100, 1000]))
     def begin(self, slack: int) -> None:
-        self.folder = Path(mkdtemp())
+        self.folder = Path(mkdtemp(dir=FOLDERS))
         self.limits = OffsetLimits(slack=slack)
         self.offsets = Offsets(self.folder / "offsets", self.limits)
         self.model: dict[str, dict[Place, Committed]] = {"g": {}, "h": {}}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import pytest
@@ -17,6 +18,10 @@ from hypothesis import strategies as st
 from examples.kafka.log import Log
 from examples.kafka.settings import LogSettings
 from tests.conftest import IS_QUICK
+from tests.in_memory import (
+    FOLDERS,
+    path_in_memory,  # noqa: F401  # a fixture
+)
 
 from .told_records import SMALL, append, contents, opened, whole_batches
 
@@ -169,10 +174,13 @@ def test_behind_a_segment_that_is_gone_nothing_is_kept(left: Path) -> None:
 
 
 @given(data=st.data())
-def test_damage_anywhere_after_a_crash_leaves_a_prefix(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    left = written(tmp_path_factory.mktemp("damaged") / "left", "crashed", TINY, 12)
+def test_damage_anywhere_after_a_crash_leaves_a_prefix(data: st.DataObject) -> None:
+    with TemporaryDirectory(dir=FOLDERS) as folder:
+        _damage_anywhere(data, Path(folder))
+
+
+def _damage_anywhere(data: st.DataObject, folder: Path) -> None:
+    left = written(folder / "left", "crashed", TINY, 12)
     (left / "checkpoint").unlink(missing_ok=True)  # what is vouched for is not gone through
     batches = batches_of(left)
     path = data.draw(st.sampled_from(sorted(left.glob("*.log"))))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
@@ -16,19 +14,15 @@ from examples.kafka.errors import Error, Refused
 from examples.kafka.log import Log
 from examples.kafka.store import MOST_PARTITIONS, Store, StoreLockedError, is_topic_name
 
+from ..forked import run_program
 from .told_records import SMALL, append, contents
-
-ELSEWHERE = """
-import sys; from pathlib import Path; from examples.kafka.store import Store, StoreLockedError
-try: Store(Path(sys.argv[1])).close(); print("open")
-except StoreLockedError: print("locked")
-"""
 
 
 def elsewhere(data: Path) -> str:
     """What another process gets that opens it."""
-    command = [sys.executable, "-c", ELSEWHERE, str(data)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    status, said, errors = run_program("tests.kafka.another", str(data))
+    assert (status, errors) == (0, "")
+    return said
 
 
 def refused(store: Store, topic: str, partitions: int = 1) -> Error:

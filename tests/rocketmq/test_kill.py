@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import select
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from examples.rocketmq.store import Store
 from tests.conftest import PROFILE
+from tests.forked import Program
 
 from .stores import bodies
 from .writer import KILLED, QUEUES, body_of
@@ -23,19 +22,15 @@ MOST_PROMISED = 200
 
 def written_until_killed(folder: Path, chance: random.Random) -> dict[int, int]:
     """Let a process write, kill it at a moment, and return the last offset that each queue was promised."""
-    command = [sys.executable, "-m", "tests.rocketmq.writer", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == b"open\n"
-            lines = [process.stdout.readline() for _ in range(chance.randrange(MOST_PROMISED))]
-            select.select([], [], [], chance.random() * 0.005)  # to be anywhere between two lines
-        finally:
-            process.kill()
+    with Program("tests.rocketmq.writer", str(folder)) as process:
+        assert process.stdout.readline() == "open\n"
+        lines = [process.stdout.readline() for _ in range(chance.randrange(MOST_PROMISED))]
+        select.select([], [], [], chance.random() * 0.005)  # to be anywhere between two lines
+        process.kill()
         lines += process.stdout.read().splitlines(keepends=True)
     promised: dict[int, int] = {}
     for line in lines:
-        if line.endswith(b"\n"):
+        if line.endswith("\n"):
             queue, offset = map(int, line.split())
             promised[queue] = offset
     return promised

@@ -9,6 +9,7 @@ import pytest
 
 from examples.rocketmq.record import Message, MessageError
 from tests.conftest import IS_QUICK
+from tests.in_memory import path_in_memory  # noqa: F401  # a fixture
 
 from .stores import LOG_FILE, bodies, message, open_store
 

@@ -23,6 +23,7 @@ from examples.rocketmq.settings import Settings
 from examples.rocketmq.store import Store
 
 from ..descriptors import descriptors_below
+from ..in_memory import FOLDERS
 from .stores import LOG_FILE, SMALL, bodies, heads, message, open_store
 
 TOPICS = ["topic", "%RETRY%group", "with-dash_1"]
@@ -261,7 +262,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = Path(tempfile.mkdtemp())
+        self.root = Path(tempfile.mkdtemp(dir=FOLDERS))
         self.copies = 0
         self.folder = self.root / "0"
         self.store = open_store(self.folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 from examples.rocketmq.settings import Settings
@@ -12,7 +11,7 @@ from examples.rocketmq.store import Store
 
 from .stores import message
 
-__all__ = ["KILLED", "QUEUES", "body_of"]
+__all__ = ["KILLED", "QUEUES", "body_of", "main"]
 
 KILLED = Settings(flush="sync", log_file=8192, queue_file=2000, maps=16)
 """Small files, so that the moments lie between them, too."""
@@ -32,11 +31,13 @@ async def _write(store: Store, queue: int) -> None:
         os.write(1, b"%d %d\n" % (queue, placed.offset))
 
 
-async def _main() -> None:
-    store = Store(Path(sys.argv[1]), KILLED)
+async def _write_all(folder: Path) -> None:
+    store = Store(folder, KILLED)
     os.write(1, b"open\n")
     await asyncio.gather(*(_write(store, queue) for queue in range(QUEUES)))
 
 
-if __name__ == "__main__":
-    asyncio.run(_main())
+def main(arguments: list[str]) -> None:
+    """Write to the store in a folder until killed."""
+    [folder] = arguments
+    asyncio.run(_write_all(Path(folder)))
