@@ -40,7 +40,7 @@ from examples.websocket_frames import (
     mask,
 )
 
-from .conftest import PLACES
+from .conftest import PLACES, RANDOM_CUTS
 from .fed import Fed
 from .layouts import addresses, chunks
 from .memory import kept_by
@@ -60,7 +60,9 @@ def run(pieces: Iterable[bytes], *, masked: bool = False, limit: int = 100_000) 
 
 
 def check(data: bytes, *, masked: bool = False, limit: int = 100_000) -> Outcome:
-    return check_fragmentation(lambda: Fed(Messages(masked=masked, limit=limit)), data, plain=plain, limit=PLACES)
+    return check_fragmentation(
+        lambda: Fed(Messages(masked=masked, limit=limit)), data, plain=plain, limit=PLACES, random_cuts=RANDOM_CUTS
+    )
 
 
 def messages_in(data: Part, *, masked: bool = False, limit: int = 100_000) -> list[Frame]:
