@@ -40,7 +40,7 @@ from examples.websocket_frames import (
     mask,
 )
 
-from .conftest import PLACES, RANDOM_CUTS
+from .conftest import IS_QUICK, PLACES, RANDOM_CUTS
 from .fed import Fed
 from .layouts import addresses, chunks
 from .memory import kept_by
@@ -402,7 +402,7 @@ class CountingDecoder(codecs.BufferedIncrementalDecoder):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_each_byte_of_a_text_is_looked_at_once(masked: bool) -> None:
-    text, counting = b"a" * 200_000, CountingDecoder()
+    text, counting = b"a" * (40_000 if IS_QUICK else 200_000), CountingDecoder()
     messages = Messages(masked=masked, limit=len(text))
     messages._text = counting
     found: list[object] = []
@@ -439,7 +439,7 @@ def test_a_message_without_an_end_is_refused_at_the_limit() -> None:
 
 
 def test_a_flood_of_fragments_holds_what_it_shows() -> None:
-    n = 10_000
+    n = 2_500 if IS_QUICK else 10_000
     tiny = raw(0x02, 1, b"a") + raw(0x00, 1, b"b") * n + raw(0x00, 0) * n + raw(0x80, 0)
     with no_copy(strict=True):
         [message] = messages_in(tiny, limit=n + 1)
@@ -450,16 +450,17 @@ def test_a_flood_of_fragments_holds_what_it_shows() -> None:
 @pytest.mark.parametrize("name", ["fragments of one byte", "text byte by byte"])
 def test_a_client_does_not_choose_how_much_memory_his_bytes_take(name: str) -> None:
     [stream] = [stream for stream in HOSTILE if stream.name == name]
+    nbytes = 2_000 if IS_QUICK else 5_000
 
     def flood() -> object:
         messages = Messages(masked=True, limit=stream.LIMIT)
-        for chunk in stream.make(5000):
+        for chunk in stream.make(nbytes):
             messages.buffer.append(chunk)
             assert list(messages) == []
         return messages
 
     _, kept = kept_by(flood)
-    assert kept <= 4 * 5000
+    assert kept <= 4 * nbytes
 
 
 def test_control_frames_are_no_part_of_the_limit() -> None:
