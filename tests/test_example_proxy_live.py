@@ -415,11 +415,25 @@ def test_memory_is_bounded_where_the_server_behind_does_not_read() -> None:
             assert sent < GIB
 
 
+STOPPED: Final = """
+local answers = 0
+
+function response()
+  answers = answers + 1
+  if answers == %d then wrk.thread:stop() end
+end
+"""
+"""A script of wrk: after so many answers it rests for what is left of its time, which it counts in whole seconds."""
+
+
 @pytest.mark.needs("nginx", "wrk")
 @pytest.mark.parametrize("size", [1, 64 * KIB + 1])
-def test_wrk_sees_no_error(through: Program, size: int) -> None:
+def test_wrk_sees_no_error(through: Program, tmp_path: Path, size: int) -> None:
     before = len(through.lines)
-    command = ["wrk", "-t1", "-c64", f"-d{1 if IS_QUICK else 2}s", "--timeout", "30s", f"{through.url}/{size}.bin"]
+    script = tmp_path / "stop.lua"
+    script.write_text(STOPPED % (500 if IS_QUICK else 1 << 30))
+    command = ["wrk", "-t1", "-c64", f"-d{1 if IS_QUICK else 2}s", "--timeout", "30s", "-s", str(script)]
+    command.append(f"{through.url}/{size}.bin")
     report = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
     requests = re.search(r"(\d+) requests in", report)
     assert requests is not None
