@@ -502,7 +502,7 @@ def test_a_hole_behind_which_too_much_waits_is_given_up() -> None:
 
 def test_hundreds_of_thousands_behind_a_hole_wait_in_bounds() -> None:
     one = OneHalf().add([OPEN])
-    number = (3 if IS_QUICK else 20) * MOST_PENDING
+    number = MOST_PENDING * 5 // 4 if IS_QUICK else 20 * MOST_PENDING
     most = 0
     for n in range(number):
         one.add([sent(101 + 2 * n, b"x")])  # a hole before each
