@@ -145,7 +145,7 @@ class Program:
 
 @pytest.fixture(scope="module")
 def program(folder: Path) -> Iterator[Program]:
-    """Give a program for tests that do not look at how much memory it has taken, and do not end it."""
+    """Give a program, for tests that do not end it."""
     with Program(folder) as program:
         yield program
 
@@ -606,9 +606,9 @@ def slow_client(address: tuple[str, int], target: str) -> socket.socket:
     return sock
 
 
-def test_many_slow_readers_do_not_stall_a_fast_one_and_cost_little(folder: Path) -> None:
+def test_many_slow_readers_do_not_stall_a_fast_one_and_cost_little(program: Program) -> None:
     target = f"/{5 * MIB}.bin"
-    with Program(folder) as program, ExitStack() as stack:
+    with ExitStack() as stack:
         start = program.descriptors()
         program.restart_peak()
         before = program.memory("VmRSS")
@@ -627,27 +627,26 @@ def test_many_slow_readers_do_not_stall_a_fast_one_and_cost_little(folder: Path)
 
 
 @pytest.mark.parametrize(("size", "most"), [(65536, 2), (1, MOST_QUEUED)])
-def test_requests_are_not_read_while_their_answers_wait(folder: Path, size: int, most: int) -> None:
+def test_requests_are_not_read_while_their_answers_wait(program: Program, size: int, most: int) -> None:
     """Large ones until fewer bytes wait, small ones until fewer answers do: each has its file open."""
-    with Program(folder) as program:
-        start = program.descriptors()
-        before = program.memory("VmRSS")
-        program.restart_peak()
-        with connect(program.address) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            sock.settimeout(0)
-            request = get(f"/{size}.bin", f"Long: {'x' * 200}")  # so that few fill what the system holds
-            sent = 0
-            while select.select([], [sock], [], 0.5)[1]:  # until the server has read nothing for a while
-                sent += sock.send((request * 1000)[sent % len(request) :])
-            assert sent > 100 * len(request)
-            assert eventually(lambda: program.descriptors() <= start + 1 + most)
-            assert program.memory("VmHWM") - before < 4 * MIB
-            sock.settimeout(PATIENCE)
-            for _ in range(sent // len(request)):
-                assert receive_head(sock) == (200, size)
-                assert receive(sock, size) == CONTENT[:size]
-        program.assert_descriptors(start)
+    start = program.descriptors()
+    before = program.memory("VmRSS")
+    program.restart_peak()
+    with connect(program.address) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        sock.settimeout(0)
+        request = get(f"/{size}.bin", f"Long: {'x' * 200}")  # so that few fill what the system holds
+        sent = 0
+        while select.select([], [sock], [], 0.5)[1]:  # until the server has read nothing for a while
+            sent += sock.send((request * 1000)[sent % len(request) :])
+        assert sent > 100 * len(request)
+        assert eventually(lambda: program.descriptors() <= start + 1 + most)
+        assert program.memory("VmHWM") - before < 4 * MIB
+        sock.settimeout(PATIENCE)
+        for _ in range(sent // len(request)):
+            assert receive_head(sock) == (200, size)
+            assert receive(sock, size) == CONTENT[:size]
+    program.assert_descriptors(start)
 
 
 def test_half_of_the_clients_reset_in_the_middle(program: Program) -> None:
