@@ -46,7 +46,7 @@ from .layouts import addresses, chunks
 from .memory import kept_by
 from .sinks import PATIENCE, eventually
 
-BIG: Final = 16 << 20
+BIG: Final = (4 if IS_QUICK else 16) << 20
 SIZES: Final = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
 KEY: Final = b"\x37\xfa\x21\x3d"
 
