@@ -635,7 +635,7 @@ def test_requests_are_not_read_while_their_answers_wait(program: Program, size: 
     with connect(program.address) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         sock.settimeout(0)
-        request = get(f"/{size}.bin", f"Long: {'x' * 200}")  # so that few fill what the system holds
+        request = get(f"/{size}.bin", f"Long: {'x' * 450}")  # so that few fill what the system holds
         sent = 0
         while select.select([], [sock], [], 0.5)[1]:  # until the server has read nothing for a while
             sent += sock.send((request * 1000)[sent % len(request) :])
