@@ -47,8 +47,11 @@ PROFILE: Final = os.environ.get("BYTEBUFS_PROFILE", "quick")
 IS_QUICK: Final = PROFILE == "quick"
 IS_SHORT: Final = PROFILE in {"quick", "short"}
 
-PLACES: Final = 60 if IS_QUICK else 500
+PLACES: Final = 40 if IS_QUICK else 500
 """So many places at most of an input are cut, where a parser is fed in pieces."""
+
+RANDOM_CUTS: Final = 25 if IS_QUICK else 100
+"""So many times it is cut at random besides."""
 
 _SOURCE: Final = Path(__file__).parent.parent / "bytebufs"
 

@@ -41,6 +41,7 @@ def eventually(is_so: Callable[[], bool]) -> bool:
     while time.monotonic() < end:
         if is_so():
             return True
+        time.sleep(0.001)  # what is waited for needs the processor
     return False
 
 

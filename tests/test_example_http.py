@@ -1269,7 +1269,7 @@ def test_one_byte_at_a_time(asked: list[Event], answered: list[Event]) -> None:
 @pytest.mark.parametrize(("asked", "answered"), EXAMPLES)
 def test_cut_at_every_offset(asked: list[Event], answered: list[Event]) -> None:
     whole = until_a_loss(asked, answered)
-    step = 3 if IS_QUICK else 1
+    step = 5 if IS_QUICK else 1
     for offset in range(1, nbytes(asked), step):
         assert until_a_loss(cut_at(asked, offset), answered) == whole
     for offset in range(1, nbytes(answered), step):
@@ -1452,7 +1452,8 @@ HOSTILE: dict[str, Callable[[int], list[bytes]]] = {
 def test_looking_for_a_start_line_is_linear(hostile: Callable[[int], list[bytes]], asked: bool) -> None:
     """Also where each byte begins a part, and within a line that may still be one."""
     totals = []
-    for n in (250, 500, 1_000, 2_000) if IS_QUICK else (500, 1_000, 2_000, 4_000):
+    sizes = (500, 1_000) if IS_QUICK else (500, 1_000, 2_000, 4_000)
+    for n in sizes:
         talk = Talk().say(GET).hear(HELLO)
         parts = hostile(n)
         with counted_here() as work:
@@ -1460,14 +1461,14 @@ def test_looking_for_a_start_line_is_linear(hostile: Callable[[int], list[bytes]
         talk.end()
         totals.append(work.total)
     assert all(second <= 2.2 * first + 1_000 for first, second in pairwise(totals)), totals
-    assert totals[-1] <= 8.8 * totals[0] + 4_000, totals
+    assert totals[-1] <= 1.1 * sizes[-1] / sizes[0] * totals[0] + 4_000, totals
 
 
 @pytest.mark.skipif(COMPILED, reason="counts lines, and compiled code has none: run on the pure build")
 @pytest.mark.parametrize("behind", [HELLO, b"HTTP/1.1 100 Go\r\n\r\n", b"\0junk"])
 def test_many_answers_before_the_end_of_their_request_are_linear(behind: bytes) -> None:
     totals = []
-    for n in (25, 50, 100, 200):
+    for n in (25, 200):
         talk = Talk().say(GET).hear(HELLO, b"\0").say(b"PUT /p HTTP/1.1\r\nContent-Length: 4\r\n\r\nab")
         with counted_here() as work:
             talk.hear(*[b"HTTP/1.1 100 Go\r\n\r\n"] * n, *[behind] * n)

@@ -21,7 +21,7 @@ from functools import cache, partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -96,16 +96,32 @@ def manifest(name: str) -> Json:
     return loaded
 
 
-def messages_of(name: str, directory: Path) -> list[Json]:
-    """Return what the program writes of a capture of the repository, and export its bodies."""
-    output = directory / "messages.json"
-    status = main([str(CAPTURES / name), "--json", str(output), "--export", str(directory / "bodies")])
-    assert status == 0
-    return [json.loads(line) for line in output.read_text().splitlines()]
+class Read(NamedTuple):
+    """What the program wrote of a capture of the repository, and where it exported the bodies."""
+
+    messages: list[Json]
+    bodies: Path
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Read]:
+    """Give what reads a capture by its name, each once."""
+
+    @cache
+    def read(name: str) -> Read:
+        directory = tmp_path_factory.mktemp("read")
+        output, bodies = directory / "messages.json", directory / "bodies"
+        assert main([str(CAPTURES / name), "--json", str(output), "--export", str(bodies)]) == 0
+        return Read([json.loads(line) for line in output.read_text().splitlines()], bodies)
+
+    return read
+
+
+Reads = Callable[[str], Read]
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_every_body_is_what_curl_saved(name: str, tmp_path: Path) -> None:
+def test_every_body_is_what_curl_saved(name: str, read: Reads) -> None:
     expected = []
     for each in manifest("loopback")["exchanges"]:
         asked = {"stream": each["stream"], "target": each["target"], "error": None}
@@ -117,7 +133,7 @@ def test_every_body_is_what_curl_saved(name: str, tmp_path: Path) -> None:
             ("response", {"status": each["status"]}, digested(each["response"])),
         ]:
             expected.append(asked | {"kind": kind} | facts_ | body)
-    found = messages_of(name, tmp_path)
+    found = [*read(name).messages]
     for messages in (found, expected):  # each side in order; they come as they end
         messages.sort(key=lambda one: (one["stream"], one["kind"]))
     keys = ("stream", "target", "error", "kind", "method", "status", "body_length", "body_sha256")
@@ -129,8 +145,8 @@ def digested(facts_: Json) -> Json:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_the_rest_of_the_manifest(name: str, tmp_path: Path) -> None:
-    found = messages_of(name, tmp_path)
+def test_the_rest_of_the_manifest(name: str, read: Reads) -> None:
+    found = read(name).messages
     streams = {one["stream"]: one for one in manifest("loopback")["streams"]}
     trailers = {one["target"]: one["response"]["trailers"] for one in manifest("loopback")["exchanges"]}
     for one in found:
@@ -142,29 +158,29 @@ def test_the_rest_of_the_manifest(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*WHOLE, "lossy.pcap"])
-def test_nothing_is_copied(name: str, tmp_path: Path) -> None:
-    assert {one["copied"] for one in messages_of(name, tmp_path)} == {0}
+def test_nothing_is_copied(name: str, read: Reads) -> None:
+    assert {one["copied"] for one in read(name).messages} == {0}
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_every_exported_file_has_its_hash(name: str, tmp_path: Path) -> None:
-    found = messages_of(name, tmp_path)
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "bodies").iterdir()}
+def test_every_exported_file_has_its_hash(name: str, read: Reads) -> None:
+    found, bodies = read(name)
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in bodies.iterdir()}
     expected = {f"{n:06}.body": one["body_sha256"] for n, one in enumerate(found, 1) if one["body_length"]}
     assert files == expected
 
 
-def test_the_capture_that_was_mangled_has_its_bodies_in_more_parts(tmp_path: Path) -> None:
-    plain, mangled = ([one["parts"] for one in messages_of(name, tmp_path)] for name in WHOLE)
+def test_the_capture_that_was_mangled_has_its_bodies_in_more_parts(read: Reads) -> None:
+    plain, mangled = ([one["parts"] for one in read(name).messages] for name in WHOLE)
     assert sum(mangled) > 2 * sum(plain)
 
 
-def test_exactly_the_damaged_messages_are_reported(tmp_path: Path) -> None:
+def test_exactly_the_damaged_messages_are_reported(read: Reads) -> None:
     lossy = manifest("lossy")
     damaged: dict[tuple[object, ...], Json] = {}
     whole: dict[tuple[object, ...], Json] = {}
     asked: dict[tuple[object, ...], list[str]] = {}  # the methods for a target, as they came
-    for one in messages_of("lossy.pcap", tmp_path):
+    for one in read("lossy.pcap").messages:
         if one["kind"] == "request":
             asked.setdefault((one["stream"], one["target"]), []).append(one["method"])
         elif one["status"] == 100:
@@ -193,14 +209,15 @@ def output_of(command: Sequence[str]) -> str:
 
 @pytest.mark.needs("tshark")
 @pytest.mark.parametrize("name", WHOLE)
-def test_the_objects_that_tshark_exports_agree(name: str, tmp_path: Path) -> None:
+def test_the_objects_that_tshark_exports_agree(name: str, tmp_path: Path, read: Reads) -> None:
     """All but those of streams that it misreads.
 
     It takes what follows a response to a pipelined HEAD for its body, and from 4.6 on it loses responses where segments
     overlap: it sees fewer of them then.
     """
-    found = messages_of(name, tmp_path)
+    found, bodies = read(name)
     command = ["tshark", "-nQ", "-r", str(CAPTURES / name), "-o", "tcp.reassemble_out_of_order:TRUE"]
+    command += ["--export-objects", f"http,{tmp_path}/objects"]
     seen = Counter(map(int, output_of([*command, "-Y", "http.response", "-T", "fields", "-e", "tcp.stream"]).split()))
     responses = Counter(one["stream"] for one in found if one["kind"] == "response")
     (misread,) = {one["stream"] for one in found if one.get("method") == "HEAD" and "/pipelined/" in one["target"]}
@@ -213,10 +230,9 @@ def test_the_objects_that_tshark_exports_agree(name: str, tmp_path: Path) -> Non
     theirs: Counter[str] = Counter()
     for number, one in enumerate(found, 1):
         if one["body_length"] and one["stream"] not in misreads:
-            body = (tmp_path / "bodies" / f"{number:06}.body").read_bytes()
+            body = (bodies / f"{number:06}.body").read_bytes()
             coded = ["Content-Encoding", "gzip"] in one["headers"]
             ours[hashlib.sha256(gzip.decompress(body) if coded else body).hexdigest()] += 1
-    output_of([*command, "--export-objects", f"http,{tmp_path}/objects"])
     for path in (tmp_path / "objects").iterdir():
         theirs[hashlib.sha256(path.read_bytes()).hexdigest()] += 1
     del theirs[NOTHING]  # it writes a file for some of the bodies that are empty
@@ -298,11 +314,11 @@ SYNTAX: Final = re.compile(rb"\r\n|HTTP/|[A-Z]{3,} ")
 
 
 def byte_by_byte(data: bytes) -> list[SliceBuffer]:
-    """Cut bytes up into single ones, but in the profile `quick` far from heads and chunk sizes into 50 at a time."""
+    """Cut bytes up into single ones, but in the profile `quick` far from heads and chunk sizes into 200 at a time."""
     if not IS_QUICK:
         return cut(data, *range(1, len(data)))
     near = {at for match in SYNTAX.finditer(data) for at in range(match.start() - 30, match.end() + 30)}
-    return cut(data, *(at for at in range(1, len(data)) if at % 50 == 0 or at in near))
+    return cut(data, *(at for at in range(1, len(data)) if at % 200 == 0 or at in near))
 
 
 @pytest.mark.parametrize("number", STREAMS)
@@ -622,7 +638,7 @@ def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str
 
 
 def test_a_reader_that_goes_away(write: Write) -> None:
-    path = write(pcap(frames(talk(*[GET, HELLO] * 2000))))
+    path = write(pcap(frames(talk(*[GET, HELLO] * 500))))
     with subprocess.Popen(
         [sys.executable, "-m", "examples.http_reassembly", path],
         stdout=subprocess.PIPE,
@@ -648,7 +664,7 @@ def test_a_progress_bar(rich: bool, write: Write, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TERM", "xterm")
     if not rich:
         monkeypatch.setitem(sys.modules, "rich.progress", None)
-    assert main([write(pcap(frames(talk(*[GET, HELLO] * 300))))]) == 0
+    assert main([write(pcap(frames(talk(*[GET, HELLO] * 30))))]) == 0
     assert ("reading packets" in terminal.getvalue()) == rich
 
 
@@ -741,8 +757,9 @@ def test_connections_that_have_ended_leave_nothing_behind(monkeypatch: pytest.Mo
         assert reassembly.counts.http == number
 
     read(1)
-    most = peak_while(partial(read, 30), 0) * 3 // 2
-    assert peak_while(partial(read, 90), most) < most
+    few = 15 if IS_QUICK else 30
+    most = peak_while(partial(read, few), 0) * 3 // 2
+    assert peak_while(partial(read, 3 * few), most) < most
 
 
 def test_bytes_that_no_message_took_are_shown(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -758,7 +775,7 @@ def test_bytes_that_no_message_took_are_shown(write: Write, capsys: pytest.Captu
 
 # -- random and mutated captures: 22 000 runs, always the same
 
-RUNS: Final = 300 if IS_QUICK else 1100
+RUNS: Final = 150 if IS_QUICK else 1100
 BASES: Final = [
     talk(GET, HELLO, GET, CHUNKED, size=40),
     talk(b"HEAD /h HTTP/1.1\r\n\r\n" + GET, HELLO[:-5] + CHUNKED, size=25, isn=(2**32 - 30, 2**32 - 90)),
@@ -946,7 +963,7 @@ def test_the_mutations_reach_every_layer() -> None:
     """Or the runs above would show little."""
     reasons: Counter[str] = Counter()
     for make in MAKERS:
-        for run in range(120 if IS_QUICK else 300):
+        for run in range(60 if IS_QUICK else 300):
             try:
                 packets = read_packets(SliceBuffer(make(random.Random(f"layers, {run}"))))
             except CaptureError as error:
@@ -964,7 +981,7 @@ def test_the_mutations_reach_every_layer() -> None:
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_memory_stays_in_proportion(make: Callable[[random.Random], bytes]) -> None:
-    captures = [make(random.Random(f"memory, {run}")) for run in range(20 if IS_QUICK else 60)]
+    captures = [make(random.Random(f"memory, {run}")) for run in range(10 if IS_QUICK else 60)]
     for data in captures:  # what is made once and kept is no matter
         survive(data)
     for data in captures:

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -112,6 +113,14 @@ def exactly(sock: socket.socket, size: int) -> bytes:
 
 def everything(sock: socket.socket) -> bytes:
     return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[tuple[Program, socket.socket]]:
+    """Give a relay, and the listener behind it, for tests that do not look at what it says."""
+    with listening() as listener, Program(listener.getsockname()) as program:
+        yield program, listener
+        assert program.end()[0] == 0
 
 
 CHUNKED: Final = (
@@ -227,6 +236,7 @@ def until_connected(address: tuple[str, int], process: subprocess.Popen[bytes]) 
     while process.poll() is None:
         with suppress(ConnectionRefusedError), socket.create_connection(address, PATIENCE):
             return
+        time.sleep(0.001)
     raise AssertionError(process.returncode)
 
 
@@ -282,12 +292,8 @@ def test_bytes_pass_untouched_both_ways_and_half_closes_with_them() -> None:
         assert lines[-1].endswith(f"1 TCP stream, 1 of them not HTTP/1 ({2 * len(CONTENT):,} bytes)")
 
 
-def test_who_does_not_read_stops_who_sends() -> None:
-    with (
-        listening() as listener,
-        Program(listener.getsockname()) as program,
-        passage(program, listener) as (client, server),
-    ):
+def test_who_does_not_read_stops_who_sends(shared: tuple[Program, socket.socket]) -> None:
+    with passage(*shared) as (client, server):
         client.settimeout(0)
         sent = 0
         hashed = hashlib.sha256()
@@ -310,12 +316,8 @@ def reset(sock: socket.socket) -> None:
 
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("ended", [False, True])
-def test_a_reset_is_passed_on(side: int, *, ended: bool) -> None:
-    with (
-        listening() as listener,
-        Program(listener.getsockname()) as program,
-        passage(program, listener) as ends,
-    ):
+def test_a_reset_is_passed_on(shared: tuple[Program, socket.socket], side: int, *, ended: bool) -> None:
+    with passage(*shared) as ends:
         one, other = ends[side], ends[1 - side]
         one.sendall(b"the last words")
         assert exactly(other, 14) == b"the last words"
@@ -330,7 +332,6 @@ def test_a_reset_is_passed_on(side: int, *, ended: bool) -> None:
             poll = select.poll()
             poll.register(other, 0)
             assert poll.poll(PATIENCE * 1000)
-        assert program.end()[0] == 0
 
 
 def test_what_was_said_before_a_reset_is_heard() -> None:

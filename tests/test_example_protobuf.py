@@ -22,7 +22,7 @@ from bytebufs import FrameError, LimitExceeded, Reader, SliceBuffer, Underrun, V
 from bytebufs.testing import Outcome, check_fragmentation, fragmentations, outcome_of
 from examples.protobuf_stream import MAX_DEPTH, MAX_WORDS, Field, Wire, delimited, fields, lines, messages
 
-from .conftest import PLACES
+from .conftest import PLACES, RANDOM_CUTS
 from .layouts import addresses
 
 ROOT: Final = Path(__file__).parent.parent
@@ -281,7 +281,9 @@ def run(pieces: list[bytes], limit: int = 10_000) -> Outcome:
 
 
 def check(data: bytes, limit: int = 10_000) -> Outcome:
-    return check_fragmentation(lambda: VarintPrefixed(limit), data, plain=plain_fields, limit=PLACES)
+    return check_fragmentation(
+        lambda: VarintPrefixed(limit), data, plain=plain_fields, limit=PLACES, random_cuts=RANDOM_CUTS
+    )
 
 
 STREAM: Final = stream_of(STAMP, EMPTY, described(timestamp_pb2), STAMP)

@@ -172,10 +172,10 @@ SWITCHED: Final = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nU
 
 
 async def switches(call: Call) -> bool:
-    """Echo, in words of one letter, until the client ends, and say good-bye then."""
+    """Echo, in words of few letters, until the client ends, and say good-bye then."""
     assert call.lines[2:4] == ["Connection: upgrade", "Upgrade: echo/1, chat"]
     await call.answer(SWITCHED, b"hello ")
-    while got := await call.reader.read(1):
+    while got := await call.reader.read(100):
         await call.answer(got)
     await call.answer(b" bye")
     return False

@@ -19,6 +19,7 @@ from examples import redis_aio
 from examples.redis_aio import Client, connect
 from examples.redis_resp import RedisError, Value, encode
 
+from .conftest import IS_QUICK
 from .sinks import PATIENCE
 from .test_example_redis import Server, needs_redis, plain, push, start_redis
 
@@ -56,7 +57,7 @@ def server() -> Iterator[Server]:
 def test_each_task_gets_its_own_replies(server: Server) -> None:
     async def scenario() -> None:
         async def ask(client: Client, me: int) -> None:
-            for number in range(50):
+            for number in range(12 if IS_QUICK else 50):
                 text = b"%d of %d" % (number, me)
                 key = b"key:%d" % me
                 got = await client.call(

@@ -172,7 +172,8 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def site(tmp_path: Path, stack: ExitStack) -> Site:
-    (tmp_path / "large").write_bytes(bytes(64 * SIZE))
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(64 * SIZE)  # a hole
     (tmp_path / "held").write_bytes(bytes(64 << 10))
     (tmp_path / "small").write_bytes(b"small")
     site = Site(tmp_path)

@@ -40,13 +40,13 @@ from examples.websocket_frames import (
     mask,
 )
 
-from .conftest import PLACES
+from .conftest import IS_QUICK, PLACES, RANDOM_CUTS
 from .fed import Fed
 from .layouts import addresses, chunks
 from .memory import kept_by
 from .sinks import PATIENCE, eventually
 
-BIG: Final = 16 << 20
+BIG: Final = (4 if IS_QUICK else 16) << 20
 SIZES: Final = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
 KEY: Final = b"\x37\xfa\x21\x3d"
 
@@ -60,7 +60,9 @@ def run(pieces: Iterable[bytes], *, masked: bool = False, limit: int = 100_000) 
 
 
 def check(data: bytes, *, masked: bool = False, limit: int = 100_000) -> Outcome:
-    return check_fragmentation(lambda: Fed(Messages(masked=masked, limit=limit)), data, plain=plain, limit=PLACES)
+    return check_fragmentation(
+        lambda: Fed(Messages(masked=masked, limit=limit)), data, plain=plain, limit=PLACES, random_cuts=RANDOM_CUTS
+    )
 
 
 def messages_in(data: Part, *, masked: bool = False, limit: int = 100_000) -> list[Frame]:
@@ -400,7 +402,7 @@ class CountingDecoder(codecs.BufferedIncrementalDecoder):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_each_byte_of_a_text_is_looked_at_once(masked: bool) -> None:
-    text, counting = b"a" * 200_000, CountingDecoder()
+    text, counting = b"a" * (40_000 if IS_QUICK else 200_000), CountingDecoder()
     messages = Messages(masked=masked, limit=len(text))
     messages._text = counting
     found: list[object] = []
@@ -437,7 +439,7 @@ def test_a_message_without_an_end_is_refused_at_the_limit() -> None:
 
 
 def test_a_flood_of_fragments_holds_what_it_shows() -> None:
-    n = 10_000
+    n = 2_500 if IS_QUICK else 10_000
     tiny = raw(0x02, 1, b"a") + raw(0x00, 1, b"b") * n + raw(0x00, 0) * n + raw(0x80, 0)
     with no_copy(strict=True):
         [message] = messages_in(tiny, limit=n + 1)
@@ -448,16 +450,17 @@ def test_a_flood_of_fragments_holds_what_it_shows() -> None:
 @pytest.mark.parametrize("name", ["fragments of one byte", "text byte by byte"])
 def test_a_client_does_not_choose_how_much_memory_his_bytes_take(name: str) -> None:
     [stream] = [stream for stream in HOSTILE if stream.name == name]
+    nbytes = 2_000 if IS_QUICK else 5_000
 
     def flood() -> object:
         messages = Messages(masked=True, limit=stream.LIMIT)
-        for chunk in stream.make(5000):
+        for chunk in stream.make(nbytes):
             messages.buffer.append(chunk)
             assert list(messages) == []
         return messages
 
     _, kept = kept_by(flood)
-    assert kept <= 4 * 5000
+    assert kept <= 4 * nbytes
 
 
 def test_control_frames_are_no_part_of_the_limit() -> None:
