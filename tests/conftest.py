@@ -24,6 +24,8 @@ from hypothesis.strategies import none
 
 from bytebufs import COMPILED
 
+from .bytecodes import leave_the_package
+
 MACHINE_EXAMPLES: Final = {"quick": 10, "short": 50, "ci": 1_000, "long": 200_000}
 """Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default).
 
@@ -88,6 +90,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     given(none())(lambda _: None)()  # hypothesis asks the collector who refers to its random numbers, once
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Let the package run at its own speed again, where the test watched its bytecodes."""
+    leave_the_package()
 
 
 @pytest.fixture
