@@ -103,6 +103,7 @@ class meanwhile(Bytecodes):  # noqa: N801  # a disturbance, read as the time tha
     def _count(self) -> None:
         self.steps += 1
         if self.steps == self._at + 1:
+            self.stop()  # nobody counts any further
             self._act()
 
 
