@@ -1,6 +1,6 @@
 """Threads that share by mistake what belongs to one of them get errors, never a crash; a slice may be shared.
 
-`BYTEBUFS_THREAD_SECONDS` says how long each test takes, if half a second (two beyond the profile `quick`) is not enough.
+`BYTEBUFS_THREAD_SECONDS` says how long each test takes, if half a second (beyond the profile `quick` two) is too short.
 """
 
 from __future__ import annotations
