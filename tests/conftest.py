@@ -14,6 +14,7 @@ import shutil
 import sys
 import unittest
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -93,16 +94,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Let the package, if its bytecodes were watched, and the collector, if it was shown all, be quick again."""
+    """Let the package run at its own speed again, where the test watched its bytecodes."""
     leave_the_package()
-    if not gc.get_freeze_count():
-        gc.freeze()
 
 
 @pytest.fixture
-def nothing_hidden() -> None:
+def nothing_hidden() -> Iterator[None]:
     """Show the collector all that is loaded, for tests that ask it who refers to something."""
     gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 def _leave_some(config: pytest.Config, items: list[pytest.Item]) -> None:
