@@ -44,16 +44,34 @@ if sys.version_info >= (3, 12):
             if isinstance(constant, CodeType):
                 yield from _nested(constant)
 
-    def _watch_the_package() -> None:
-        """Have each bytecode reported, to nobody yet."""
-        monitoring.use_tool_id(TOOL, "tests.bytecodes")
+    def _codes() -> Iterator[CodeType]:
+        """Yield all of the package's that is loaded."""
         gc.unfreeze()  # or what is frozen is not among them
         for one in gc.get_objects():
             if isinstance(one, FunctionType) and is_ours(one.__code__):
-                for code in _nested(one.__code__):
-                    _QUIET[id(code)] = frozenset(_where_nobody_raises(code))
-                    monitoring.set_local_events(TOOL, code, monitoring.events.INSTRUCTION)
+                yield from _nested(one.__code__)
         gc.freeze()
+
+    def _watch_the_package() -> None:
+        """Have each bytecode reported, to nobody yet."""
+        if not _CODES:
+            _CODES.extend(_codes())
+            _QUIET.update((id(code), frozenset(_where_nobody_raises(code))) for code in _CODES)
+        monitoring.use_tool_id(TOOL, "tests.bytecodes")
+        _report(monitoring.events.INSTRUCTION)
+
+    def leave_the_package() -> None:
+        """Have nothing reported any more: what is, if to nobody, takes five times as long."""
+        if monitoring.get_tool(TOOL) is not None:
+            _report(monitoring.events.NO_EVENTS)
+            monitoring.free_tool_id(TOOL)
+
+    def _report(events: int) -> None:
+        for code in _CODES:
+            monitoring.set_local_events(TOOL, code, events)
+
+    _CODES: Final[list[CodeType]] = []
+    """The package's, once somebody has watched it."""
 
     _QUIET: Final[dict[int, frozenset[int]]] = {}
     """By code: the bytecodes that nobody is told of."""
@@ -87,6 +105,9 @@ if sys.version_info >= (3, 12):
                 self._tell()
 
 else:
+
+    def leave_the_package() -> None:
+        """What is told of bytecodes here ends with ``stop``."""
 
     class Bytecodes:
         """Between `start` and `stop`, `tell` is called before each bytecode of the package."""

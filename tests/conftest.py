@@ -93,6 +93,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Let the package run at its own speed again, where the test watched its bytecodes."""
+    bytecodes = sys.modules.get(f"{__package__}.bytecodes")  # loaded by whoever watches: this file stands by itself
+    if bytecodes is not None:
+        bytecodes.leave_the_package()
+
+
 @pytest.fixture
 def nothing_hidden() -> Iterator[None]:
     """Show the collector all that is loaded, for tests that ask it who refers to something."""

@@ -53,7 +53,7 @@ from bytebufs import (
     flush,
 )
 
-from .layouts import BytesSubclass, address
+from .places import BytesSubclass, address
 
 Cells = NDArray[np.int64]
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-import pytest
-
 from bytebufs import (
     BrokenSink,
     BrokenSource,
@@ -84,6 +82,15 @@ def _own(error: MemoryError) -> MemoryError:
     return own
 
 
+def says(call: Callable[[], object], *errors: type[Exception]) -> bool:
+    """Whether a call raises one of some errors. (Of pytest's ways to ask, children would load all.)"""
+    try:
+        call()
+    except errors:
+        return True
+    return False
+
+
 class meanwhile(Bytecodes):  # noqa: N801  # a disturbance, read as the time that it comes at
     """Do something before the bytecode of the package with this number, counted from 0; with -1 at none."""
 
@@ -96,6 +103,7 @@ class meanwhile(Bytecodes):  # noqa: N801  # a disturbance, read as the time tha
     def _count(self) -> None:
         self.steps += 1
         if self.steps == self._at + 1:
+            self.stop()  # nobody counts any further
             self._act()
 
 
@@ -498,8 +506,7 @@ class Post:
             self.outbox.flush(self.near)
         except (BrokenSink, Busy):
             for use in (lambda: self.outbox.flush(self.near), lambda: self.outbox.put(b"more")):
-                with pytest.raises((BrokenSink, Busy)):
-                    use()
+                assert says(use, BrokenSink, Busy)
             data = self.accounted + self.part(0)[1]
             assert self.came == data[: len(self.came)] or self.accounted.startswith(self.came)
             return True
@@ -609,8 +616,7 @@ class Mail:
             self.inbox.room()
         except (BrokenSource, Busy):
             for use in (self.inbox.room, partial(self.inbox.filled, 0), partial(self.inbox.receive, self.far)):
-                with pytest.raises((BrokenSource, Busy)):
-                    use()
+                assert says(use, BrokenSource, Busy)
             self.take()
             assert self.came.startswith(self.taken)
             return True

@@ -21,6 +21,8 @@ from bytebufs.testing.arrangements import (
 )
 from bytebufs.testing.cuts import chunks, hidden
 
+from .places import BytesSubclass, address, addresses
+
 __all__ = [
     "LAYOUTS",
     "MAKERS",
@@ -53,16 +55,6 @@ class FakeFile(LazyOwner):
         return self._memory
 
 
-class BytesSubclass(bytes):
-    """Bytes that could search in a way of their own, and therefore may not be asked to."""
-
-    def find(self, *args: Any) -> int:
-        raise AssertionError("a subclass's own find was trusted")
-
-    __eq__ = rfind = startswith = count = find  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
-
-
 def structured_array(data: bytes) -> Any:
     """Return the data as a numpy array of a format that memoryview cannot cast."""
     whole = np.frombuffer(data, np.uint8)
@@ -87,19 +79,3 @@ MAKERS: Final[dict[str, Callable[[bytes], Part]]] = arrangements.MAKERS | {
 SHAPES: Final[dict[str, Callable[[list[Part]], BaseBuffer]]] = {**COMPOSITES, **SLICES}
 
 LAYOUTS: Final[Sequence[Layout]] = arrangements.layouts_of(MAKERS)
-
-# -- where bytes lie -----------------------------------------------------------------------------------------
-
-
-def address(memory: Any) -> int:
-    """Return where the first byte of anything with a buffer lies. By numpy: not by what is tested."""
-    return int(np.frombuffer(memory, np.uint8).__array_interface__["data"][0])
-
-
-def addresses(buffer: BaseBuffer) -> list[int]:
-    """Return where each byte of a buffer lies: two buffers with equal lists show the same memory."""
-    found: list[int] = []
-    for view in buffer.views():
-        start = address(view)
-        found.extend(range(start, start + len(view)))
-    return found

@@ -35,15 +35,21 @@ def peak_while(work: Callable[[], object], enough: int) -> int:
     return least(measure, enough)
 
 
-def kept_by(fill: Callable[[], object]) -> tuple[object, int]:
-    """Return what a call makes, and the heap memory that it keeps."""
-    fill()  # what is made once only
-    gc.collect()
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        made = fill()
+def kept_by(fill: Callable[[], object], enough: int) -> tuple[object, int]:
+    """Return what a call makes, and the heap memory that it keeps, measured as ``least`` does."""
+    made: object = None
+
+    def measure() -> int:
+        nonlocal made
+        made = None  # what the last call made is not to go meanwhile
         gc.collect()
-        return made, tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
+        tracemalloc.start()
+        try:
+            made = fill()
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    kept = least(measure, enough)
+    return made, kept

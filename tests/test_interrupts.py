@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from bytebufs import (
     COMPILED,
     BrokenSink,
     ClosedError,
+    CompositeBuffer,
     Delimited,
     Framer,
     LengthPrefixed,
@@ -29,6 +31,7 @@ from bytebufs import (
     flush,
 )
 
+from .bytecodes import TOOL
 from .changes import (
     CHANGES,
     COMPOSITES,
@@ -41,7 +44,7 @@ from .changes import (
     Sink,
     in_steps,
 )
-from .conftest import IS_QUICK, IS_SHORT
+from .conftest import IS_QUICK, IS_SHORT, pytest_runtest_teardown
 from .disturbed import (
     ACTIONS,
     MAIL,
@@ -338,3 +341,21 @@ def test_real_signals_leave_nothing_half_done(kind: str, handler: None) -> None:
         except Interrupt:
             pass  # it came outside of the call: between it and the end of the block
         cut += kind in {"outbox", "inbox"}
+
+
+# -- and afterwards
+
+
+if sys.version_info >= (3, 12):
+
+    def test_nobody_watches_the_package_behind_a_test() -> None:
+        """All tests behind it would take five times as long."""
+        code = CompositeBuffer.take.__code__
+        assert steps_of(lambda: CompositeBuffer([b"ab"]).take(1)) > 10
+        assert sys.monitoring.get_local_events(TOOL, code) == sys.monitoring.events.INSTRUCTION
+        pytest_runtest_teardown()
+        sys.monitoring.use_tool_id(TOOL, "whoever comes next")
+        try:
+            assert sys.monitoring.get_local_events(TOOL, code) == sys.monitoring.events.NO_EVENTS
+        finally:
+            sys.monitoring.free_tool_id(TOOL)

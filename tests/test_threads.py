@@ -1,6 +1,6 @@
 """Threads that share by mistake what belongs to one of them get errors, never a crash; a slice may be shared.
 
-`BYTEBUFS_THREAD_SECONDS` says how long each test takes, if one second (two beyond the profile `quick`) is not enough.
+`BYTEBUFS_THREAD_SECONDS` says how long each test takes, if half a second (beyond the profile `quick` two) is too short.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .children import run_child
 from .conftest import IS_QUICK
 from .sinks import PATIENCE
 
-SECONDS: Final = float(os.environ.get("BYTEBUFS_THREAD_SECONDS", "1" if IS_QUICK else "2"))
+SECONDS: Final = float(os.environ.get("BYTEBUFS_THREAD_SECONDS", "0.5" if IS_QUICK else "2"))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

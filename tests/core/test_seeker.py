@@ -17,7 +17,7 @@ from bytebufs._core.search import find
 from bytebufs._core.seeker import AHEAD, MOST_AHEAD, Looks, Seeker
 from bytebufs._core.table import Table
 
-from ..conftest import IS_SHORT
+from ..conftest import IS_QUICK, IS_SHORT
 from ..counting import counted
 from ..disturbed import STRIDE, interrupted, under
 from ..layouts import MAKERS, FakeFile, chunks
@@ -28,6 +28,15 @@ interpreted = pytest.mark.skipif(COMPILED, reason="inside compiled code nothing 
 
 FAR: Final = 1 << 62
 """A limit that nothing reaches."""
+
+LONG: Final = 1_000 if IS_QUICK else 2_000 if IS_SHORT else 5_000
+"""Bytes that come one by one. Who looks again at half of them each time has three times as many lines as may be.
+
+A tenth of them where there are many separators, each with its own lines.
+"""
+
+SEEKS: Final = 1_000 if IS_QUICK else 10_000
+"""Chunks that are looked at when they have come, one after the other."""
 
 # -- the rules, by looking at everything ---------------------------------------------------------------------
 
@@ -299,17 +308,18 @@ NEAR_MISSES: Final = {
 @pytest.mark.parametrize("text", [b"a", b"ab", b"aaaaaac"], ids=bytes.decode)
 def test_a_near_miss_costs_the_same_for_each_byte_however_long_it_is(seps: tuple[bytes, ...], text: bytes) -> None:
     """Some lines a byte and separator, and for each what its borders take once."""
-    n = 300 if len(seps) > 2 else 2_000 if IS_SHORT else 5_000
+    n = LONG // 10 if len(seps) > 2 else LONG
     data = (text * n)[:n]
     buffer, seeker = CompositeBuffer(), Seeker(seps, 0)
     total = 0
-    for at in range(n):
-        buffer.append(data[at : at + 1])
-        with counted() as work:
+    with counted() as work:
+        for at in range(n):
+            buffer.append(data[at : at + 1])
+            before = work.total
             found = seeker.seek(buffer._table(), buffer._start, at + 1, FAR)
-        if found:
-            buffer.skip(seeker.end - buffer._start)
-        total += work.total
+            total += work.total - before
+            if found:
+                buffer.skip(seeker.end - buffer._start)
     assert total <= len(seps) * 150 * n + 8 * sum(len(sep) for sep in seps)
 
 
@@ -317,7 +327,7 @@ def test_a_near_miss_costs_the_same_for_each_byte_however_long_it_is(seps: tuple
 @pytest.mark.parametrize("chunk", [2, 15, 16, 17, 300, 5_000])
 def test_a_near_miss_in_chunks_is_searched_for_at_the_speed_of_c(chunk: int) -> None:
     """The bytes at the seams alone are looked at one by one."""
-    n, m = 20_000, 256
+    n, m = min(20_000, SEEKS * chunk), 256
     buffer, seeker = CompositeBuffer(), Seeker((b"a" * (m - 1) + b"b",), 0)
     with counted() as work:
         for at in range(0, n, chunk):
@@ -373,12 +383,26 @@ STREAMS: Final = {
 }
 
 
+def answers_of_new_ones(seps: tuple[bytes, ...], pieces: list[bytes], position: int) -> Iterator[tuple[bool, int, int]]:
+    """Yield what a new seeker answers behind each piece, and where it found that."""
+    table, stop, start = Table([], [], position), position, position
+    for piece in pieces:
+        table.push(piece)
+        stop += len(piece)
+        fresh = Seeker(seps, start)
+        found = fresh.seek(table, start, stop, FAR)
+        yield found, fresh.begin, fresh.end
+        if found:
+            start = fresh.end
+
+
 @interpreted
 @pytest.mark.parametrize("position", [0, -3, -1_000])
 @pytest.mark.parametrize("stream", STREAMS)
 def test_a_call_that_was_interrupted_anywhere_changes_no_later_answer(stream: str, position: int) -> None:
     """Each seek of a stream is broken off at each step; then it and all later ones answer as a new seeker does."""
     seps, pieces = STREAMS[stream]
+    answers = list(answers_of_new_ones(seps, pieces, position))
     interrupts = 0
     for broken in range(len(pieces)):
         step = broken % STRIDE
@@ -392,11 +416,9 @@ def test_a_call_that_was_interrupted_anywhere_changes_no_later_answer(stream: st
                 stop += len(piece)
                 if k == broken:
                     came = under(interrupted(step), partial(seeker.seek, table, start, stop, FAR)).error is not None
-                fresh = Seeker(seps, start)
-                expected = fresh.seek(table, start, stop, FAR)
-                assert seeker.seek(table, start, stop, FAR) == expected, (broken, step)
-                assert (seeker.begin, seeker.end) == (fresh.begin, fresh.end), (broken, step)
-                if expected:
+                found = seeker.seek(table, start, stop, FAR)
+                assert (found, seeker.begin, seeker.end) == answers[k], (broken, step)
+                if found:
                     start = seeker.end
             step += STRIDE
             interrupts += came

@@ -13,7 +13,8 @@ from bytebufs._core.parts import Memory
 from bytebufs.files.referrers import count_views, holders
 from bytebufs.slice_buffer import cut
 
-pytestmark = pytest.mark.usefixtures("nothing_hidden")
+of_the_module = pytest.mark.usefixtures("nothing_hidden")
+"""For variables of what was loaded before: that is hidden from the collector."""
 
 held: Any = None
 
@@ -35,6 +36,7 @@ def test_nobody_holds_it() -> None:
     assert holders(memory()) == ""
 
 
+@of_the_module
 def test_a_global_variable_is_named() -> None:
     global held  # noqa: PLW0603 - that is what is looked for
     shown = memory()
@@ -45,6 +47,7 @@ def test_a_global_variable_is_named() -> None:
         held = None
 
 
+@of_the_module
 def test_a_part_of_a_composite_is_found() -> None:
     global held  # noqa: PLW0603
     shown = memory()
