@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
@@ -668,13 +667,6 @@ def test_a_ratio_stands_beside_its_goal() -> None:
     assert told(Verdict("speed", "at least", 2, "x", 1.234)) == "1.23 ≥ 2 ✗"
     assert told(Verdict("cost", "at most", None, "x", 1.234)) == "1.23 ·"
     assert told(Verdict("bytes", "at most", 2048, "x", 1024, unit="bytes")) == "1 KiB ≤ 2 KiB ✓"
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_frozen() -> Iterator[None]:
-    """What is frozen, gc.get_referrers() does not find: other tests of this process need it."""
-    yield
-    gc.unfreeze()
 
 
 KEPT: Final = Path(__file__).parent.parent / "benchmarks" / "results"

@@ -785,12 +785,10 @@ def assert_nothing_is_left(step: Step, times: int, traced: int) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def alone() -> Iterator[None]:
+def alone() -> None:
     """Keep what other tests left out of the counts, and out of every collection's way."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", KINDS)
