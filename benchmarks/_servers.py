@@ -155,7 +155,9 @@ _RUNNING: Final[list[Server]] = []
 
 def running(loop: str, task: str, way: str) -> Server:
     """Return a server that runs and does this, or begin one."""
-    return next((server for server in _RUNNING if server.does == (loop, task, way, "")), None) or Server(loop, task, way)
+    return next((server for server in _RUNNING if server.does == (loop, task, way, "")), None) or Server(
+        loop, task, way
+    )
 
 
 @atexit.register
