@@ -739,7 +739,7 @@ def _run_pytest(folder: Path, source: str, *arguments: str, **environ: str) -> s
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, **environ},
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environ},  # which nobody needs here
     )
 
 
