@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,7 +103,6 @@ def run_benchmarks(names: Sequence[str], *, quick: bool) -> Run:
                 progress.advance(task)
     finally:
         close_servers()
-        gc.unfreeze()
     return describe_run(outcomes, quick=quick, rounds=effort.rounds)
 
 

@@ -48,6 +48,7 @@ __all__ = [
     "loop_factory",
     "loops",
     "main",
+    "running",
 ]
 
 FRAMES: Final = "frames"
@@ -85,7 +86,8 @@ class Server:
     """A server that runs, on a processor of its own where there are two."""
 
     def __init__(self, loop: str, task: str, way: str, argument: object = "") -> None:
-        command = [sys.executable, "-P", "-m", "benchmarks._servers", loop, task, way, str(argument)]
+        self.does = loop, task, way, str(argument)
+        command = [sys.executable, "-P", "-m", "benchmarks._servers", *self.does]
         with _sinks.apart(reader=True):
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_environment()
@@ -149,6 +151,13 @@ class Server:
 
 
 _RUNNING: Final[list[Server]] = []
+
+
+def running(loop: str, task: str, way: str) -> Server:
+    """Return a server that runs and does this, or begin one."""
+    return next((server for server in _RUNNING if server.does == (loop, task, way, "")), None) or Server(
+        loop, task, way
+    )
 
 
 @atexit.register

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from ._harness import MIB, OURS, TOLD, Action, Cell, Contender, Goal, by_build, cost_of, size_name
-from ._servers import FRAMES, JOINING, PARSE, PROTOCOL, STREAMS, Server, close_servers, loops
+from ._servers import FRAMES, JOINING, PARSE, PROTOCOL, STREAMS, Server, close_servers, loops, running
 
 __all__ = ["plan"]
 
@@ -49,22 +49,30 @@ def plan(*, quick: bool) -> list[Callable[[], Cell]]:
     """Return the cells, to be made when their turn comes."""
     cells: list[Callable[[], Cell]] = []
     for loop in loops():
-        cells += [partial(_many, loop, size, _CHUNK if quick else _BATCH) for size in SIZES[: 1 if quick else None]]
+        sizes = SIZES[: 1 if quick else None]
+        echoing = [partial(_many, loop, size, _CHUNK if quick else _BATCH) for size in sizes]
         if quick and loop != loops()[0]:
-            continue  # that the servers run on it is seen
-        cells.append(partial(_one, loop, 64))
-        cells.append(partial(_busy, loop, *((2, 3) if quick else (100, 1000))))
+            cells += echoing  # that the servers run on it is seen
+            continue
+        echoing.append(partial(_one, loop, 64))
+        echoing.append(partial(_busy, loop, *((2, 3) if quick else (100, 1000))))
+        cells += echoing if quick else [partial(_anew, make) for make in echoing]
         cells.append(partial(_file, loop, 64 << 10 if quick else _FILE))
         idle = [("resident", 10), ("allocated", 10)] if quick else IDLE
         cells += [partial(_idle, loop, told, count) for told, count in idle]
     return cells
 
 
-def _cell(loop: str, size: int, flight: str, count: int, act: Callable[[Server], Action], goals: list[Goal]) -> Cell:
+def _anew(make: Callable[[], Cell]) -> Cell:
+    """Return a cell whose servers have done nothing before: to begin them takes longer than a toy cell."""
     close_servers()
+    return make()
+
+
+def _cell(loop: str, size: int, flight: str, count: int, act: Callable[[Server], Action], goals: list[Goal]) -> Cell:
     contenders = []
     for way, group in WAYS.items():
-        server = Server(loop, "echo", way)
+        server = running(loop, "echo", way)
         action = act(server)
         contenders.append(Contender(way, group, partial(_same, action), server.clock))
     at = {"loop": loop, "frame": size_name(size), "in flight": flight}

@@ -15,7 +15,7 @@ from typing import Final
 from bytebufs import CompositeBuffer, Reader
 
 from . import _layouts
-from ._harness import OURS, Cell, Contender, Goal, by_build, cost_of
+from ._harness import OURS, Cell, Contender, Goal, by_build, cost_of, size_name
 
 __all__ = ["plan"]
 
@@ -39,23 +39,24 @@ _COMPILED_BOUNDS: Final = {"u8": (0.5, 0.5), "u16": (0.6, 0.6), "u32": (0.6, 0.6
 
 def plan(*, quick: bool) -> list[Callable[[], Cell]]:
     """Return the cells, to be made when their turn comes."""
-    nbytes = 2 * PART if quick else 16 * PART
+    part, count = (256, 2) if quick else (PART, 16)
     return [
-        partial(_cell, kind, memory, parts, nbytes)
+        partial(_cell, kind, memory, size, part * count)
         for memory in _layouts.KINDS
-        for parts in ("1 part", "16 Ki parts")
+        for size in (part * count, part)
         for kind in READS
     ]
 
 
-def _cell(kind: str, memory: str, parts: str, nbytes: int) -> Cell:
+def _cell(kind: str, memory: str, part: int, nbytes: int) -> Cell:
     values, data = _numbers(kind, nbytes)
-    buffer = _layouts.build(memory, [data] if parts == "1 part" else _layouts.split(data, PART, first=PART - 1))
+    is_whole = part == nbytes
+    buffer = _layouts.build(memory, [data] if is_whole else _layouts.split(data, part, first=part - 1))
     contenders = [Contender("Reader", OURS, partial(_by_reader, buffer, READS[kind], len(values)))]
     contenders += _varint_rivals(data) if kind == "varint" else _fixed_rivals(FORMATS[kind], data)
     return Cell(
         "read",
-        {"number": kind, "memory": memory, "layout": parts},
+        {"number": kind, "memory": memory, "layout": "1 part" if is_whole else f"{size_name(part)} parts"},
         "number",
         len(values),
         contenders,

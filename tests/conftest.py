@@ -14,7 +14,7 @@ import shutil
 import sys
 import unittest
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -84,6 +84,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if issubclass(machine, unittest.TestCase) and isinstance(getattr(machine, "settings", None), settings):
             runs = max(MACHINE_EXAMPLES[PROFILE] // getattr(machine, "on_disk", 1), 10)
             machine.settings = settings(machine.settings, max_examples=runs)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Have the garbage collector rest while modules are loaded, since they stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

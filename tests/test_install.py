@@ -1,12 +1,13 @@
 """What is built where: compiled with a C compiler, pure without, never a failure for want of one, nor a silent one.
 
 The build backend is run as pip runs it, in processes of their own and in a copy made from the sdist, but with this
-environment's setuptools and mypy. One module stands for all that are compiled: the whole package takes a minute,
-and the gate does that, and what needs a network: pip in an environment without a compiler.
+environment's setuptools and mypy. One module stands for all that are compiled, unoptimised: the whole package takes a
+minute, and the gate does that, and what needs a network: pip in an environment without a compiler.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,9 +16,11 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final
 
 import pytest
@@ -32,6 +35,24 @@ sys.path.insert(0, "_build")
 import backend
 print(getattr(backend, sys.argv[1])(*sys.argv[2:]))
 """
+LOADED: Final = """
+import json, os, signal, sys
+import setuptools.build_meta
+for line in sys.stdin:
+    if not os.fork():
+        break
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+else:
+    sys.exit()
+signal.alarm(300)
+folder, environ, output, sys.argv[1:] = json.loads(line)
+os.chdir(folder)
+os.environ.clear()
+os.environ.update(environ)
+for number, path in enumerate([os.devnull, *output]):
+    os.dup2(os.open(path, os.O_RDWR), number)
+"""
+"""Has loaded setuptools, which takes longer than most hooks do, and forks for each call that a line describes."""
 NATIVE: Final = Path("bytebufs", "_core", "_native.c")
 """What is written in C: it belongs to the source distribution, and its shared object to the wheel."""
 
@@ -53,32 +74,54 @@ class Run:
 
 def call(folder: Path, hook: str, *arguments: str, environ: Mapping[str, str] | None = None) -> Run:
     """Call a hook in a folder as pip does: in a process of its own."""
-    run = _process(folder, hook, *arguments, environ=environ)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return Run(run.stdout.splitlines()[-1], run.stdout + run.stderr)
+    status, out, err = _process(folder, [hook, *arguments], environ or {})
+    assert status == 0, out + err
+    return Run(out.splitlines()[-1], out + err)
 
 
 def fails(folder: Path, hook: str, *arguments: str, environ: Mapping[str, str] | None = None) -> list[str]:
     """Call a hook that does not do it, and return the lines it says, of which pip shows all."""
-    run = _process(folder, hook, *arguments, environ=environ)
-    assert run.returncode == 1, run.stdout + run.stderr
-    return [*run.stdout.splitlines(), *run.stderr.splitlines()]
+    status, out, err = _process(folder, [hook, *arguments], environ or {})
+    assert status == 1, out + err
+    return [*out.splitlines(), *err.splitlines()]
 
 
-def _process(
-    folder: Path, hook: str, *arguments: str, environ: Mapping[str, str] | None
-) -> subprocess.CompletedProcess[str]:
+def _process(folder: Path, command: list[str], environ: Mapping[str, str]) -> tuple[int, str, str]:
+    """Return what a process ended with, and what it wrote."""
     clean = {key: value for key, value in os.environ.items() if key not in {"BYTEBUFS_PURE", "CC", "CFLAGS"}}
-    return subprocess.run(
-        [sys.executable, "-c", CALL, hook, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=300,
-        cwd=folder,
-        env={**clean, **(environ or {})},
-    )
+    if "PYTHONPATH" in environ:  # which an interpreter looks at when it begins
+        run = subprocess.run(
+            [sys.executable, "-c", CALL, *command],
+            check=False,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+            cwd=folder,
+            env={**clean, **environ},
+        )
+        return run.returncode, run.stdout, run.stderr
+    loaded = _loaded()
+    assert loaded.stdin
+    assert loaded.stdout
+    with NamedTemporaryFile("r") as out, NamedTemporaryFile("r") as err:
+        loaded.stdin.write(json.dumps([str(folder), {**clean, **environ}, [out.name, err.name], command]) + "\n")
+        loaded.stdin.flush()
+        return int(loaded.stdout.readline()), out.read(), err.read()
+
+
+@cache
+def _loaded() -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", LOADED + CALL]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended() -> Iterator[None]:
+    """End what is forked for each call."""
+    yield
+    _loaded().communicate()
+    _loaded.cache_clear()
 
 
 def members(wheel: Path) -> set[str]:
@@ -190,6 +233,20 @@ def test_pypy_is_refused_before_anything_is_built(source: Path, tmp_path: Path) 
 # -- with one that works, and a build that fails
 
 
+@pytest.fixture
+def alone(source: Path) -> Path:
+    """The same, where the module that is compiled is all that mypyc reads: its package imports no other."""
+    (source / "bytebufs" / "__init__.py").write_text("", encoding="utf-8")
+    return source
+
+
+def compiler_at(path: Path, program: str) -> dict[str, str]:
+    """Write a compiler that is a shell program, and return the environment in which it is used."""
+    path.write_text(f"#!/bin/sh\n{program}\n")
+    path.chmod(0o755)
+    return {"CC": str(path)}
+
+
 def assert_refused(source: Path, out: Path, environ: Mapping[str, str], why: str, shown: str) -> None:
     """Demand no wheel, nothing left behind, what was wrong, and last a sentence that says what to do."""
     said = fails(source, "build_wheel", str(out), environ=environ)
@@ -201,13 +258,11 @@ def assert_refused(source: Path, out: Path, environ: Mapping[str, str], why: str
 
 
 @pytest.mark.needs("cc")
-def test_a_compiler_that_fails_only_at_work_fails_the_build(source: Path, out: Path, tmp_path: Path) -> None:
-    compiler = tmp_path / "cc"
-    compiler.write_text('#!/bin/sh\ncase "$*" in *probe.c*) exec cc "$@";; esac\necho "no space left" >&2\nexit 1\n')
-    compiler.chmod(0o755)
-    environ = {"CC": str(compiler)}
-    assert wants_mypy(call(source, "get_requires_for_build_wheel", environ=environ))
-    assert_refused(source, out, environ, "SystemExit: error: ", "no space left")
+def test_a_compiler_that_fails_only_at_work_fails_the_build(alone: Path, out: Path, tmp_path: Path) -> None:
+    program = 'case "$*" in *probe.c*) exec cc "$@";; esac; echo "no space left" >&2; exit 1'
+    environ = compiler_at(tmp_path / "cc", program)
+    assert wants_mypy(call(alone, "get_requires_for_build_wheel", environ=environ))
+    assert_refused(alone, out, environ, "SystemExit: error: ", "no space left")
 
 
 @pytest.mark.needs("cc")
@@ -219,32 +274,32 @@ def test_without_mypyc_the_build_fails(source: Path, out: Path, tmp_path: Path) 
 
 
 @pytest.mark.needs("cc")
-def test_what_mypyc_refuses_fails_the_build(source: Path, sdist: Path, out: Path) -> None:
-    package = source / "bytebufs"
+def test_what_mypyc_refuses_fails_the_build(alone: Path, sdist: Path, out: Path) -> None:
+    package = alone / "bytebufs"
     for module in package.rglob("*.py"):
-        if f'"{module.relative_to(package).with_suffix("")}"' in (source / "setup.py").read_text(encoding="utf-8"):
+        if f'"{module.relative_to(package).with_suffix("")}"' in (alone / "setup.py").read_text(encoding="utf-8"):
             module.write_text(module.read_text(encoding="utf-8") + "\n_wrong: int = 'text'\n", encoding="utf-8")
-    assert_refused(source, out, {}, "SystemExit: 1).", "Incompatible types in assignment")
-    assert_builds_pure(source, sdist, out, {"BYTEBUFS_PURE": "1"}, "BYTEBUFS_PURE is set")
+    assert_refused(alone, out, {}, "SystemExit: 1).", "Incompatible types in assignment")
+    assert_builds_pure(alone, sdist, out, {"BYTEBUFS_PURE": "1"}, "BYTEBUFS_PURE is set")
 
 
 # -- with one
 
 
 @pytest.mark.needs("cc")
-def test_with_a_compiler_it_is_compiled(source: Path, out: Path) -> None:
-    assert wants_mypy(call(source, "get_requires_for_build_wheel"))
-    run = call(source, "build_wheel", str(out))
+def test_with_a_compiler_it_is_compiled(alone: Path, out: Path, tmp_path: Path) -> None:
+    assert wants_mypy(call(alone, "get_requires_for_build_wheel"))
+    run = call(alone, "build_wheel", str(out), environ=compiler_at(tmp_path / "cc", 'exec cc "$@" -O0 -g0'))
     tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
     platform = re.sub(r"[-.]", "_", sysconfig.get_platform())
     assert run.answer.endswith(f"-{tag}-{tag}-{platform}.whl")
     assert run.lines == ["bytebufs: compiling 1 modules"]
     held = members(out / run.answer)
-    ours = package_files(source) - {str(NATIVE)}
+    ours = package_files(alone) - {str(NATIVE)}
     assert ours < held
     assert all(name.endswith((".so", ".pyd")) for name in held - ours)
     assert [name for name in held if name.startswith("bytebufs/_core/_native.") and name.endswith(".so")]
-    assert shared_objects(source) == []
+    assert shared_objects(alone) == []
 
 
 # -- whatever there is

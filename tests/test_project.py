@@ -98,6 +98,9 @@ def _sources(package: Path) -> dict[str, Path]:
     }
 
 
+SOURCES: Final = _sources(PACKAGE)
+
+
 @cache
 def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
@@ -329,7 +332,7 @@ def test_importing_the_package_is_light() -> None:
 
 
 def _modules() -> list[str]:
-    return [name for name in _sources(PACKAGE) if not name.endswith("__main__")]
+    return [name for name in SOURCES if not name.endswith("__main__")]
 
 
 def _public_modules() -> list[str]:
@@ -338,7 +341,7 @@ def _public_modules() -> list[str]:
 
 def _exported(name: str) -> list[str] | None:
     """Return the module's `__all__`, or None if it has none that can be read off."""
-    for node in _parsed(_sources(PACKAGE)[name]).body:
+    for node in _parsed(SOURCES[name]).body:
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
@@ -351,7 +354,7 @@ def _exported(name: str) -> list[str] | None:
 def _defined(name: str) -> set[str]:
     """Return the names that the module itself defines at its top level, constants too."""
     names: set[str] = set()
-    for node in _parsed(_sources(PACKAGE)[name]).body:
+    for node in _parsed(SOURCES[name]).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign):
@@ -398,17 +401,20 @@ def test_a_module_names_what_is_for_users_or_is_for_none_of_them(name: str) -> N
     assert set(exported) <= _FOR_USERS or not _FOR_USERS & set(exported)
 
 
+@cache
+def _imported_from(name: str) -> Mapping[str, set[str]]:
+    """Return what a module imports by name, by the last part of the name of where that is from."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(_parsed(SOURCES[name])):
+        if isinstance(node, ast.ImportFrom):
+            found.setdefault((node.module or "").rpartition(".")[2], set()).update(alias.name for alias in node.names)
+    return found
+
+
 @pytest.mark.parametrize("name", [name for name in _public_modules() if not name.endswith("__init__")])
 def test_what_another_module_needs_has_no_underscore_and_all_else_has_one(name: str) -> None:
     leaf = name.rpartition(".")[2]
-    imported = {
-        alias.name
-        for other in _modules()
-        if other != name
-        for node in ast.walk(_parsed(_sources(PACKAGE)[other]))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == leaf
-        for alias in node.names
-    }
+    imported = {wanted for other in _modules() if other != name for wanted in _imported_from(other).get(leaf, ())}
     shared = {defined for defined in _defined(name) if not defined.startswith("_")}
     assert shared - set(_exported(name) or ()) <= imported | _FROM_OUTSIDE
     assert {alias for alias in imported if alias.startswith("_")} == set()
@@ -426,7 +432,7 @@ def _undocumented(names: Sequence[str]) -> list[str]:
     documented: set[str] = set()  # Class.method, over all modules: an override inherits the words
     bases: dict[str, list[str]] = {}
     for name in _modules():
-        for node in ast.walk(_parsed(_sources(PACKAGE)[name])):
+        for node in ast.walk(_parsed(SOURCES[name])):
             if isinstance(node, ast.ClassDef):
                 bases[node.name] = [ast.unparse(base) for base in node.bases]
                 documented |= {f"{node.name}.{m.name}" for m in _methods(node) if ast.get_docstring(m)}
@@ -438,7 +444,7 @@ def _undocumented(names: Sequence[str]) -> list[str]:
 
     missing = []
     for name in names:
-        tree = _parsed(_sources(PACKAGE)[name])
+        tree = _parsed(SOURCES[name])
         if not ast.get_docstring(tree):
             missing.append(name)
         private = any(part.startswith("_") and part != "__init__" for part in name.split("."))
@@ -499,6 +505,7 @@ def _is_copy(node: ast.AST) -> bool:
     return joins or called.attr in _COPYING_METHODS
 
 
+@cache
 def _places(source: str | ast.Module) -> tuple[set[str], set[str]]:
     """Return the qualified names in a module that copy, and those that call `count_copy`."""
     tree = ast.parse(source) if isinstance(source, str) else source
@@ -514,7 +521,7 @@ def _places(source: str | ast.Module) -> tuple[set[str], set[str]]:
 def test_payload_is_copied_only_where_it_is_counted() -> None:
     uncounted = [
         f"{name}.{place}"
-        for name, path in _sources(PACKAGE).items()
+        for name, path in SOURCES.items()
         if not name.startswith("testing.")  # a test's model of payload is bytes
         for place in sorted(_places(_parsed(path))[0])
         if place not in COUNTED.get(name, ()) and place not in NOT_PAYLOAD.get(name, ())
@@ -523,7 +530,7 @@ def test_payload_is_copied_only_where_it_is_counted() -> None:
 
 
 def test_the_list_of_counting_places_is_complete() -> None:
-    found = {name: _places(_parsed(path))[1] for name, path in _sources(PACKAGE).items()}
+    found = {name: _places(_parsed(path))[1] for name, path in SOURCES.items()}
     assert {name: places for name, places in found.items() if places} == COUNTED
 
 
@@ -532,7 +539,7 @@ def test_what_is_said_to_be_no_payload_is_there() -> None:
         f"{name}.{place}"
         for name, places in NOT_PAYLOAD.items()
         for place in places
-        if place not in _places(_parsed(_sources(PACKAGE)[name]))[0]
+        if place not in _places(_parsed(SOURCES[name]))[0]
     ]
     assert stale == []
 
@@ -653,7 +660,7 @@ def _changing(tree: ast.Module) -> set[str]:
 
 
 def test_a_table_and_a_window_change_by_their_primitives_alone() -> None:
-    found = {name: _changing(_parsed(path)) for name, path in _sources(PACKAGE).items() if name not in _OTHERS}
+    found = {name: _changing(_parsed(path)) for name, path in SOURCES.items() if name not in _OTHERS}
     assert {name: places for name, places in found.items() if places} == {
         name: set(places) for name, places in CHANGES.items() if places
     }
@@ -744,24 +751,8 @@ def _run_pytest(folder: Path, source: str, *arguments: str, **environ: str) -> s
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, **environ},
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environ},  # which nobody needs here
     )
-
-
-@pytest.mark.parametrize(("ci", "outcome"), [("true", "error"), ("", "skipped")])
-def test_a_test_that_needs_an_absent_program_fails_only_under_ci(tmp_path: Path, ci: str, outcome: str) -> None:
-    source = """
-import pytest
-
-@pytest.mark.needs("sh")
-def test_present(): pass
-
-@pytest.mark.needs("sh", "bytebufs-no-such-program")
-def test_absent(): pass
-"""
-    run = _run_pytest(tmp_path, source, "-o", "markers=needs: programs", CI=ci)
-    assert f" 1 passed, 1 {outcome} in " in run.stdout.splitlines()[-1]
-    assert "not installed: bytebufs-no-such-program" in run.stdout
 
 
 def test_the_profile_sets_how_often_a_state_machine_runs(tmp_path: Path) -> None:
@@ -784,9 +775,7 @@ def test_settings():
     assert "1000 7 150" in run.stdout.splitlines()
 
 
-@pytest.mark.parametrize(("profile", "taken"), [("quick", 4), ("short", 50)])
-def test_of_a_long_table_the_quick_profile_takes_a_share(tmp_path: Path, profile: str, taken: int) -> None:
-    source = """
+TABLES_AND_NEEDS: Final = """
 import pytest
 
 @pytest.mark.parametrize("number", range(50))
@@ -794,11 +783,29 @@ def test_long(number): pass
 
 @pytest.mark.parametrize("number", range(4))
 def test_short(number): pass
+
+@pytest.mark.needs("sh")
+def test_present(): pass
+
+@pytest.mark.needs("sh", "bytebufs-no-such-program")
+def test_absent(): pass
 """
-    run = _run_pytest(tmp_path, source, "-v", BYTEBUFS_PROFILE=profile, PYTHONPATH=str(ROOT))
-    assert f" {taken + 4} passed" in run.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("profile", "taken", "ci", "outcome"), [("quick", 4, "true", "error"), ("short", 50, "", "skipped")]
+)
+def test_a_long_table_is_whole_but_in_quick_and_what_needs_an_absent_program_fails_only_under_ci(
+    tmp_path: Path, profile: str, taken: int, ci: str, outcome: str
+) -> None:
+    markers = ("-v", "-o", "markers=needs: programs")
+    run = _run_pytest(tmp_path, TABLES_AND_NEEDS, *markers, BYTEBUFS_PROFILE=profile, CI=ci, PYTHONPATH=str(ROOT))
+    counts = run.stdout.splitlines()[-1]
+    assert f" {taken + 4 + 1} passed, " in counts
+    assert f", 1 {outcome}" in counts
     numbers = [int(n) for n in re.findall(r"^PASSED test_it\.py::test_long\[(\d+)\]", run.stdout, re.MULTILINE)]
     assert [n * 4 // 50 for n in sorted(numbers)] == [k * 4 // taken for k in range(taken)], "some of each quarter"
+    assert "not installed: bytebufs-no-such-program" in run.stdout
 
 
 def test_an_unknown_profile_is_refused(tmp_path: Path) -> None:
