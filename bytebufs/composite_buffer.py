@@ -479,6 +479,7 @@ class CompositeBuffer(BaseBuffer):
             waste = waste_of(entries, self._index.last_entry())
             if waste > self._spare:
                 self._exclusively(self._copy_last)
+                waste = waste_of(entries, self._index.last_entry())  # what it held, these may hold without it
             self._append(entries)
             self._wasted += waste
 
@@ -497,6 +498,8 @@ class CompositeBuffer(BaseBuffer):
         if wasted <= self._spare:
             return None
         [copied] = gathered([last])
+        if copied is last:
+            return None
         self._wasted = max(0, self._wasted - wasted)
         if is_first:
             return self._rebuild([copied], self._stop - self._start)

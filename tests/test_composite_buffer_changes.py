@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs import COMPILED, Busy, CompositeBuffer, CopyForbidden, Reader, SliceBuffer, copy_audit, flush, no_copy
+from bytebufs._core.holding import ENTRY_COST, waste_of
 from bytebufs._core.parts import Memory
 from bytebufs._core.seeker import Seeker
 from bytebufs._core.table import Table
@@ -448,6 +449,135 @@ def test_gathering_that_is_forbidden_adds_nothing() -> None:
     assert assert_whole(b) == b"x" * fed
     add_within(b, b"y")
     assert assert_whole(b) == b"x" * fed + b"y"
+
+
+LARGE: Final = 50_000
+
+
+def little_of_much(data: bytes) -> memoryview:
+    """Return a view of some bytes in memory that nothing else refers to."""
+    return memoryview(bytearray(b"<" + data + bytes(LARGE)))[1 : 1 + len(data)]
+
+
+def bounded(*parts: Any, drained: int = 0) -> CompositeBuffer:
+    """Return a composite that takes care of what it keeps, and knows what its parts waste."""
+    b = CompositeBuffer(parts)
+    b.skip(drained)
+    b._keep_within(1000)
+    b._wasted = waste_of(b._entries())
+    return b
+
+
+LAST: Final[dict[str, tuple[Callable[[], CompositeBuffer], bytes, int]]] = {
+    "only": (lambda: bounded(little_of_much(b"abcd")), b"abcd", 4),
+    "only, drained": (lambda: bounded(little_of_much(b"--abcd"), drained=2), b"abcd", 4),
+    "only, behind the dead": (lambda: bounded(b"-", little_of_much(b"-abcd"), drained=2), b"abcd", 4),
+    "behind others": (lambda: bounded(b"ab", bytearray(b"cd"), little_of_much(b"ef")), b"abcdef", 2),
+    "behind one drained": (lambda: bounded(b"--ab", little_of_much(b"cd"), drained=2), b"abcd", 2),
+}
+"""Ends with a part that shows little of much: what makes it, what it shows, and how much of that is the last part's."""
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_of_two_parts_that_show_little_of_much_the_first_is_copied(name: str) -> None:
+    make, content, size = LAST[name]
+    b, looked_up = make(), make()
+    assert bytes([looked_up[i] for i in range(len(content))]) == content
+    for each in (b, looked_up):
+        with copy_audit() as audit:
+            each._append_within(little_of_much(b"xyz"))
+        assert audit.by_reason == {"coalesce": size}
+        assert assert_whole(each) == content + b"xyz"
+        assert bytes([each[i] for i in range(len(each))]) == content + b"xyz"
+        assert LARGE < each.pinned_nbytes < LARGE + 100
+        assert 0 <= waste_of(each._entries()) - each._wasted <= ENTRY_COST
+
+
+@interpreted
+@pytest.mark.parametrize("name", LAST)
+def test_copying_the_last_part_when_interrupted_shows_the_same(name: str) -> None:
+    make, content, _ = LAST[name]
+    seen = set()
+    for b, found in at_each_step(make, lambda b: b._append_within(little_of_much(b"xyz"))):
+        shown = assert_whole(b)
+        assert found.error or shown == content + b"xyz"
+        seen.add(shown)
+        b.append(b"next")
+        assert assert_whole(b) == shown + b"next"
+    assert seen == {content, content + b"xyz"}
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_copying_the_last_part_that_is_forbidden_takes_nothing_in(name: str) -> None:
+    make, content, _ = LAST[name]
+    b = make()
+    pinned = b.pinned_nbytes
+    with no_copy(), pytest.raises(CopyForbidden):
+        b._append_within(little_of_much(b"xyz"))
+    assert assert_whole(b) == content
+    assert b.pinned_nbytes == pinned
+    b._append_within(little_of_much(b"xyz"))
+    assert assert_whole(b) == content + b"xyz"
+
+
+def test_what_is_worth_its_memory_or_cannot_be_moved_is_not_copied_as_the_last_part() -> None:
+    reserving = CompositeBuffer()
+    view = reserving.reserve(LARGE)
+    view[:2] = b"ab"
+    file = FakeFile(b"ab" + bytes(LARGE))
+    b = bounded()
+    for last in (
+        b"ab",
+        bytearray(b"ab"),
+        little_of_much(b"ab" * 2048),
+        SliceBuffer(file)[:2],
+        reserving[:2],
+        CompositeBuffer([b"--", reserving[:2]]),
+    ):
+        b = bounded(last)
+        content, wasted = bytes(b), b._wasted
+        looks = file.looks
+        with no_copy():
+            b._append_within(little_of_much(b"xyz"))
+        assert b._wasted > wasted + LARGE, "what it wastes is still known"
+        assert file.looks == looks
+        assert assert_whole(b) == content + b"xyz"
+    view[:2] = b"AB"
+    assert assert_whole(b) == b"--ABxyz"
+    empty = bounded(little_of_much(b"ab"), drained=2)
+    with no_copy():
+        empty._append_within(little_of_much(b"xyz"))
+    assert assert_whole(empty) == b"xyz"
+
+
+@pytest.mark.parametrize("before", [(), (b"be", bytearray(b"fore"))])
+def test_the_owner_of_a_last_part_that_is_copied_goes_when_that_is_done(before: tuple[Any, ...]) -> None:
+    owner = array.array("B", b"ab" + bytes(LARGE))
+    b = bounded(*before, memoryview(owner)[:2])
+    content = bytes(b)
+    met: list[bytes] = []
+
+    def act() -> None:
+        met.append(assert_whole(b))
+        b.append(b", ")
+
+    weakref.finalize(owner, act).atexit = False
+    del owner
+    b._append_within(little_of_much(b"xyz"))
+    assert met == [content]
+    assert assert_whole(b) == content + b", xyz"
+
+
+def test_memory_of_a_last_part_that_is_copied_counts_where_the_next_part_shows_of_it_too() -> None:
+    b = bounded()
+    old = SliceBuffer(bytes(LARGE))
+    add_within(b, old[:1])
+    for _ in range(50):
+        new = SliceBuffer(bytes(LARGE))
+        add_within(b, CompositeBuffer([old[5:6], new[:1]]))
+        old = new
+        assert b.pinned_nbytes < 3 * LARGE
+    assert assert_whole(b) == bytes(101)
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(KINDS)), st.binary(max_size=80), st.integers(0, 60)), max_size=80))
