@@ -282,8 +282,7 @@ class Plan:
         entry = self._parts[i]
         if isinstance(entry, bytes) or not _is_file(entry):
             return None
-        left = self._near - offered
-        return entry if len(entry) <= left else Run(entry.owner, entry.start, entry.start + left)
+        return Run(entry.owner, entry.start, min(entry.stop, entry.start + self._near - offered))
 
     def _file_here(self, entry: Entry) -> Run:
         """Return what has not gone of a file; it is offered whole."""

@@ -574,6 +574,27 @@ def test_a_large_part_is_not_copied() -> None:
     assert audit.by_reason == {"coalesce": 20}
 
 
+def test_a_call_is_offered_as_many_blocks_as_may_be_joined_for_it() -> None:
+    buffer = CompositeBuffer([bytes(64)] * 20_000)
+    plan = Plan(buffer, coalesce_below=65)
+    assert [len(piece) for piece in plan.gather()] == [BLOCK, BLOCK]
+
+
+def test_after_a_short_count_a_call_offers_twice_what_the_last_one_finished_and_a_few() -> None:
+    plan = Plan(CompositeBuffer([b"ab"] * 1000))
+    assert len(plan.gather()) == 1000
+    for taken, offered in ((0, 8), (3, 10), (19, 28), (55, 62)):
+        plan.advance(taken)
+        assert len(plan.gather()) == offered
+
+
+def test_a_small_part_alone_between_large_ones_is_not_copied_and_two_are() -> None:
+    large = bytes(BLOCK)
+    with no_copy():
+        assert entries(CompositeBuffer([large, b"x", large]), 8) == [BLOCK, 1, BLOCK]
+    assert entries(CompositeBuffer([large, b"x", b"y", large]), 8) == [BLOCK, 2, BLOCK]
+
+
 def test_a_part_that_costs_more_than_the_entries_it_saves_is_not_copied() -> None:
     buffer = CompositeBuffer([b"x", b"y", bytes(1000)])
     with no_copy():
