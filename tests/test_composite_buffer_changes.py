@@ -568,6 +568,16 @@ def test_the_owner_of_a_last_part_that_is_copied_goes_when_that_is_done(before: 
     assert assert_whole(b) == content + b", xyz"
 
 
+def test_pieces_of_one_chunk_keep_it_once_and_are_not_copied() -> None:
+    b = bounded()
+    chunk = SliceBuffer(bytes(LARGE))
+    with no_copy():
+        for at in range(0, 16, 2):
+            add_within(b, chunk[at : at + 1])
+    assert assert_whole(b) == bytes(8)
+    assert b.part_count == 8
+
+
 def test_memory_of_a_last_part_that_is_copied_counts_where_the_next_part_shows_of_it_too() -> None:
     b = bounded()
     old = SliceBuffer(bytes(LARGE))
@@ -599,6 +609,10 @@ def test_gathering_never_shows(steps: list[tuple[str, bytes, int]]) -> None:
 def test_a_reader_that_waits_for_a_separator_finds_one_that_is_written_meanwhile() -> None:
     b = CompositeBuffer([bytearray(b"abcdef"), bytearray(b"gh")])
     reader = b.reader()
+    for _ in range(2):
+        with pytest.raises(EOFError):
+            reader.until(b";", limit=100)
+    b.write_at(3, b",")
     for _ in range(2):
         with pytest.raises(EOFError):
             reader.until(b";", limit=100)

@@ -451,6 +451,11 @@ def test_a_look_takes_the_place_of_one_for_the_same() -> None:
     looks.keep(newer)
     assert looks.known((b"a",)) is newer
     assert looks.known((b"b",)) is other
+    looks.keep(other)
+    for sep in (b"c", b"d", b"e"):
+        looks.seeker_of(sep, 9)
+    assert looks.known((b"b",)) is other, "what is kept again is the newest"
+    assert looks.known((b"a",)) is None
 
 
 def test_a_separator_that_began_is_forgotten_with_the_bytes_that_are_drained() -> None:
