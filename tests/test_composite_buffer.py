@@ -1716,7 +1716,7 @@ def test_a_read_leaves_the_lock_of_another_thread_to_it(read: Callable[[Composit
     with pytest.raises((IndexError, RuntimeError)):
         read(b)
     assert b._locked
-    with pytest.raises(Busy):
+    with pytest.raises(Busy, match="^the buffer is in use$"):
         b.append(b"f")
     b._index = table
     b._locked = False

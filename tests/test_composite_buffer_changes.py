@@ -37,6 +37,8 @@ def small() -> CompositeBuffer:
 
 WHOLE: Final = b"abcdefghij"
 
+IN_USE: Final = "^the buffer is in use$"
+
 
 def five(reader: Reader) -> bytes:
     return reader.take_bytes(5)
@@ -211,11 +213,11 @@ def test_looking_for_a_separator_may_run_who_reads_and_refuses_who_changes() -> 
         sink = Sink()
         came.extend([bytes(b), len(b), b[4:7].tobytes(), flush(b, sink), sink.got, b.freeze().tobytes()])
         for change in (lambda: b.append(b"x"), lambda: b.take(1), lambda: b.skip(1), b.clear, b.consolidate):
-            with pytest.raises(Busy):
+            with pytest.raises(Busy, match=IN_USE):
                 change()
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             b.take_until(b";", limit=9)
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             b.parse(five, limit=9)
 
     b.append(Meeting(b"; tw", meet))
@@ -232,12 +234,12 @@ def test_between_two_tables_nothing_is_shown() -> None:
     table = b._source
     b._source = Table([b"something else"], [], b._start)
     for look in (bytes, lambda b: b.views(), lambda b: CompositeBuffer([b])):
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             look(b)
     with pytest.MonkeyPatch.context() as patch:
         if not COMPILED:
             patch.setattr("bytebufs.composite_buffer.COMPILED", True)
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             b.tobytes()
     b._source = table
     assert assert_whole(b) == WHOLE
@@ -266,9 +268,28 @@ def test_what_another_thread_takes_away_while_it_is_looked_up_is_busy(
     b = small()
     with monkeypatch.context() as patch:
         patch.setattr(kind, method, gone)
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             call(b)
     assert assert_whole(b) == WHOLE
+
+
+@patched
+@pytest.mark.parametrize("name", ["take_bytes", "take_part"])
+def test_what_another_thread_changes_while_it_is_looked_up_is_busy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the first change of all, which moves neither end."""
+    _, method, call = GONE_FROM_UNDER[name]
+    b = CompositeBuffer([b"abc", bytearray(b"defghij")])
+    look_up = getattr(Table, method)
+
+    def changed(table: Table, *arguments: int) -> object:
+        monkeypatch.undo()
+        b.splice(4, 5, b"-")
+        return look_up(table, *arguments)
+
+    monkeypatch.setattr(Table, method, changed)
+    with pytest.raises(Busy, match=IN_USE):
+        call(b)
+    assert assert_whole(b) == b"abcd-fghij"
 
 
 # -- while there is no memory --------------------------------------------------------------------------------
@@ -698,7 +719,7 @@ def test_bytes_that_somebody_takes_while_a_separator_is_looked_for_are_busy(monk
     b = CompositeBuffer([b"one;two"])
     with monkeypatch.context() as patch:
         patch.setattr(CompositeBuffer, "_look_for", taken)
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             b.take_until(b";", limit=9)
     assert b.take_until(b";", limit=9) == b"one"
 
