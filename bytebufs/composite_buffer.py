@@ -451,9 +451,8 @@ class CompositeBuffer(BaseBuffer):
         copied = []
         last = self._index.last_entry()
         for entry in entries:
-            small = len(entry) < self._coalesce_below and (last is None or merged(last, entry) is None)
-            copied.append(small)
-            last = None if small else entry
+            copied.append(len(entry) < self._coalesce_below and (last is None or merged(last, entry) is None))
+            last = None  # no other one goes on in what is before it
         count_copy("coalesce", sum([len(e) for e, small in zip(entries, copied, strict=True) if small]))
         merging: list[Entry] = []
         for e, small in zip(entries, copied, strict=True):

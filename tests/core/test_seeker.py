@@ -330,7 +330,7 @@ def test_a_near_miss_in_chunks_is_searched_for_at_the_speed_of_c(chunk: int) -> 
 @interpreted
 def test_one_that_never_comes_is_not_searched_for_by_each_new_seeker() -> None:
     """Each looks ahead over some lines, and not to the end."""
-    n = 2_000
+    n = 300
     buffer = CompositeBuffer([(b"x" * 9 + b"\n") * n])
     with counted() as work:
         for at in range(0, 10 * n, 10):
