@@ -566,6 +566,25 @@ def test_what_was_joined_for_a_first_call_is_not_joined_again(taken: int) -> Non
         Plan(buffer, coalesce_below=10).resume([block], taken, *state_of(buffer))
 
 
+@pytest.mark.parametrize("is_slice", [False, True])
+def test_a_file_behind_what_is_offered_is_named_whole_also_when_some_has_gone(is_slice: bool) -> None:
+    """How much is offered is known from where the parts end, or reckoned."""
+    buffer = CompositeBuffer([*[b"ab"] * 8, File(bytes(100)), b"z"])
+    plan = Plan(buffer[:] if is_slice else buffer, iov_max=4)
+    for taken in (1, 3, 1, 4, 1):
+        plan.gather()
+        plan.advance(taken)
+    assert b"".join(plan.gather()) == b"ababab"
+    assert plan.file
+    assert (plan.file.start, plan.file.stop) == (0, 100)
+
+
+def test_a_file_may_have_the_descriptor_zero() -> None:
+    plan = Plan(CompositeBuffer([b"ab", File(b"0123", fd=0)]))
+    assert plan.gather() == [b"ab"]
+    assert plan.file
+
+
 def test_a_large_part_is_not_copied() -> None:
     tiny, large = [b"x"] * 10, bytes(BLOCK + 1)
     buffer = CompositeBuffer([*tiny, large, *tiny])
