@@ -812,7 +812,7 @@ class CompositeBuffer(BaseBuffer):
         """Add what was packed: a header as bytes that grow by being made anew, and what is longer in a block."""
         table = self._index
         stop = self._stop + size
-        last = table.last_entry() if self._start < self._stop else None
+        last = table.last_entry()
         packed = self._packed
         block = self._block
         if packed is not None and last is packed:

@@ -599,6 +599,24 @@ def test_pieces_of_one_chunk_keep_it_once_and_are_not_copied() -> None:
     assert b.part_count == 8
 
 
+@patched
+def test_what_has_been_looked_at_is_not_looked_at_again_with_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    b = bounded()
+    chunk = SliceBuffer(bytes(LARGE))
+    looked: list[int] = []
+    gather = CompositeBuffer._gather
+
+    def counted(b: CompositeBuffer) -> object:
+        looked.append(b.part_count)
+        return gather(b)
+
+    monkeypatch.setattr(CompositeBuffer, "_gather", counted)
+    for at in range(0, 120, 2):
+        add_within(b, chunk[at : at + 1])
+    assert assert_whole(b) == bytes(60)
+    assert 0 < len(looked) < 12
+
+
 def test_memory_of_a_last_part_that_is_copied_counts_where_the_next_part_shows_of_it_too() -> None:
     b = bounded()
     old = SliceBuffer(bytes(LARGE))
