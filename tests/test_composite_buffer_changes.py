@@ -659,6 +659,24 @@ def test_a_reader_that_waits_for_a_separator_finds_one_that_is_written_meanwhile
     assert reader.until(b";", limit=100) == b"abc"
 
 
+def test_what_is_written_to_memory_is_looked_at_anew_however_that_came_in() -> None:
+    ways: list[Callable[[CompositeBuffer, bytearray], object]] = [
+        lambda b, part: b.append(part),
+        lambda b, part: b.appendleft(part),
+        lambda b, part: b.extend([b"--", part]),
+        lambda b, part: b.splice(2, 3, part),
+        lambda b, part: b._append_run(CompositeBuffer([part])._index.parts[0].owner, 0, 3),  # type: ignore[union-attr]
+    ]
+    for bring_in in ways:
+        b = CompositeBuffer([b"abc", b"def"])
+        bring_in(b, bytearray(b"xyz"))
+        assert b.take_until(b";", limit=99) is None
+        b.write_at(bytes(b).index(b"y"), b";")
+        front = b.take_until(b";", limit=99)
+        assert front is not None
+        assert front[-1:] == b"x"
+
+
 @pytest.mark.parametrize("change", ["skip", "append", "parse"])
 def test_a_parser_whose_comparison_changes_the_buffer_is_asked_anew(change: str) -> None:
     """Comparing parsers runs code of the caller's."""
