@@ -668,13 +668,23 @@ def test_what_is_written_to_memory_is_looked_at_anew_however_that_came_in() -> N
         lambda b, part: b._append_run(CompositeBuffer([part])._index.parts[0].owner, 0, 3),  # type: ignore[union-attr]
     ]
     for bring_in in ways:
-        b = CompositeBuffer([b"abc", b"def"])
-        bring_in(b, bytearray(b"xyz"))
+        b, memory = CompositeBuffer([b"abc", b"def"]), bytearray(b"xyz")
+        bring_in(b, memory)
         assert b.take_until(b";", limit=99) is None
-        b.write_at(bytes(b).index(b"y"), b";")
+        CompositeBuffer([memory]).write_at(1, b";")
         front = b.take_until(b";", limit=99)
         assert front is not None
         assert front[-1:] == b"x"
+
+
+def test_what_was_looked_for_in_vain_is_remembered_when_something_else_is_found() -> None:
+    b = CompositeBuffer([b"one\ntwo\n"])
+    assert b.take_until(b";", limit=99) is None
+    assert b.take_until(b"\n", limit=99) == b"one"
+    assert b._looks is not None
+    assert b._looks.known((b";",))
+    assert b.take_until(b";", limit=99) is None
+    assert b.take_until(b"\n", limit=99) == b"two"
 
 
 @pytest.mark.parametrize("change", ["skip", "append", "parse"])
