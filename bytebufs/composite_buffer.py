@@ -451,9 +451,8 @@ class CompositeBuffer(BaseBuffer):
         copied = []
         last = self._index.last_entry()
         for entry in entries:
-            small = len(entry) < self._coalesce_below and (last is None or merged(last, entry) is None)
-            copied.append(small)
-            last = None if small else entry
+            copied.append(len(entry) < self._coalesce_below and (last is None or merged(last, entry) is None))
+            last = None  # no other one goes on in what is before it
         count_copy("coalesce", sum([len(e) for e, small in zip(entries, copied, strict=True) if small]))
         merging: list[Entry] = []
         for e, small in zip(entries, copied, strict=True):
@@ -479,6 +478,7 @@ class CompositeBuffer(BaseBuffer):
             waste = waste_of(entries, self._index.last_entry())
             if waste > self._spare:
                 self._exclusively(self._copy_last)
+                waste = waste_of(entries, self._index.last_entry())  # what it held, these may hold without it
             self._append(entries)
             self._wasted += waste
 
@@ -497,6 +497,8 @@ class CompositeBuffer(BaseBuffer):
         if wasted <= self._spare:
             return None
         [copied] = gathered([last])
+        if copied is last:
+            return None
         self._wasted = max(0, self._wasted - wasted)
         if is_first:
             return self._rebuild([copied], self._stop - self._start)
@@ -810,7 +812,7 @@ class CompositeBuffer(BaseBuffer):
         """Add what was packed: a header as bytes that grow by being made anew, and what is longer in a block."""
         table = self._index
         stop = self._stop + size
-        last = table.last_entry() if self._start < self._stop else None
+        last = table.last_entry()
         packed = self._packed
         block = self._block
         if packed is not None and last is packed:

@@ -159,8 +159,9 @@ AFTERWARDS: Final = [
 
 
 def assert_whole(b: CompositeBuffer) -> bytes:
-    """Return what a composite shows; it has to agree with itself."""
+    """Return what a composite shows; it has to agree with itself, and nobody is at work on it."""
     b._check()
+    assert b._locked is False
     content = bytes(b)
     assert len(b) == len(content)
     assert b"".join(b.views()) == content

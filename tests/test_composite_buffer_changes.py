@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs import COMPILED, Busy, CompositeBuffer, CopyForbidden, Reader, SliceBuffer, copy_audit, flush, no_copy
+from bytebufs._core.holding import ENTRY_COST, waste_of
 from bytebufs._core.parts import Memory
 from bytebufs._core.seeker import Seeker
 from bytebufs._core.table import Table
@@ -35,6 +36,8 @@ def small() -> CompositeBuffer:
 
 
 WHOLE: Final = b"abcdefghij"
+
+IN_USE: Final = "^the buffer is in use$"
 
 
 def five(reader: Reader) -> bytes:
@@ -210,11 +213,11 @@ def test_looking_for_a_separator_may_run_who_reads_and_refuses_who_changes() -> 
         sink = Sink()
         came.extend([bytes(b), len(b), b[4:7].tobytes(), flush(b, sink), sink.got, b.freeze().tobytes()])
         for change in (lambda: b.append(b"x"), lambda: b.take(1), lambda: b.skip(1), b.clear, b.consolidate):
-            with pytest.raises(Busy):
+            with pytest.raises(Busy, match=IN_USE):
                 change()
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             b.take_until(b";", limit=9)
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             b.parse(five, limit=9)
 
     b.append(Meeting(b"; tw", meet))
@@ -231,12 +234,12 @@ def test_between_two_tables_nothing_is_shown() -> None:
     table = b._source
     b._source = Table([b"something else"], [], b._start)
     for look in (bytes, lambda b: b.views(), lambda b: CompositeBuffer([b])):
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             look(b)
     with pytest.MonkeyPatch.context() as patch:
         if not COMPILED:
             patch.setattr("bytebufs.composite_buffer.COMPILED", True)
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             b.tobytes()
     b._source = table
     assert assert_whole(b) == WHOLE
@@ -265,9 +268,28 @@ def test_what_another_thread_takes_away_while_it_is_looked_up_is_busy(
     b = small()
     with monkeypatch.context() as patch:
         patch.setattr(kind, method, gone)
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             call(b)
     assert assert_whole(b) == WHOLE
+
+
+@patched
+@pytest.mark.parametrize("name", ["take_bytes", "take_part"])
+def test_what_another_thread_changes_while_it_is_looked_up_is_busy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the first change of all, which moves neither end."""
+    _, method, call = GONE_FROM_UNDER[name]
+    b = CompositeBuffer([b"abc", bytearray(b"defghij")])
+    look_up = getattr(Table, method)
+
+    def changed(table: Table, *arguments: int) -> object:
+        monkeypatch.undo()
+        b.splice(4, 5, b"-")
+        return look_up(table, *arguments)
+
+    monkeypatch.setattr(Table, method, changed)
+    with pytest.raises(Busy, match=IN_USE):
+        call(b)
+    assert assert_whole(b) == b"abcd-fghij"
 
 
 # -- while there is no memory --------------------------------------------------------------------------------
@@ -450,6 +472,163 @@ def test_gathering_that_is_forbidden_adds_nothing() -> None:
     assert assert_whole(b) == b"x" * fed + b"y"
 
 
+LARGE: Final = 50_000
+
+
+def little_of_much(data: bytes) -> memoryview:
+    """Return a view of some bytes in memory that nothing else refers to."""
+    return memoryview(bytearray(b"<" + data + bytes(LARGE)))[1 : 1 + len(data)]
+
+
+def bounded(*parts: Any, drained: int = 0) -> CompositeBuffer:
+    """Return a composite that takes care of what it keeps, and knows what its parts waste."""
+    b = CompositeBuffer(parts)
+    b.skip(drained)
+    b._keep_within(1000)
+    b._wasted = waste_of(b._entries())
+    return b
+
+
+LAST: Final[dict[str, tuple[Callable[[], CompositeBuffer], bytes, int]]] = {
+    "only": (lambda: bounded(little_of_much(b"abcd")), b"abcd", 4),
+    "only, drained": (lambda: bounded(little_of_much(b"--abcd"), drained=2), b"abcd", 4),
+    "only, behind the dead": (lambda: bounded(b"-", little_of_much(b"-abcd"), drained=2), b"abcd", 4),
+    "behind others": (lambda: bounded(b"ab", bytearray(b"cd"), little_of_much(b"ef")), b"abcdef", 2),
+    "behind one drained": (lambda: bounded(b"--ab", little_of_much(b"cd"), drained=2), b"abcd", 2),
+}
+"""Ends with a part that shows little of much: what makes it, what it shows, and how much of that is the last part's."""
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_of_two_parts_that_show_little_of_much_the_first_is_copied(name: str) -> None:
+    make, content, size = LAST[name]
+    b, looked_up = make(), make()
+    assert bytes([looked_up[i] for i in range(len(content))]) == content
+    for each in (b, looked_up):
+        with copy_audit() as audit:
+            each._append_within(little_of_much(b"xyz"))
+        assert audit.by_reason == {"coalesce": size}
+        assert assert_whole(each) == content + b"xyz"
+        assert bytes([each[i] for i in range(len(each))]) == content + b"xyz"
+        assert LARGE < each.pinned_nbytes < LARGE + 100
+        assert 0 <= waste_of(each._entries()) - each._wasted <= ENTRY_COST
+
+
+@interpreted
+@pytest.mark.parametrize("name", LAST)
+def test_copying_the_last_part_when_interrupted_shows_the_same(name: str) -> None:
+    make, content, _ = LAST[name]
+    seen = set()
+    for b, found in at_each_step(make, lambda b: b._append_within(little_of_much(b"xyz"))):
+        shown = assert_whole(b)
+        assert found.error or shown == content + b"xyz"
+        seen.add(shown)
+        b.append(b"next")
+        assert assert_whole(b) == shown + b"next"
+    assert seen == {content, content + b"xyz"}
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_copying_the_last_part_that_is_forbidden_takes_nothing_in(name: str) -> None:
+    make, content, _ = LAST[name]
+    b = make()
+    pinned = b.pinned_nbytes
+    with no_copy(), pytest.raises(CopyForbidden):
+        b._append_within(little_of_much(b"xyz"))
+    assert assert_whole(b) == content
+    assert b.pinned_nbytes == pinned
+    b._append_within(little_of_much(b"xyz"))
+    assert assert_whole(b) == content + b"xyz"
+
+
+def test_what_is_worth_its_memory_or_cannot_be_moved_is_not_copied_as_the_last_part() -> None:
+    reserving = CompositeBuffer()
+    view = reserving.reserve(LARGE)
+    view[:2] = b"ab"
+    file = FakeFile(b"ab" + bytes(LARGE))
+    b = bounded()
+    for last in (
+        b"ab",
+        bytearray(b"ab"),
+        little_of_much(b"ab" * 2048),
+        SliceBuffer(file)[:2],
+        reserving[:2],
+        CompositeBuffer([b"--", reserving[:2]]),
+    ):
+        b = bounded(last)
+        content, wasted = bytes(b), b._wasted
+        looks = file.looks
+        with no_copy():
+            b._append_within(little_of_much(b"xyz"))
+        assert b._wasted > wasted + LARGE, "what it wastes is still known"
+        assert file.looks == looks
+        assert assert_whole(b) == content + b"xyz"
+    view[:2] = b"AB"
+    assert assert_whole(b) == b"--ABxyz"
+    empty = bounded(little_of_much(b"ab"), drained=2)
+    with no_copy():
+        empty._append_within(little_of_much(b"xyz"))
+    assert assert_whole(empty) == b"xyz"
+
+
+@pytest.mark.parametrize("before", [(), (b"be", bytearray(b"fore"))])
+def test_the_owner_of_a_last_part_that_is_copied_goes_when_that_is_done(before: tuple[Any, ...]) -> None:
+    owner = array.array("B", b"ab" + bytes(LARGE))
+    b = bounded(*before, memoryview(owner)[:2])
+    content = bytes(b)
+    met: list[bytes] = []
+
+    def act() -> None:
+        met.append(assert_whole(b))
+        b.append(b", ")
+
+    weakref.finalize(owner, act).atexit = False
+    del owner
+    b._append_within(little_of_much(b"xyz"))
+    assert met == [content]
+    assert assert_whole(b) == content + b", xyz"
+
+
+def test_pieces_of_one_chunk_keep_it_once_and_are_not_copied() -> None:
+    b = bounded()
+    chunk = SliceBuffer(bytes(LARGE))
+    with no_copy():
+        for at in range(0, 16, 2):
+            add_within(b, chunk[at : at + 1])
+    assert assert_whole(b) == bytes(8)
+    assert b.part_count == 8
+
+
+@patched
+def test_what_has_been_looked_at_is_not_looked_at_again_with_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    b = bounded()
+    chunk = SliceBuffer(bytes(LARGE))
+    looked: list[int] = []
+    gather = CompositeBuffer._gather
+
+    def counted(b: CompositeBuffer) -> object:
+        looked.append(b.part_count)
+        return gather(b)
+
+    monkeypatch.setattr(CompositeBuffer, "_gather", counted)
+    for at in range(0, 120, 2):
+        add_within(b, chunk[at : at + 1])
+    assert assert_whole(b) == bytes(60)
+    assert 0 < len(looked) < 12
+
+
+def test_memory_of_a_last_part_that_is_copied_counts_where_the_next_part_shows_of_it_too() -> None:
+    b = bounded()
+    old = SliceBuffer(bytes(LARGE))
+    add_within(b, old[:1])
+    for _ in range(50):
+        new = SliceBuffer(bytes(LARGE))
+        add_within(b, CompositeBuffer([old[5:6], new[:1]]))
+        old = new
+        assert b.pinned_nbytes < 3 * LARGE
+    assert assert_whole(b) == bytes(101)
+
+
 @given(st.lists(st.tuples(st.sampled_from(list(KINDS)), st.binary(max_size=80), st.integers(0, 60)), max_size=80))
 def test_gathering_never_shows(steps: list[tuple[str, bytes, int]]) -> None:
     b, model = CompositeBuffer(), b""
@@ -472,8 +651,40 @@ def test_a_reader_that_waits_for_a_separator_finds_one_that_is_written_meanwhile
     for _ in range(2):
         with pytest.raises(EOFError):
             reader.until(b";", limit=100)
+    b.write_at(3, b",")
+    for _ in range(2):
+        with pytest.raises(EOFError):
+            reader.until(b";", limit=100)
     b.write_at(3, b";")
     assert reader.until(b";", limit=100) == b"abc"
+
+
+def test_what_is_written_to_memory_is_looked_at_anew_however_that_came_in() -> None:
+    ways: list[Callable[[CompositeBuffer, bytearray], object]] = [
+        lambda b, part: b.append(part),
+        lambda b, part: b.appendleft(part),
+        lambda b, part: b.extend([b"--", part]),
+        lambda b, part: b.splice(2, 3, part),
+        lambda b, part: b._append_run(CompositeBuffer([part])._index.parts[0].owner, 0, 3),  # type: ignore[union-attr]
+    ]
+    for bring_in in ways:
+        b, memory = CompositeBuffer([b"abc", b"def"]), bytearray(b"xyz")
+        bring_in(b, memory)
+        assert b.take_until(b";", limit=99) is None
+        CompositeBuffer([memory]).write_at(1, b";")
+        front = b.take_until(b";", limit=99)
+        assert front is not None
+        assert front[-1:] == b"x"
+
+
+def test_what_was_looked_for_in_vain_is_remembered_when_something_else_is_found() -> None:
+    b = CompositeBuffer([b"one\ntwo\n"])
+    assert b.take_until(b";", limit=99) is None
+    assert b.take_until(b"\n", limit=99) == b"one"
+    assert b._looks is not None
+    assert b._looks.known((b";",))
+    assert b.take_until(b";", limit=99) is None
+    assert b.take_until(b"\n", limit=99) == b"two"
 
 
 @pytest.mark.parametrize("change", ["skip", "append", "parse"])
@@ -554,7 +765,7 @@ def test_bytes_that_somebody_takes_while_a_separator_is_looked_for_are_busy(monk
     b = CompositeBuffer([b"one;two"])
     with monkeypatch.context() as patch:
         patch.setattr(CompositeBuffer, "_look_for", taken)
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=IN_USE):
             b.take_until(b";", limit=9)
     assert b.take_until(b";", limit=9) == b"one"
 

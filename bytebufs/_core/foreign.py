@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 if TYPE_CHECKING:
     import mmap
@@ -79,26 +79,11 @@ class _Calls:
     def __init__(self) -> None:
         import ctypes
 
-        class PyBuffer(ctypes.Structure):
-            """``Py_buffer``, as laid out in CPython's ``Include/pybuffer.h`` (stable ABI since 3.11)."""
-
-            _fields_: ClassVar = [  # type: ignore[mutable-override]  # typeshed's ctypes.Structure predates the check
-                ("buf", ctypes.c_void_p),
-                ("obj", ctypes.c_void_p),
-                ("len", ctypes.c_ssize_t),
-                ("itemsize", ctypes.c_ssize_t),
-                ("readonly", ctypes.c_int),
-                ("ndim", ctypes.c_int),
-                ("format", ctypes.c_char_p),
-                ("shape", ctypes.c_void_p),
-                ("strides", ctypes.c_void_p),
-                ("suboffsets", ctypes.c_void_p),
-                ("internal", ctypes.c_void_p),
-            ]
-
+        # Py_buffer, as in CPython's Include/pybuffer.h (stable ABI since 3.11): eleven fields, none wider than an
+        # address, of which the first one says where the memory begins. The others are nobody's business here.
+        self.py_buffer = ctypes.c_void_p * 11
         # Prototypes of our own: those of ``pythonapi`` are everybody's.
-        self.py_buffer = PyBuffer
-        reference = ctypes.POINTER(PyBuffer)
+        reference = ctypes.POINTER(self.py_buffer)
         get = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, reference, ctypes.c_int)
         self.get_buffer = get(("PyObject_GetBuffer", ctypes.pythonapi))
         self.release_buffer = ctypes.PYFUNCTYPE(None, reference)(("PyBuffer_Release", ctypes.pythonapi))
@@ -118,7 +103,7 @@ class _Calls:
         raw = self.py_buffer()
         self.get_buffer(memory, raw, _PyBUF_SIMPLE)
         try:
-            return raw.buf or 0
+            return raw[0] or 0
         finally:
             self.release_buffer(raw)
 
@@ -152,7 +137,9 @@ def offset_in(piece: memoryview, whole: bytes | bytearray | mmap.mmap) -> int:
     if not piece.c_contiguous:
         return -1
     begin = address_of(whole)
-    offset = address_of(piece) - begin if begin else -1
+    if not begin:
+        return -1
+    offset = address_of(piece) - begin
     return offset if 0 <= offset <= len(whole) - piece.nbytes else -1
 
 
@@ -210,8 +197,8 @@ def find(place: Place, needle: bytes | memoryview, start: int, stop: int) -> int
     if not isinstance(place, Pinned):
         return place.find(needle, start, stop)
     m = len(needle)
-    if m == 0 or m > stop - start:
-        return -1 if m else start
+    if m == 0:
+        return start
     calls = _calls()
     if calls is not None and _MEMMEM_IS_LINEAR and place.address:
         begin, size = place.address + start, stop - start

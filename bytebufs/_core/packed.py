@@ -13,10 +13,8 @@ __all__ = ["Real", "packed_float", "packed_int", "packed_uint", "packed_varint"]
 Real: TypeAlias = "SupportsFloat | SupportsIndex"
 """What struct takes for a float."""
 
-_F32_BE: Final = Struct(">f").pack
-_F32_LE: Final = Struct("<f").pack
-_F64_BE: Final = Struct(">d").pack
-_F64_LE: Final = Struct("<d").pack
+_F32: Final = {"big": Struct(">f").pack, "little": Struct("<f").pack}
+_F64: Final = {"big": Struct(">d").pack, "little": Struct("<d").pack}
 
 
 def packed_uint(value: SupportsIndex, size: int, byteorder: Literal["big", "little"]) -> bytes:
@@ -42,9 +40,7 @@ def packed_float(value: Real, size: int, byteorder: Literal["big", "little"]) ->
     reason = ""
     try:
         number = float(value)
-        if size == 4:
-            return _F32_LE(number) if byteorder == "little" else _F32_BE(number)
-        return _F64_LE(number) if byteorder == "little" else _F64_BE(number)
+        return _F32[byteorder](number) if size == 4 else _F64[byteorder](number)
     except OverflowError as error:
         reason = str(error)
     # Not in an except block: mypyc knows no `from None`.

@@ -63,8 +63,7 @@ class Seeker:
         n = len(separators)
         longest = 0
         for sep in separators:
-            if len(sep) > longest:
-                longest = len(sep)
+            longest = max(longest, len(sep))
         self.longest: int = longest
         # Of each separator: a place before which it does not begin, how far all behind that is its beginning, and
         # behind the first byte of where it was found.
@@ -82,9 +81,7 @@ class Seeker:
 
         Returns whether it is found and no later byte could change that.
         """
-        reach = start + limit + self.longest
-        if reach > stop:
-            reach = stop
+        reach = min(stop, start + limit + self.longest)
         if len(self.separators) > 1:
             ahead = self._ahead
             end = self._reached
@@ -95,7 +92,7 @@ class Seeker:
                     return True
                 end = self._reached = end + ahead
                 ahead *= 2
-                self._ahead = ahead if ahead < MOST_AHEAD else MOST_AHEAD
+                self._ahead = min(ahead, MOST_AHEAD)
         return self._seek_to(table, start, reach)
 
     def _seek_to(self, table: Table, start: int, reach: int) -> bool:
@@ -117,17 +114,13 @@ class Seeker:
         for k, sep in enumerate(self.separators):
             if self._at[k] <= self._from[k]:
                 at = self._open(table, k, reach)
-                if at < open_begin:
-                    open_begin = at
-                if at + len(sep) < open_end:
-                    open_end = at + len(sep)
+                open_begin = min(open_begin, at)
+                open_end = min(open_end, at + len(sep))
         if end <= reach and begin < open_begin:
             return True
         # Nothing was found, or what has only begun could come before it or be longer.
-        if open_begin < begin:
-            self.begin = open_begin
-        if open_end < end:
-            self.end = open_end
+        self.begin = min(begin, open_begin)
+        self.end = min(end, open_end)
         return False
 
     def _open(self, table: Table, k: int, reach: int) -> int:
@@ -184,8 +177,8 @@ class Seeker:
         while seen - known < start:
             known = fallbacks[known - 1]
         at = seen
-        stop = min(reach, seen + len(sep) - 1)
-        while known > at - seen and at < stop:
+        stop = min(reach, seen + len(sep))
+        while at < stop:
             for byte in scratch(table, at, min(at + BLOCK, stop)):
                 while known and byte != sep[known]:
                     known = fallbacks[known - 1]
@@ -253,7 +246,5 @@ class Looks:
 
     def keep(self, seeker: Seeker) -> None:
         """Remember a seeker in place of one for the same, or of the oldest one."""
-        if self.known(seeker.separators) is seeker:
-            return
         others = [other for other in self._seekers if other.separators != seeker.separators]
         self._seekers = [*others[1 - _MOST_LOOKS :], seeker]

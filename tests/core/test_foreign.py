@@ -19,8 +19,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bytebufs import COMPILED
 from bytebufs._core import foreign, memory
 from bytebufs._core.foreign import BLOCK, Pinned, address_of, find, is_searchable, offset_in, place_of, rfind, same
+
+from ..memory import peak_while
 
 WAYS: Final[dict[str, Any]] = {"foreign": foreign}
 if memory.NATIVE:
@@ -165,8 +168,10 @@ BEYOND: Final[list[tuple[int, int]]] = [(0, 7), (7, 7), (4, 3), (-1, 2), (0, -1)
 def test_nothing_is_looked_at_outside_of_the_memory(way: Any, start: int, stop: int) -> None:
     for place in places_of(way, b"abcdef"):
         for search in (way.find, way.rfind):
-            with pytest.raises(IndexError):
+            with pytest.raises(IndexError) as caught:
                 search(place, b"a", start, stop)
+            if way is foreign:
+                assert str(caught.value) == f"[{start}:{stop}] does not lie in 6 bytes"
         for x, x_at, y, y_at in ((place, start, bytes(9), 0), (bytes(9), 0, place, start)):
             with pytest.raises(IndexError):
                 way.same(x, x_at, y, y_at, stop - start if start != 7 else 1)
@@ -200,8 +205,11 @@ def test_what_lies_elsewhere_or_is_strided_has_no_place(way: Any) -> None:
     assert way.offset_in(memoryview(bytearray(10)), holder) == -1
     assert way.offset_in(view[::2], holder) == way.offset_in(view[::-1], holder) == -1
     inner: Any = (ctypes.c_char * 50).from_buffer(holder, 50)
+    front: Any = (ctypes.c_char * 50).from_buffer(holder)
     outer = memoryview(holder)[40:60]
     assert way.offset_in(view[60:], inner) == 10
+    assert way.offset_in(view[30:50], front) == 30
+    assert way.offset_in(outer, front) == way.offset_in(view[50:60], front) == -1
     assert way.offset_in(outer, inner) == way.offset_in(view[99:], bytes(10)) == way.offset_in(view, inner) == -1
 
 
@@ -374,6 +382,7 @@ def test_where_nobody_knows_addresses_there_is_none() -> None:
     assert isinstance(place, Pinned)
     assert place.address == 0
     assert not is_searchable(place, 1 << 30)
+    assert is_searchable(place_of(memoryview(holder)), 1 << 30), "a whole bytearray needs no address"
 
 
 @pytest.mark.usefixtures("without_addresses")
@@ -407,6 +416,47 @@ def test_where_there_was_no_file_to_spare_addresses_are_known_once_there_is(monk
     assert known.address
     assert same(place, 0, known, 0, len(text))
     assert same(known, 0, place, 0, len(text))
+    assert same(known, 0, pinned(text), 0, len(text))
+    assert not same(known, 0, pinned(bytes(len(text))), 0, len(text))
+
+
+def test_where_addresses_are_known_nothing_is_copied_to_be_looked_at() -> None:
+    size = 4 * BLOCK
+    x, y = pinned(bytes(size)), pinned(bytes(size))
+
+    def look() -> None:
+        assert same(x, 0, y, 0, size)
+        assert find(x, b"\1", 0, size) == find(x, b"\0\1", 0, size) == -1
+
+    assert peak_while(look, BLOCK) < BLOCK
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled code calls itself directly: nothing can be patched to count")
+def test_where_nobody_knows_addresses_each_byte_is_copied_once_but_for_what_a_match_straddles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(foreign, "BLOCK", 8)
+    copied: list[int] = []
+    joined = foreign._joined
+
+    def counted(view: memoryview, start: int, stop: int) -> bytes:
+        found = joined(view, start, stop)
+        copied.append(len(found))
+        return found
+
+    monkeypatch.setattr(foreign, "_joined", counted)
+    for size in range(40):
+        place, other = Pinned(0, memoryview(bytes(size))), Pinned(0, memoryview(bytes(size)))
+        assert same(place, 0, other, 0, size)
+        assert sum(copied) == size
+        copied.clear()
+        for needle in (b"\1", b"\1\0\0", b"\1" * 8):
+            places = size - len(needle) + 1
+            straddling = max(0, places - 1) // 8 * (len(needle) - 1)
+            for search in (find, rfind):
+                assert search(place, needle, 0, size) == -1
+                assert sum(copied) <= size + straddling
+                copied.clear()
 
 
 def test_addresses_that_were_found_out_before_do_not_meet_one_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:

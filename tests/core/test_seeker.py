@@ -340,7 +340,7 @@ def test_a_near_miss_in_chunks_is_searched_for_at_the_speed_of_c(chunk: int) -> 
 @interpreted
 def test_one_that_never_comes_is_not_searched_for_by_each_new_seeker() -> None:
     """Each looks ahead over some lines, and not to the end."""
-    n = 2_000
+    n = 300
     buffer = CompositeBuffer([(b"x" * 9 + b"\n") * n])
     with counted() as work:
         for at in range(0, 10 * n, 10):
@@ -473,6 +473,11 @@ def test_a_look_takes_the_place_of_one_for_the_same() -> None:
     looks.keep(newer)
     assert looks.known((b"a",)) is newer
     assert looks.known((b"b",)) is other
+    looks.keep(other)
+    for sep in (b"c", b"d", b"e"):
+        looks.seeker_of(sep, 9)
+    assert looks.known((b"b",)) is other, "what is kept again is the newest"
+    assert looks.known((b"a",)) is None
 
 
 def test_a_separator_that_began_is_forgotten_with_the_bytes_that_are_drained() -> None:

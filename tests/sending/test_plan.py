@@ -566,12 +566,52 @@ def test_what_was_joined_for_a_first_call_is_not_joined_again(taken: int) -> Non
         Plan(buffer, coalesce_below=10).resume([block], taken, *state_of(buffer))
 
 
+@pytest.mark.parametrize("is_slice", [False, True])
+def test_a_file_behind_what_is_offered_is_named_whole_also_when_some_has_gone(is_slice: bool) -> None:
+    """How much is offered is known from where the parts end, or reckoned."""
+    buffer = CompositeBuffer([*[b"ab"] * 8, File(bytes(100)), b"z"])
+    plan = Plan(buffer[:] if is_slice else buffer, iov_max=4)
+    for taken in (1, 3, 4, 1):
+        plan.gather()
+        plan.advance(taken)
+    assert b"".join(plan.gather()) == b"bababab"
+    assert plan.file
+    assert (plan.file.start, plan.file.stop) == (0, 100)
+
+
+def test_a_file_may_have_the_descriptor_zero() -> None:
+    plan = Plan(CompositeBuffer([b"ab", File(b"0123", fd=0)]))
+    assert plan.gather() == [b"ab"]
+    assert plan.file
+
+
 def test_a_large_part_is_not_copied() -> None:
     tiny, large = [b"x"] * 10, bytes(BLOCK + 1)
     buffer = CompositeBuffer([*tiny, large, *tiny])
     with copy_audit() as audit:
         assert entries(buffer, 8) == [10, BLOCK + 1, 10]
     assert audit.by_reason == {"coalesce": 20}
+
+
+def test_a_call_is_offered_as_many_blocks_as_may_be_joined_for_it() -> None:
+    buffer = CompositeBuffer([bytes(64)] * 20_000)
+    plan = Plan(buffer, coalesce_below=65)
+    assert [len(piece) for piece in plan.gather()] == [BLOCK, BLOCK]
+
+
+def test_after_a_short_count_a_call_offers_twice_what_the_last_one_finished_and_a_few() -> None:
+    plan = Plan(CompositeBuffer([b"ab"] * 1000))
+    assert len(plan.gather()) == 1000
+    for taken, offered in ((0, 8), (3, 10), (19, 28), (55, 62)):
+        plan.advance(taken)
+        assert len(plan.gather()) == offered
+
+
+def test_a_small_part_alone_between_large_ones_is_not_copied_and_two_are() -> None:
+    large = bytes(BLOCK)
+    with no_copy():
+        assert entries(CompositeBuffer([large, b"x", large]), 8) == [BLOCK, 1, BLOCK]
+    assert entries(CompositeBuffer([large, b"x", b"y", large]), 8) == [BLOCK, 2, BLOCK]
 
 
 def test_a_part_that_costs_more_than_the_entries_it_saves_is_not_copied() -> None:
