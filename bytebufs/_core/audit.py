@@ -162,9 +162,8 @@ def is_audited() -> bool:
 def count_copy(reason: str, nbytes: int) -> None:
     """Account for a copy of ``nbytes`` payload bytes that is about to be made.
 
-    Called before every payload copy in this library, and nowhere is one made without it, but where ``is_audited()``
-    has said that nobody counts. Raises CopyForbidden inside ``no_copy()``; then nothing has been counted, in outer
-    blocks neither.
+    Called before every payload copy in this library, and nowhere is one made without it. Raises
+    CopyForbidden inside ``no_copy()``; then nothing has been counted, in outer blocks neither.
     """
     if not _open.count or not nbytes:
         return

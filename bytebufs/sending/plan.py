@@ -319,11 +319,12 @@ def _whole_batch(buffer: BaseBuffer, start: int, stop: int, coalesce_below: int)
     is_clipped = start != source.base or (n == len(source.ends) and source.ends[n - 1] != stop)
     if coalesce_below and count > 1:
         if is_audited():
-            return []  # from here on nobody counts
+            return []
         if _is_joined_whole(size, count, coalesce_below):
             whole = b"" if is_clipped else _joined(parts if count == n else parts[n - count :])
             if not whole and _are_memory(parts, source.head):
                 whole = scratch(source, start, stop)
+            count_copy("coalesce", len(whole))
             return [whole] if whole else []
         if size > _BLOCK or count > _BLOCK_PARTS:
             return []  # some neighbours may be small
