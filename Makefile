@@ -34,8 +34,8 @@ demo: ## show the HTTP messages of a packet capture, put together without a copy
 	    echo "$(PY) -m examples.http_reassembly $(CAPTURE) $(ARGS)"; \
 	    PYTHONPATH="$$at$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) -P -m examples.http_reassembly $(CAPTURE) $(ARGS)
 
-test: ## run the whole suite, in about four minutes; of a wheel with BUILD=compiled or BUILD=pure
-	@echo "set-up, then the suite: about 4 minutes on two cores. A part of it: make test ARGS=tests/test_reader.py, or -k take"
+test: ## run the whole suite, in about two minutes; of a wheel with BUILD=compiled or BUILD=pure
+	@echo "set-up, then the suite: about 2 minutes on two cores. A part of it: make test ARGS=tests/test_reader.py, or -k take"
 	@$(call prepare,test)
 	@$(call install,$(or $(BUILD),checkout),)
 	@$(call run_tests,$(or $(BUILD),checkout))
