@@ -6,6 +6,7 @@ a hundred brokers and clients. That a program is one that ``python -m`` runs, a 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -90,5 +91,9 @@ def _run(module: str, arguments: tuple[str, ...], streams: list[Connection]) -> 
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
-    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
-    sys.exit(import_module(module).main(list(arguments)))
+    sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")  # as an interpreter has it: who is killed
+    try:  # has said all
+        sys.exit(import_module(module).main(list(arguments)))
+    finally:
+        gc.collect()  # it ends without: what is left in cycles may have something to complain of
