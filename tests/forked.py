@@ -10,10 +10,13 @@ import gc
 import multiprocessing
 import os
 import sys
+from functools import cache
 from importlib import import_module
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
 from typing import IO, Final
+from unittest import mock
 
 __all__ = ["Program", "run_program"]
 
@@ -34,6 +37,7 @@ class Program:
         self.stdout: IO[str] = os.fdopen(read)
         # Descriptors are sent to a process as connections.
         streams = [Connection(given, writable=False), Connection(said, readable=False), Connection(os.dup(errors))]
+        _begin_to_fork()
         self._process = _FORKS.Process(target=_run, args=(module, arguments, streams), daemon=True)
         self._process.start()
         for stream in streams:
@@ -85,6 +89,13 @@ def run_program(module: str, *arguments: str, given: str = "", patience: float =
         status = program.wait(patience)
         errors.seek(0)
         return status, said, errors.read()
+
+
+@cache
+def _begin_to_fork() -> None:
+    """Start what forks, with this process's path: it imports before it is told that, and by -P has not the same."""
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))):
+        forkserver.ensure_running()
 
 
 def _run(module: str, arguments: tuple[str, ...], streams: list[Connection]) -> None:
