@@ -95,6 +95,7 @@ if sys.version_info >= (3, 12):
             self._tell = tell
 
         def start(self) -> None:
+            assert monitoring.get_tool(TOOL), "a test has ended since this was made: nothing is watched any more"
             monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, self._step)
 
         def stop(self) -> None:

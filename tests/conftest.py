@@ -116,6 +116,7 @@ def nothing_hidden() -> Iterator[None]:
     """Show the collector all that is loaded, for tests that ask it who refers to something."""
     gc.unfreeze()
     yield
+    gc.collect()  # or what the test has left in cycles stays
     gc.freeze()
 
 

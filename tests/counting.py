@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 import bytebufs
 from bytebufs._core import search
+from bytebufs._core.parts import searcher_of
 from bytebufs._core.table import Table
 
 PACKAGE: Final = str(Path(bytebufs.__file__).parent)
@@ -67,8 +69,24 @@ class _Scratch(bytes):
         return _Finder(bytes(self), self.work).rfind(needle, start, len(self) if stop is None else stop)
 
 
+def _first_searched(table: Table, start: int, stop: int, needle: Any, at: int) -> tuple[int, int]:
+    """Return which part of a window is searched in the entry at a position, where a search begins.
+
+    There it asks the entry itself, if that can search, and nobody whom it could be told of.
+    """
+    if stop - start < len(needle):
+        return at, at
+    i = bisect_right(table.ends, at, table.head)
+    entry, begin, end = table.parts[i], max(table.begin(i), start), min(table.ends[i], stop)
+    can_search = isinstance(entry, bytes) or (
+        stop - start > search.FEW and searcher_of(entry.owner, end - begin) is not None
+    )
+    return (begin, end) if can_search and end - begin >= len(needle) else (at, at)
+
+
 def _patch(patch: pytest.MonkeyPatch, work: Work) -> None:
     real_scratch, real_direct = search.scratch, search._direct
+    real_find, real_rfind = search.find, search.rfind
     same_entries, equal_entries = search._same_entries, search._equal_entries
 
     def scratch(table: Table, start: int, stop: int) -> bytes:
@@ -76,6 +94,23 @@ def _patch(patch: pytest.MonkeyPatch, work: Work) -> None:
         made = _Scratch(real_scratch(table, start, stop))
         made.work = work
         return made
+
+    def find(table: Table, start: int, stop: int, needle: Any) -> int:
+        found = real_find(table, start, stop, needle)
+        lines = work.lines
+        begin, end = _first_searched(table, start, stop, needle, start)
+        work.lines = lines
+        work.nbytes += (end if found < 0 else min(end, start + found + len(needle))) - begin
+        return found
+
+    def rfind(table: Table, start: int, stop: int, needle: Any) -> int:
+        found = real_rfind(table, start, stop, needle)
+        if len(needle) <= search.SHORT:
+            lines = work.lines
+            begin, end = _first_searched(table, start, stop, needle, stop - 1)
+            work.lines = lines
+            work.nbytes += len(needle) * (end - max(begin, min(end, start + found)))
+        return found
 
     def direct(*arguments: Any) -> Any:
         finder = real_direct(*arguments)
@@ -94,8 +129,9 @@ def _patch(patch: pytest.MonkeyPatch, work: Work) -> None:
 
     for name in ("_core.search", "_core.seeker", "base_buffer", "reader"):
         module = sys.modules[f"bytebufs.{name}"]
-        if hasattr(module, "scratch"):
-            patch.setattr(module, "scratch", scratch)
+        for replacement in (scratch, find, rfind):
+            if hasattr(module, replacement.__name__):
+                patch.setattr(module, replacement.__name__, replacement)
     patch.setattr(search, "_direct", direct)
     patch.setattr(search, "_same_entries", same)
     patch.setattr(search, "_equal_entries", equal)
@@ -115,10 +151,14 @@ if sys.version_info >= (3, 12):
             self[filename] = filename.startswith(self._folders)
             return self[filename]
 
+    def _line_of(code: CodeType, offset: int) -> int | None:
+        return next(line for start, stop, line in code.co_lines() if start <= offset < stop)
+
     @contextmanager
     def _lines_counted(work: Work, folders: tuple[str, ...]) -> Iterator[None]:
-        """Half as slow as a trace function."""
+        """Half as slow as a trace function, and counts the same: each turn of a loop on one line is a line."""
         is_counted = _Whose(folders)
+        on_one_line: dict[tuple[int, int], CodeType] = {}
 
         def count(code: CodeType, _: int) -> object:
             if is_counted[code.co_filename]:
@@ -126,15 +166,27 @@ if sys.version_info >= (3, 12):
                 return None
             return monitoring.DISABLE
 
+        def turn(code: CodeType, offset: int, to: int) -> object:
+            key = id(code), offset
+            if key not in on_one_line:
+                is_turn = to < offset and is_counted[code.co_filename] and _line_of(code, to) == _line_of(code, offset)
+                if not is_turn:
+                    return monitoring.DISABLE
+                on_one_line[key] = code
+            work.lines += 1
+            return None
+
         monitoring.use_tool_id(TOOL, __name__)
         monitoring.register_callback(TOOL, monitoring.events.LINE, count)
+        monitoring.register_callback(TOOL, monitoring.events.JUMP, turn)
         monitoring.restart_events()  # others may have counted in other folders
-        monitoring.set_events(TOOL, monitoring.events.LINE)
+        monitoring.set_events(TOOL, monitoring.events.LINE | monitoring.events.JUMP)
         try:
             yield
         finally:
             monitoring.set_events(TOOL, monitoring.events.NO_EVENTS)
             monitoring.register_callback(TOOL, monitoring.events.LINE, None)
+            monitoring.register_callback(TOOL, monitoring.events.JUMP, None)
             monitoring.free_tool_id(TOOL)
 
 else:

@@ -6,13 +6,17 @@ a hundred brokers and clients. That a program is one that ``python -m`` runs, a 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
+from functools import cache
 from importlib import import_module
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
 from typing import IO, Final
+from unittest import mock
 
 __all__ = ["Program", "run_program"]
 
@@ -33,6 +37,7 @@ class Program:
         self.stdout: IO[str] = os.fdopen(read)
         # Descriptors are sent to a process as connections.
         streams = [Connection(given, writable=False), Connection(said, readable=False), Connection(os.dup(errors))]
+        _begin_to_fork()
         self._process = _FORKS.Process(target=_run, args=(module, arguments, streams), daemon=True)
         self._process.start()
         for stream in streams:
@@ -86,9 +91,20 @@ def run_program(module: str, *arguments: str, given: str = "", patience: float =
         return status, said, errors.read()
 
 
+@cache
+def _begin_to_fork() -> None:
+    """Start what forks, with this process's path: it imports before it is told that, and by -P has not the same."""
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))):
+        forkserver.ensure_running()
+
+
 def _run(module: str, arguments: tuple[str, ...], streams: list[Connection]) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
-    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
-    sys.exit(import_module(module).main(list(arguments)))
+    sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")  # as an interpreter has it: who is killed
+    try:  # has said all
+        sys.exit(import_module(module).main(list(arguments)))
+    finally:
+        gc.collect()  # it ends without: what is left in cycles may have something to complain of

@@ -377,7 +377,8 @@ def test_clients_that_ask_for_nothing_are_parted_with() -> None:
 def test_who_floods_with_empty_lines_is_parted_with() -> None:
     async def main() -> None:
         async with proxied(ok) as place:
-            answer = await place.ask(b"\r\n" * (10_000 if IS_QUICK else 100_000) + get("/", CLOSE))
+            lines = 17_000 if IS_QUICK else 100_000  # more bytes than a head may have
+            answer = await place.ask(b"\r\n" * lines + get("/", CLOSE))
             assert status(answer) == 200
 
     run(main)

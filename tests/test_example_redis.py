@@ -32,7 +32,7 @@ from .fed import Fed
 from .layouts import addresses
 
 ROOT: Final = Path(__file__).parent.parent
-MANY: Final = 4_000 if IS_QUICK else 100_000
+MANY: Final = 7_000 if IS_QUICK else 100_000
 """Commands, or elements of a reply: their replies are more than one read takes (64 KiB)."""
 
 BIG: Final = (16 if IS_QUICK else 64) << 20

@@ -30,7 +30,7 @@ from examples.web.range import MOST_RANGES, Unsatisfiable, ranges_in
 from examples.web.request import MAX_FIELDS, MAX_HEAD, MAX_LINE, Refused, Request, Requests
 
 from .conftest import IS_QUICK, PLACES, RANDOM_CUTS
-from .descriptors import descriptors
+from .descriptors import descriptors, left_open
 
 CONTENT: Final = bytes(range(256)) * 4
 HOUR: Final = 3600
@@ -568,7 +568,7 @@ def test_no_descriptor_is_left_behind(site: Site) -> None:
             site.open(target)
         except Refused:
             pass
-    assert descriptors() == before
+    assert left_open() == before
 
 
 # -- answers ---------------------------------------------------------------------------------------------------

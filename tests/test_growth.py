@@ -74,6 +74,12 @@ def test_the_check_bites() -> None:
         assert_linear(each_with_each)
 
 
+def test_each_turn_of_a_loop_on_one_line_counts() -> None:
+    with counted(__file__) as work:
+        assert sum(number for number in range(1_000)) == 499_500
+    assert 1_000 < work.lines < 1_010
+
+
 # -- searching -----------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from bytebufs import FileRegion, Inbox, MappedFile, Outbox, flush, transfer
 from bytebufs.aio import Stream, open_connection, open_unix_connection, start_server, start_unix_server
 
-from ..descriptors import descriptors
+from ..descriptors import descriptors, left_open
 from .trials import alternating, content_of
 
 CONTENT: Final = content_of(300_000)
@@ -53,7 +53,7 @@ def refused(call: Callable[[], Any]) -> None:
                 assert getattr(error, "bytes_flushed", 0) == 0  # noqa: PT017
             else:
                 raise AssertionError("it needs none")
-    assert descriptors() == before
+    assert left_open() == before
     call()
 
 
@@ -123,7 +123,7 @@ async def connections(folder: str) -> None:
                     assert error.errno == errno.EMFILE, error  # noqa: PT017
                 else:
                     raise AssertionError("it needs none")
-        assert descriptors() == before
+        assert left_open() == before
 
     async with asyncio.timeout(60), await start_server(echo, "127.0.0.1", 0) as server:
         address = server.sockets[0].getsockname()

@@ -20,7 +20,7 @@ import pytest
 from bytebufs import FileRegion, SliceBuffer, TruncatedFile
 from bytebufs.files.opening import descriptor_of, name_of, open_regular, read_at, retried, size_in_file
 
-from ..descriptors import descriptors
+from ..descriptors import descriptors, left_open
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_path_is_opened_in_all_its_spellings(path: Path) -> None:
         fd, name = open_regular(spelling)
         os.close(fd)
         assert name == str(path)
-    assert descriptors() == before
+    assert left_open() == before
 
 
 @pytest.mark.parametrize("mode", ["rb", "r+b"])
@@ -141,7 +141,7 @@ def test_what_is_no_regular_file_is_named(tmp_path: Path) -> None:
         with pytest.raises(ValueError) as caught:
             open_regular(file)
         assert str(caught.value) == f"a regular file is wanted, and {file} is {kind}"
-    assert descriptors() == before
+    assert left_open() == before
 
 
 def test_descriptors_of_pipes_sockets_and_others_are_named() -> None:
@@ -161,7 +161,7 @@ def test_a_file_of_proc_is_refused_because_its_size_is_unknown() -> None:
     with pytest.raises(ValueError) as caught:
         open_regular("/proc/self/status")
     assert str(caught.value) == "/proc/self/status has bytes but no size: read it instead"
-    assert descriptors() == before
+    assert left_open() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"abc"])

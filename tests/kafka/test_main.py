@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.forked import run_program
 from tests.kafka.running import RunningBroker
+
+ROOT: Final = Path(__file__).parents[2]
 
 
 def run(*arguments: object, given: str = "") -> tuple[int, str, str]:
@@ -17,11 +20,12 @@ def run(*arguments: object, given: str = "") -> tuple[int, str, str]:
     return run_program("examples.kafka.__main__", *map(str, arguments), given=given)
 
 
-def test_the_package_is_the_program(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("topic", "told"), [("topic", (0, "0\n", "")), ("no topic", (2, "", "kafka: "))])
+def test_the_package_is_the_program(tmp_path: Path, topic: str, told: tuple[int, str, str]) -> None:
     with RunningBroker(tmp_path) as broker:
-        command = [sys.executable, "-m", "examples.kafka", "produce", broker.address, "topic"]
-        done = subprocess.run(command, input="x", capture_output=True, text=True, timeout=60, check=False)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+        command = [sys.executable, "-m", "examples.kafka", "produce", broker.address, topic]
+        done = subprocess.run(command, input="x", capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr[: len("kafka: ")]) == told
 
 
 def test_lines_are_produced_consumed_and_seen_in_the_folder(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from examples.kafka.flushing import LogBrokenError
 from examples.kafka.records import Record, encode
 from examples.kafka.segment import Segment, Vouched
 
-from ..descriptors import descriptors
+from ..descriptors import descriptors, left_open
 from .told_records import SMALL, batch_at
 
 BASE: Final = 1 << 40
@@ -260,7 +260,7 @@ def test_what_cannot_be_opened_leaves_nothing_open(tmp_path: Path, calls: int) -
 
     with mock.patch.object(os, "posix_fallocate", allocate), pytest.raises(OSError, match="no room"):
         Segment(tmp_path, BASE, SETTINGS)
-    assert descriptors() == before
+    assert left_open() == before
 
 
 def test_a_full_segment_gives_back_what_its_indexes_held_for_more(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from examples.rocketmq.mapped_files import MappedFiles, Maps, write_out
 
-from ..descriptors import descriptors
+from ..descriptors import descriptors, left_open
 
 
 def filled(folder: Path, count: int = 3, maps: Maps | None = None) -> MappedFiles:
@@ -133,7 +133,7 @@ def test_only_so_many_files_are_mapped(tmp_path: Path) -> None:
     for first in files.firsts:
         assert files.memory(first).shown.startswith(bytes([48 + first // 10]))
         assert len(maps) <= 2
-    assert descriptors() <= before
+    assert left_open() <= before
     maps.close()
     assert len(maps) == 0
 

@@ -29,7 +29,7 @@ from bytebufs import CompositeBuffer, FileRegion, MappedFile, copy_audit, flush
 from bytebufs.errors import TruncatedFile
 
 from ..conftest import IS_QUICK
-from ..descriptors import descriptors
+from ..descriptors import descriptors, left_open
 from ..sinks import (
     CONTENT,
     MIX_SINKS,
@@ -467,7 +467,7 @@ def test_descriptors_and_maps_come_back(resets: bool, file: Path) -> None:
             with contextlib.suppress(OSError):
                 here.shutdown(socket.SHUT_WR)
             reader.join(PATIENCE)
-    assert (descriptors(), maps()) == before
+    assert (left_open(), maps()) == before
 
 
 def _read_or_reset(there: socket.socket, reset: bool) -> None:

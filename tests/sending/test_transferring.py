@@ -32,7 +32,7 @@ from bytebufs import (
 )
 
 from ..children import run_child
-from ..descriptors import descriptors
+from ..descriptors import descriptors, left_open
 from ..filtered import NO_FILTER
 
 DATA: Final = random.Random(9).randbytes(300_000)
@@ -221,7 +221,7 @@ def test_what_cannot_take_or_give_bytes_is_refused(path: Path, out: Path) -> Non
         transfer(out.parent / "missing", 1)
     with pytest.raises(IsADirectoryError), out.open("wb") as sink:
         transfer(out.parent, sink)
-    assert descriptors() == before
+    assert left_open() == before
 
 
 # -- the ladder
