@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, fina
 from mypy_extensions import mypyc_attr
 
 from ._core.audit import count_copy
-from ._core.holding import ENTRY_COST, compacted, gathered, held_nbytes, waste_of
+from ._core.holding import ENTRY_COST, compacted, gathered, waste_of
 from ._core.numbers import COMPILED, uint, uint_in
 from ._core.packed import packed_float, packed_int, packed_uint, packed_varint
 from ._core.parts import (
@@ -104,7 +104,7 @@ class CompositeBuffer(BaseBuffer):
 
     __slots__ = (
         "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_frayed", "_index", "_lent", "_locked",
-        "_looked_at", "_looks", "_may_be_written", "_packed", "_parsing", "_spare", "_wasted", "_writes",
+        "_looks", "_may_be_written", "_packed", "_parsing", "_spare", "_wasted", "_writes",
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = _NO_PARTS, *, coalesce_below: SupportsIndex = 0) -> None:
@@ -130,7 +130,6 @@ class CompositeBuffer(BaseBuffer):
         self._awaited: Wait | None = None
         self._spare = _UNHEARD_OF  # bytes of memory that its parts may cost beside what they show
         self._alarm = _UNHEARD_OF  # when to look what they do cost
-        self._looked_at = 0  # but not before there are more of them
         self._wasted = 0  # what those did that are not bytes, when somebody looked, and since
         if parts is not _NO_PARTS:
             self.extend(parts)
@@ -471,19 +470,27 @@ class CompositeBuffer(BaseBuffer):
 
     def _append_within(self, part: Part) -> None:
         """Append a part, as ``append()``, once ``_make_room()`` has been called."""
-        if type(part) is bytes:
+        if type(part) is bytes and self._wasted <= self._spare:
             self.append(part)
         elif not (isinstance(part, BaseBuffer) and self._goes_on(part._source, part._start, part._stop)):
             entries = _entries_of(part)
             waste = waste_of(entries, self._index.last_entry())
-            if waste > self._spare:
+            if waste > self._spare or (self._wasted > self._spare and self._leave_last_behind(entries)):
                 self._exclusively(self._copy_last)
                 waste = waste_of(entries, self._index.last_entry())  # what it held, these may hold without it
             self._append(entries)
             self._wasted += waste
 
+    def _leave_last_behind(self, entries: list[Entry]) -> bool:
+        """Whether the last part will be neither first nor last once these are added, and they do not share its memory.
+
+        Then nobody is left who may keep much for it.
+        """
+        table = self._index
+        return len(table.parts) - table.head > 1 and waste_of(entries, table.parts[-1]) == waste_of(entries)
+
     def _copy_last(self) -> object:
-        """If the last part keeps much more than it shows, keep that alone: the next one keeps as much, elsewhere.
+        """If the last part keeps much more than it shows, keep that alone: another one may keep as much, elsewhere.
 
         Returns what held it. Copies: that ("coalesce"). Complexity: O(1).
         """
@@ -494,7 +501,7 @@ class CompositeBuffer(BaseBuffer):
         is_first = i == table.head
         last = table.entries(self._start, self._stop)[0] if is_first else table.parts[i]
         wasted = waste_of([last])
-        if wasted <= self._spare:
+        if wasted <= (self._spare // 16 if self._wasted > self._spare else self._spare):
             return None
         [copied] = gathered([last])
         if copied is last:
@@ -513,7 +520,8 @@ class CompositeBuffer(BaseBuffer):
         table = self._index
         n = len(table.parts) - table.head
         few = n <= _FEW_PARTS and not self._wasted
-        if not few and n * ENTRY_COST + self._wasted > self._alarm and n > self._looked_at:
+        cost = n * ENTRY_COST + self._wasted
+        if not few and cost > self._alarm and cost - waste_of(table.parts[-1:]) > self._alarm:
             self._exclusively(self._gather)
 
     def _gather(self) -> object:
@@ -523,16 +531,16 @@ class CompositeBuffer(BaseBuffer):
         """
         entries = self._entries()
         wasted = waste_of(entries)
+        rest = wasted - waste_of(entries[-1:])
         gone: object = None
-        if wasted - held_nbytes(entries[-1:], mapped=False) > self._spare // 2:
+        if rest > self._spare // 2:
             entries = gathered(entries)
             wasted = waste_of(entries)
+            rest = wasted - waste_of(entries[-1:])
             gone = self._rebuild(entries, self._size())
-        n = len(entries)
-        self._wasted = max(0, wasted - n * ENTRY_COST)
-        # Where that is far already, of ranges of files, or of owners that many parts share, not at every part.
-        self._alarm = max(self._spare, wasted + self._spare // 2)
-        self._looked_at = n + n // 16 if wasted > self._spare // 2 else 0
+        self._wasted = max(0, wasted - len(entries) * ENTRY_COST)
+        # Where that is far already, of ranges of files, not at every part.
+        self._alarm = max(self._spare, rest + max(self._spare // 2, rest // 16))
         return gone
 
     def _copy_to_block(self, data: memoryview) -> Entry:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,6 +16,7 @@ from bytebufs import (
     CompositeBuffer,
     CopyForbidden,
     Delimited,
+    FileRegion,
     FixedLength,
     Lines,
     Outbox,
@@ -170,6 +173,57 @@ def test_what_waits_is_looked_at_as_often_as_it_grows_and_not_at_each_part(
         for k in range(n):
             framer.feed(blocks[k % len(blocks)][200 * k : 200 * k + 100])
         assert looked <= (4 if shared else 50) * n
+
+
+def little(size: int, shown: int = 5) -> memoryview:
+    """Return a view of a few bytes of so many."""
+    return memoryview(bytes(size))[1 : 1 + shown]
+
+
+SPARE: Final = (1 << 16) + 3072
+
+MIXTURES: Final[dict[str, Callable[[], Iterator[Part]]]] = {
+    "one view among bytes": lambda: chain([b"x", little(1 << 22)], repeat(b"y", 50)),
+    "views and bytes in turn": lambda: chain.from_iterable((little(1 << 22), b"y") for _ in range(50)),
+    "views and bytearrays in turn": lambda: chain.from_iterable((little(1 << 22), bytearray(30)) for _ in range(50)),
+    "views and composites in turn": lambda: chain.from_iterable(
+        (little(1 << 22), CompositeBuffer([b"x", b"y"])) for _ in range(50)
+    ),
+    "views of less than may be wasted": lambda: (little(SPARE - 1000) for _ in range(50)),
+    "views of half of what may be wasted": lambda: (little(SPARE // 2 + 1000) for _ in range(50)),
+    "such views behind parts that are worth it": lambda: chain(
+        (bytes(520) for _ in range(64)), (little(SPARE - 1000) for _ in range(50))
+    ),
+    "larger views and parts that are worth it, in turn": lambda: chain.from_iterable(
+        (little(SPARE - 2000, 600), bytes(520)) for _ in range(50)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_only_what_the_first_part_holds_and_the_last_comes_on_top_whatever_is_mixed(name: str) -> None:
+    framer = FixedLength(1 << 16)
+    fed = b""
+    for part in MIXTURES[name]():
+        fed += bytes(part)
+        framer.feed(part)
+        del part
+        buffer = framer._buffer
+        buffer._check()
+        ends = SliceBuffer(buffer.first()).pinned_nbytes + buffer[-1:].pinned_nbytes
+        assert buffer.pinned_nbytes <= 2 * (1 << 16) + BLOCK + ends
+    assert framer.detach() == fed
+
+
+def test_ranges_of_files_between_them_keep_no_views_alive(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1000))
+    region = FileRegion(path)
+    outbox = Outbox(1 << 16)
+    for k in range(300):
+        outbox.put(little(1 << 20))
+        outbox.put(region[2 * k : 2 * k + 1])
+        assert outbox._queue.pinned_nbytes <= 2 * (1 << 16) + BLOCK + 2 * (1 << 20)
 
 
 def test_what_is_put_in_by_callbacks_is_bounded_too() -> None:
