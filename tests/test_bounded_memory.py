@@ -205,7 +205,7 @@ def test_only_what_the_first_part_holds_and_the_last_comes_on_top_whatever_is_mi
     framer = FixedLength(1 << 16)
     fed = b""
     for part in MIXTURES[name]():
-        fed += bytes(part)
+        fed += bytes(CompositeBuffer([part]))
         framer.feed(part)
         del part
         buffer = framer._buffer
