@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, fina
 from mypy_extensions import mypyc_attr
 
 from ._core.audit import count_copy
-from ._core.holding import ENTRY_COST, compacted, gathered, waste_of
+from ._core.holding import ENTRY_COST, compacted, gathered, hold_the_same, small_copies, waste_of
 from ._core.numbers import COMPILED, uint, uint_in
 from ._core.packed import packed_float, packed_int, packed_uint, packed_varint
 from ._core.parts import (
@@ -482,35 +482,44 @@ class CompositeBuffer(BaseBuffer):
             self._wasted += waste
 
     def _leave_last_behind(self, entries: list[Entry]) -> bool:
-        """Whether the last part will be neither first nor last once these are added, and they do not share its memory.
+        """Whether the last part will be neither first nor last once these are added, and they do not hold its memory.
 
         Then nobody is left who may keep much for it.
         """
-        table = self._index
-        return len(table.parts) - table.head > 1 and waste_of(entries, table.parts[-1]) == waste_of(entries)
+        parts = self._index.parts
+        return len(parts) - self._index.head > 1 and bool(entries) and not hold_the_same(parts[-1], entries[0])
 
     def _copy_last(self) -> object:
         """If the last part keeps much more than it shows, keep that alone: another one may keep as much, elsewhere.
 
-        Returns what held it. Copies: that ("coalesce"). Complexity: O(1).
+        With it go those before it that hold the same memory, unless the first part does. Returns what held them.
+        Copies: those ("coalesce"). Complexity: amortised O(1), since nothing is copied here again.
         """
         table = self._index
         if self._start == self._stop:
             return None
-        i = len(table.parts) - 1
-        is_first = i == table.head
-        last = table.entries(self._start, self._stop)[0] if is_first else table.parts[i]
-        wasted = waste_of([last])
+        n = len(table.parts)
+        i = n - 1
+        while i > table.head and hold_the_same(table.parts[i - 1], table.parts[i]):
+            i -= 1
+        is_only = table.head == n - 1
+        if i == table.head and not is_only:
+            return None
+        run = table.entries(self._start, self._stop) if is_only else table.parts[i:]
+        wasted = waste_of(run)
         if wasted <= (self._spare // 16 if self._wasted > self._spare else self._spare):
             return None
-        [copied] = gathered([last])
-        if copied is last:
+        copied = small_copies(run)
+        if not copied:
             return None
+        gone: object = run
+        if is_only:
+            gone = self._rebuild(copied, self._stop - self._start)
+        else:
+            for k, entry in enumerate(copied, i):
+                table.parts[k] = entry
         self._wasted = max(0, self._wasted - wasted)
-        if is_first:
-            return self._rebuild([copied], self._stop - self._start)
-        table.lengthen(copied, self._stop)
-        return last
+        return gone
 
     def _make_room(self) -> None:
         """If what waits costs too much beside its bytes, gather what is small of it.

@@ -180,6 +180,12 @@ def little(size: int, shown: int = 5) -> memoryview:
     return memoryview(bytes(size))[1 : 1 + shown]
 
 
+def some(size: int) -> list[Part]:
+    """Return several views that do not touch, of so many bytes."""
+    block = memoryview(bytes(size))
+    return [block[2 * k + 1 : 2 * k + 2] for k in range(3)]
+
+
 SPARE: Final = (1 << 16) + 3072
 
 MIXTURES: Final[dict[str, Callable[[], Iterator[Part]]]] = {
@@ -189,6 +195,8 @@ MIXTURES: Final[dict[str, Callable[[], Iterator[Part]]]] = {
     "views and composites in turn": lambda: chain.from_iterable(
         (little(1 << 22), CompositeBuffer([b"x", b"y"])) for _ in range(50)
     ),
+    "several views of each of some blocks": lambda: chain([b"x"], *(some(1 << 22) for _ in range(50))),
+    "several views of each, and bytes": lambda: chain(*([*some(1 << 22), b"y"] for _ in range(50))),
     "views of less than may be wasted": lambda: (little(SPARE - 1000) for _ in range(50)),
     "views of half of what may be wasted": lambda: (little(SPARE // 2 + 1000) for _ in range(50)),
     "such views behind parts that are worth it": lambda: chain(

@@ -10,7 +10,16 @@ from .parts import Entry, LazyOwner, Memory, Owner, is_reserved, join, lent_view
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ENTRY_COST", "SMALL", "compacted", "gathered", "held_nbytes", "waste_of"]
+__all__ = [
+    "ENTRY_COST",
+    "SMALL",
+    "compacted",
+    "gathered",
+    "held_nbytes",
+    "hold_the_same",
+    "small_copies",
+    "waste_of",
+]
 
 _SLACK: Final = 512
 """Bytes that an owner may waste beyond half of itself: below, a rewrite frees less than its objects cost."""
@@ -159,6 +168,13 @@ def _holder(owner: Owner) -> object:
     return owner.holder if isinstance(owner, Memory) else owner
 
 
+def hold_the_same(left: Entry, right: Entry) -> bool:
+    """Whether two entries keep one object alive, of which each shows some."""
+    if isinstance(left, bytes) or isinstance(right, bytes):
+        return False
+    return _holder(left.owner) is _holder(right.owner)
+
+
 def gathered(entries: list[Entry]) -> list[Entry]:
     """Return the entries with small neighbours joined.
 
@@ -174,6 +190,14 @@ def gathered(entries: list[Entry]) -> list[Entry]:
         kept.append(entry)
     _rewrite(run, kept, "coalesce")
     return kept
+
+
+def small_copies(entries: list[Entry]) -> list[Entry]:
+    """Return a copy of each entry; nothing if one of them is not gathered. Copies: those ("coalesce")."""
+    for entry in entries:
+        if not _is_small(entry):
+            return []
+    return [gathered([entry])[0] for entry in entries]
 
 
 def _is_small(entry: Entry) -> bool:
