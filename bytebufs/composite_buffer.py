@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, fina
 from mypy_extensions import mypyc_attr
 
 from ._core.audit import count_copy
-from ._core.holding import ENTRY_COST, compacted, gathered, hold_the_same, small_copies, waste_of
+from ._core.holding import ENTRY_COST, compacted, gathered, held_beside, hold_the_same, small_copies, waste_of
 from ._core.numbers import COMPILED, uint, uint_in
 from ._core.packed import packed_float, packed_int, packed_uint, packed_varint
 from ._core.parts import (
@@ -530,7 +530,7 @@ class CompositeBuffer(BaseBuffer):
         n = len(table.parts) - table.head
         few = n <= _FEW_PARTS and not self._wasted
         cost = n * ENTRY_COST + self._wasted
-        if not few and cost > self._alarm and cost - waste_of(table.parts[-1:]) > self._alarm:
+        if not few and cost > self._alarm and cost - held_beside(table.parts[-1]) > self._alarm:
             self._exclusively(self._gather)
 
     def _gather(self) -> object:
@@ -540,12 +540,12 @@ class CompositeBuffer(BaseBuffer):
         """
         entries = self._entries()
         wasted = waste_of(entries)
-        rest = wasted - waste_of(entries[-1:])
+        rest = wasted - (held_beside(entries[-1]) if entries else 0)
         gone: object = None
         if rest > self._spare // 2:
             entries = gathered(entries)
             wasted = waste_of(entries)
-            rest = wasted - waste_of(entries[-1:])
+            rest = wasted - (held_beside(entries[-1]) if entries else 0)
             gone = self._rebuild(entries, self._size())
         self._wasted = max(0, wasted - len(entries) * ENTRY_COST)
         # Where that is far already, of ranges of files, not at every part.

@@ -15,6 +15,7 @@ __all__ = [
     "SMALL",
     "compacted",
     "gathered",
+    "held_beside",
     "held_nbytes",
     "hold_the_same",
     "small_copies",
@@ -156,12 +157,19 @@ def waste_of(entries: Iterable[Entry], before: Entry | None = None) -> int:
             left = holder
             if not isinstance(owner, bytes):
                 waste += _MEMORY_COST
-            size = entry.stop - entry.start
-            if size < SMALL and (type(holder) is bytearray or not _is_mapped(owner)):
-                held = _holder_nbytes(owner) - size
-                if held > 0:
-                    waste += held
+            waste += held_beside(entry)
     return waste
+
+
+def held_beside(entry: Entry) -> int:
+    """Return the bytes of the heap that an entry keeps alive beside what it shows, if that is a small part of them."""
+    if isinstance(entry, bytes):
+        return 0
+    owner = entry.owner
+    size = entry.stop - entry.start
+    if size >= SMALL or (_is_mapped(owner) and type(_holder(owner)) is not bytearray):
+        return 0
+    return max(0, _holder_nbytes(owner) - size)
 
 
 def _holder(owner: Owner) -> object:
