@@ -530,7 +530,7 @@ class CompositeBuffer(BaseBuffer):
         n = len(table.parts) - table.head
         few = n <= _FEW_PARTS and not self._wasted
         cost = n * ENTRY_COST + self._wasted
-        if not few and cost > self._alarm and cost - held_beside(table.parts[-1]) > self._alarm:
+        if not few and cost > self._alarm and cost - held_beside(table.last_entry()) > self._alarm:
             self._exclusively(self._gather)
 
     def _gather(self) -> object:
@@ -540,12 +540,12 @@ class CompositeBuffer(BaseBuffer):
         """
         entries = self._entries()
         wasted = waste_of(entries)
-        rest = wasted - (held_beside(entries[-1]) if entries else 0)
+        rest = wasted - held_beside(entries[-1] if entries else None)
         gone: object = None
         if rest > self._spare // 2:
             entries = gathered(entries)
             wasted = waste_of(entries)
-            rest = wasted - (held_beside(entries[-1]) if entries else 0)
+            rest = wasted - held_beside(entries[-1] if entries else None)
             gone = self._rebuild(entries, self._size())
         self._wasted = max(0, wasted - len(entries) * ENTRY_COST)
         # Where that is far already, of ranges of files, not at every part.

@@ -632,6 +632,17 @@ def test_what_is_left_behind_is_copied_whatever_comes_next_but_not_what_goes_on_
     assert assert_whole(only) == b"cdx"
 
 
+def test_what_has_been_drained_wastes_nothing_any_more() -> None:
+    for n in (1, 2, 40):
+        b = bounded(*(little_of_much(b"ab") for _ in range(n)))
+        b.skip(2 * n)
+        with no_copy():
+            add_within(b, b"x")
+            add_within(b, little_of_much(b"yz"))
+        assert assert_whole(b) == b"xyz"
+        assert b._wasted < LARGE + 1000
+
+
 def test_pieces_of_one_chunk_keep_it_once_and_are_not_copied() -> None:
     b = bounded()
     chunk = SliceBuffer(bytes(LARGE))

@@ -161,9 +161,9 @@ def waste_of(entries: Iterable[Entry], before: Entry | None = None) -> int:
     return waste
 
 
-def held_beside(entry: Entry) -> int:
+def held_beside(entry: Entry | None) -> int:
     """Return the bytes of the heap that an entry keeps alive beside what it shows, if that is a small part of them."""
-    if isinstance(entry, bytes):
+    if entry is None or isinstance(entry, bytes):
         return 0
     owner = entry.owner
     size = entry.stop - entry.start
