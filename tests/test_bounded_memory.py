@@ -26,6 +26,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
+from bytebufs.testing import STALL, FakeSocket
 
 from .conftest import IS_QUICK
 from .memory import kept_by
@@ -234,31 +235,41 @@ def test_ranges_of_files_between_them_keep_no_views_alive(tmp_path: Path) -> Non
         assert outbox._queue.pinned_nbytes <= 2 * (1 << 16) + BLOCK + 2 * (1 << 20)
 
 
-def test_what_is_put_in_by_callbacks_is_bounded_too() -> None:
+@pytest.mark.parametrize("kind", ["bytearray", "two bytes", "view of a bytearray", "view of a large chunk"])
+def test_what_is_put_in_by_callbacks_is_bounded_too(kind: str) -> None:
+    """While no other puts come."""
+    make, rounds, high = TINY[kind], 100, 16384
+
     def flood() -> object:
-        outbox = Outbox(16384, 0)
-        rounds = 0
+        outbox = Outbox(high, 0)
 
         def more() -> None:
-            nonlocal rounds
-            rounds += 1
-            if rounds < 150:
-                for _ in range(3):
-                    outbox.put(memoryview(bytearray(4096))[:1])
-                outbox.put(b"x", on_sent=more)
+            for k in range(40):
+                outbox.put(make(k))
 
-        class Sink:
-            def write(self, data: memoryview) -> int:
-                return 1
-
-        outbox.put(b"x", on_sent=more)
-        for _ in range(200):
-            outbox.flush(Sink())
+        for _ in range(rounds):
+            outbox.put(b"x", on_sent=more)
+        for _ in range(rounds):
+            outbox.flush(FakeSocket(send=[1, STALL]))
+        assert outbox.pending >= 40 * rounds
         return outbox
 
-    most = 2 * 16384 + BLOCK + 2 * 4096
+    most = 2 * high + BLOCK + LARGE.get(kind, 0)
     _, kept = kept_by(flood, most)
     assert kept <= most
+
+
+def test_what_is_put_in_by_callbacks_goes_where_copies_are_forbidden() -> None:
+    outbox = Outbox(1 << 16, 0)
+    outbox.put(b"abc", on_sent=lambda: outbox.put(little(1 << 20, 4)))
+    outbox.put(b"def")
+    outbox.put(little(1 << 20, 5))
+    sink = FakeSocket(send=[3, STALL, None])
+    with no_copy():
+        assert outbox.flush(sink) == 3
+        assert outbox.pending == 3 + 5 + 4
+        assert outbox.flush(sink) == 12
+    assert sink.sent == b"abcdef" + bytes(9)
 
 
 def test_parts_that_are_worth_their_memory_are_never_copied() -> None:

@@ -10,7 +10,7 @@ from .._core.parts import shown, size_of
 from .._core.table import let_go
 from ..base_buffer import BaseBuffer
 from ..composite_buffer import CompositeBuffer
-from ..errors import BrokenSink, Busy, ClosedError, TruncatedFile
+from ..errors import BrokenSink, Busy, ClosedError, CopyForbidden, TruncatedFile
 from ..slice_buffer import SliceBuffer
 from .channels import Ahead, Channel, Sink, channel_to
 from .flushing import offer, send_some, tell_flushed
@@ -383,11 +383,16 @@ class Outbox:
                 pass  # then it waits for the next flush
 
     def _take_late(self, late: CompositeBuffer) -> None:
+        """Add what was put in meanwhile to the queue: where copies are forbidden as it is, since it was accepted."""
         queue = self._queue
         stop = queue._stop
         self._is_cut = True
         try:
-            queue._append_within(late)
+            try:
+                queue._make_room()
+                queue._append_within(late)
+            except CopyForbidden:
+                queue.append(late)
             self._late = None
         except BaseException:
             if queue._stop != stop:

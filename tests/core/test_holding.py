@@ -305,7 +305,13 @@ def test_what_an_owner_holds_beside_what_is_shown_is_a_part_of_what_it_costs() -
     assert held_beside(Run(whole, 5, 15)) == 990
     assert held_beside(entry(memoryview(bytearray(1000))[5:15])) == 990
     assert held_beside(entry(memoryview(bytearray(1 << 20))[5 : 5 + SMALL])) == 0
-    assert held_beside(None) == held_beside(whole) == held_beside(entry(bytearray(10))) == held_beside(Run(Lazy(10**12), 0, 1)) == 0
+    assert (
+        held_beside(None)
+        == held_beside(whole)
+        == held_beside(entry(bytearray(10)))
+        == held_beside(Run(Lazy(10**12), 0, 1))
+        == 0
+    )
     assert held_beside(entry(memoryview(mmap.mmap(-1, 5000))[5:6])) == 0
 
 
