@@ -259,19 +259,6 @@ def test_what_is_put_in_by_callbacks_is_bounded_too(kind: str) -> None:
     assert kept <= most
 
 
-def test_what_is_put_in_by_callbacks_goes_where_copies_are_forbidden() -> None:
-    outbox = Outbox(1 << 16, 0)
-    outbox.put(b"abc", on_sent=lambda: outbox.put(little(1 << 20, 4)))
-    outbox.put(b"def")
-    outbox.put(little(1 << 20, 5))
-    sink = FakeSocket(send=[3, STALL, None])
-    with no_copy():
-        assert outbox.flush(sink) == 3
-        assert outbox.pending == 3 + 5 + 4
-        assert outbox.flush(sink) == 12
-    assert sink.sent == b"abcdef" + bytes(9)
-
-
 def test_parts_that_are_worth_their_memory_are_never_copied() -> None:
     with no_copy(strict=True):
         framer = FixedLength(1 << 20)
