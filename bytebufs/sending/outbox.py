@@ -169,8 +169,8 @@ class Outbox:
         Raises TypeError for what is no part, ClosedError once closed, BrokenSink once the sink is broken, Busy in the
         middle of another ``put`` (for a signal handler, another thread), CopyForbidden inside ``no_copy()`` if tiny
         parts had to be joined; then nothing was added. Complexity: amortised O(parts of the part). Copies: nothing, but
-        parts so tiny and so many that they would keep more memory than twice ``high`` and a page ("coalesce"): a
-        snapshot, if their memory is mutable.
+        what would keep more memory than twice ``high`` and a page ("coalesce"; a snapshot, if that is mutable): parts
+        that are tiny and many, or of which each shows little of something large.
         """
         self._assert_usable()
         if type(part) is not bytes and not isinstance(part, BaseBuffer):
