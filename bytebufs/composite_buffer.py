@@ -516,8 +516,7 @@ class CompositeBuffer(BaseBuffer):
         if is_only:
             gone = self._rebuild(copied, self._stop - self._start)
         else:
-            for k, entry in enumerate(copied, i):
-                table.parts[k] = entry
+            table.show_instead(copied)
         self._wasted = max(0, self._wasted - wasted)
         return gone
 
