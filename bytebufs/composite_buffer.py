@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, fina
 from mypy_extensions import mypyc_attr
 
 from ._core.audit import count_copy
-from ._core.holding import ENTRY_COST, compacted, gathered, held_nbytes, waste_of
+from ._core.holding import ENTRY_COST, compacted, gathered, held_beside, hold_the_same, small_copies, waste_of
 from ._core.numbers import COMPILED, uint, uint_in
 from ._core.packed import packed_float, packed_int, packed_uint, packed_varint
 from ._core.parts import (
@@ -104,7 +104,7 @@ class CompositeBuffer(BaseBuffer):
 
     __slots__ = (
         "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_frayed", "_index", "_lent", "_locked",
-        "_looked_at", "_looks", "_may_be_written", "_packed", "_parsing", "_spare", "_wasted", "_writes",
+        "_looks", "_may_be_written", "_packed", "_parsing", "_spare", "_wasted", "_writes",
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = _NO_PARTS, *, coalesce_below: SupportsIndex = 0) -> None:
@@ -130,7 +130,6 @@ class CompositeBuffer(BaseBuffer):
         self._awaited: Wait | None = None
         self._spare = _UNHEARD_OF  # bytes of memory that its parts may cost beside what they show
         self._alarm = _UNHEARD_OF  # when to look what they do cost
-        self._looked_at = 0  # but not before there are more of them
         self._wasted = 0  # what those did that are not bytes, when somebody looked, and since
         if parts is not _NO_PARTS:
             self.extend(parts)
@@ -471,39 +470,55 @@ class CompositeBuffer(BaseBuffer):
 
     def _append_within(self, part: Part) -> None:
         """Append a part, as ``append()``, once ``_make_room()`` has been called."""
-        if type(part) is bytes:
+        if type(part) is bytes and self._wasted <= self._spare:
             self.append(part)
         elif not (isinstance(part, BaseBuffer) and self._goes_on(part._source, part._start, part._stop)):
             entries = _entries_of(part)
             waste = waste_of(entries, self._index.last_entry())
-            if waste > self._spare:
+            if waste > self._spare or (self._wasted > self._spare and self._leave_last_behind(entries)):
                 self._exclusively(self._copy_last)
                 waste = waste_of(entries, self._index.last_entry())  # what it held, these may hold without it
             self._append(entries)
             self._wasted += waste
 
-    def _copy_last(self) -> object:
-        """If the last part keeps much more than it shows, keep that alone: the next one keeps as much, elsewhere.
+    def _leave_last_behind(self, entries: list[Entry]) -> bool:
+        """Whether the last part will be neither first nor last once these are added, and they do not hold its memory.
 
-        Returns what held it. Copies: that ("coalesce"). Complexity: O(1).
+        Then nobody is left who may keep much for it.
+        """
+        parts = self._index.parts
+        return len(parts) - self._index.head > 1 and bool(entries) and not hold_the_same(parts[-1], entries[0])
+
+    def _copy_last(self) -> object:
+        """If the last part keeps much more than it shows, keep that alone: another one may keep as much, elsewhere.
+
+        With it go those before it that hold the same memory, unless the first part does. Returns what held them.
+        Copies: those ("coalesce"). Complexity: amortised O(1), since nothing is copied here again.
         """
         table = self._index
         if self._start == self._stop:
             return None
-        i = len(table.parts) - 1
-        is_first = i == table.head
-        last = table.entries(self._start, self._stop)[0] if is_first else table.parts[i]
-        wasted = waste_of([last])
-        if wasted <= self._spare:
+        n = len(table.parts)
+        i = n - 1
+        while i > table.head and hold_the_same(table.parts[i - 1], table.parts[i]):
+            i -= 1
+        is_only = table.head == n - 1
+        if i == table.head and not is_only:
             return None
-        [copied] = gathered([last])
-        if copied is last:
+        run = table.entries(self._start, self._stop) if is_only else table.parts[i:]
+        wasted = waste_of(run)
+        if wasted <= (self._spare // 16 if self._wasted > self._spare else self._spare):
             return None
+        copied = small_copies(run)
+        if not copied:
+            return None
+        gone: object = run
+        if is_only:
+            gone = self._rebuild(copied, self._stop - self._start)
+        else:
+            table.show_instead(copied)
         self._wasted = max(0, self._wasted - wasted)
-        if is_first:
-            return self._rebuild([copied], self._stop - self._start)
-        table.lengthen(copied, self._stop)
-        return last
+        return gone
 
     def _make_room(self) -> None:
         """If what waits costs too much beside its bytes, gather what is small of it.
@@ -513,7 +528,8 @@ class CompositeBuffer(BaseBuffer):
         table = self._index
         n = len(table.parts) - table.head
         few = n <= _FEW_PARTS and not self._wasted
-        if not few and n * ENTRY_COST + self._wasted > self._alarm and n > self._looked_at:
+        cost = n * ENTRY_COST + self._wasted
+        if not few and cost > self._alarm and cost - held_beside(table.last_entry()) > self._alarm:
             self._exclusively(self._gather)
 
     def _gather(self) -> object:
@@ -523,16 +539,16 @@ class CompositeBuffer(BaseBuffer):
         """
         entries = self._entries()
         wasted = waste_of(entries)
+        rest = wasted - held_beside(entries[-1] if entries else None)
         gone: object = None
-        if wasted - held_nbytes(entries[-1:], mapped=False) > self._spare // 2:
+        if rest > self._spare // 2:
             entries = gathered(entries)
             wasted = waste_of(entries)
+            rest = wasted - held_beside(entries[-1] if entries else None)
             gone = self._rebuild(entries, self._size())
-        n = len(entries)
-        self._wasted = max(0, wasted - n * ENTRY_COST)
-        # Where that is far already, of ranges of files, or of owners that many parts share, not at every part.
-        self._alarm = max(self._spare, wasted + self._spare // 2)
-        self._looked_at = n + n // 16 if wasted > self._spare // 2 else 0
+        self._wasted = max(0, wasted - len(entries) * ENTRY_COST)
+        # Where that is far already, of ranges of files, not at every part.
+        self._alarm = max(self._spare, rest + max(self._spare // 2, rest // 16))
         return gone
 
     def _copy_to_block(self, data: memoryview) -> Entry:

@@ -82,9 +82,10 @@ if sys.version_info >= (3, 12):
             for start, stop, line in code.co_lines():
                 if line is None:
                     yield from range(start, stop, 2)
-        # What tells tools of a branch does nothing else, and 3.15 leaves it out of the `try` that it stands in.
-        bytecode, mark = code.co_code, dis.opmap.get("NOT_TAKEN")
-        yield from (offset for offset in range(0, len(bytecode), 2) if bytecode[offset] == mark)
+        # What does nothing, or only tells tools of a branch, may be left out of the `try` that it stands in:
+        # on 3.13 what a `try` ends with, on 3.15 a branch.
+        bytecode, marks = code.co_code, {dis.opmap["NOP"], dis.opmap.get("NOT_TAKEN")}
+        yield from (offset for offset in range(0, len(bytecode), 2) if bytecode[offset] in marks)
 
     class Bytecodes:
         """Between `start` and `stop`, `tell` is called before each bytecode of the package."""

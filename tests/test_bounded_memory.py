@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,6 +16,7 @@ from bytebufs import (
     CompositeBuffer,
     CopyForbidden,
     Delimited,
+    FileRegion,
     FixedLength,
     Lines,
     Outbox,
@@ -23,6 +26,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
+from bytebufs.testing import STALL, FakeSocket
 
 from .conftest import IS_QUICK
 from .memory import kept_by
@@ -172,29 +176,85 @@ def test_what_waits_is_looked_at_as_often_as_it_grows_and_not_at_each_part(
         assert looked <= (4 if shared else 50) * n
 
 
-def test_what_is_put_in_by_callbacks_is_bounded_too() -> None:
+def little(size: int, shown: int = 5) -> memoryview:
+    """Return a view of a few bytes of so many."""
+    return memoryview(bytes(size))[1 : 1 + shown]
+
+
+def some(size: int) -> list[Part]:
+    """Return several views that do not touch, of so many bytes."""
+    block = memoryview(bytes(size))
+    return [block[2 * k + 1 : 2 * k + 2] for k in range(3)]
+
+
+SPARE: Final = (1 << 16) + 3072
+
+MIXTURES: Final[dict[str, Callable[[], Iterator[Part]]]] = {
+    "one view among bytes": lambda: chain([b"x", little(1 << 22)], repeat(b"y", 50)),
+    "views and bytes in turn": lambda: chain.from_iterable((little(1 << 22), b"y") for _ in range(50)),
+    "views and bytearrays in turn": lambda: chain.from_iterable((little(1 << 22), bytearray(30)) for _ in range(50)),
+    "views and composites in turn": lambda: chain.from_iterable(
+        (little(1 << 22), CompositeBuffer([b"x", b"y"])) for _ in range(50)
+    ),
+    "several views of each of some blocks": lambda: chain([b"x"], *(some(1 << 22) for _ in range(50))),
+    "several views of each, and bytes": lambda: chain(*([*some(1 << 22), b"y"] for _ in range(50))),
+    "views of less than may be wasted": lambda: (little(SPARE - 1000) for _ in range(50)),
+    "views of half of what may be wasted": lambda: (little(SPARE // 2 + 1000) for _ in range(50)),
+    "such views behind parts that are worth it": lambda: chain(
+        (bytes(520) for _ in range(64)), (little(SPARE - 1000) for _ in range(50))
+    ),
+    "larger views and parts that are worth it, in turn": lambda: chain.from_iterable(
+        (little(SPARE - 2000, 600), bytes(520)) for _ in range(50)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_only_what_the_first_part_holds_and_the_last_comes_on_top_whatever_is_mixed(name: str) -> None:
+    framer = FixedLength(1 << 16)
+    fed = b""
+    for part in MIXTURES[name]():
+        fed += bytes(CompositeBuffer([part]))
+        framer.feed(part)
+        del part
+        buffer = framer._buffer
+        buffer._check()
+        ends = SliceBuffer(buffer.first()).pinned_nbytes + buffer[-1:].pinned_nbytes
+        assert buffer.pinned_nbytes <= 2 * (1 << 16) + BLOCK + ends
+    assert framer.detach() == fed
+
+
+def test_ranges_of_files_between_them_keep_no_views_alive(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1000))
+    region = FileRegion(path)
+    outbox = Outbox(1 << 16)
+    for k in range(300):
+        outbox.put(little(1 << 20))
+        outbox.put(region[2 * k : 2 * k + 1])
+        assert outbox._queue.pinned_nbytes <= 2 * (1 << 16) + BLOCK + 2 * (1 << 20)
+
+
+@pytest.mark.parametrize("kind", ["bytearray", "two bytes", "view of a bytearray", "view of a large chunk"])
+def test_what_is_put_in_by_callbacks_is_bounded_too(kind: str) -> None:
+    """While no other puts come."""
+    make, rounds, high = TINY[kind], 100, 16384
+
     def flood() -> object:
-        outbox = Outbox(16384, 0)
-        rounds = 0
+        outbox = Outbox(high, 0)
 
         def more() -> None:
-            nonlocal rounds
-            rounds += 1
-            if rounds < 150:
-                for _ in range(3):
-                    outbox.put(memoryview(bytearray(4096))[:1])
-                outbox.put(b"x", on_sent=more)
+            for k in range(40):
+                outbox.put(make(k))
 
-        class Sink:
-            def write(self, data: memoryview) -> int:
-                return 1
-
-        outbox.put(b"x", on_sent=more)
-        for _ in range(200):
-            outbox.flush(Sink())
+        for _ in range(rounds):
+            outbox.put(b"x", on_sent=more)
+        for _ in range(rounds):
+            outbox.flush(FakeSocket(send=[1, STALL]))
+        assert outbox.pending >= 40 * rounds
         return outbox
 
-    most = 2 * 16384 + BLOCK + 2 * 4096
+    most = 2 * high + BLOCK + LARGE.get(kind, 0)
     _, kept = kept_by(flood, most)
     assert kept <= most
 

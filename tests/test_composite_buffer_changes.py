@@ -480,6 +480,12 @@ def little_of_much(data: bytes) -> memoryview:
     return memoryview(bytearray(b"<" + data + bytes(LARGE)))[1 : 1 + len(data)]
 
 
+def bits_of_much(data: bytes) -> list[memoryview]:
+    """Return views of each of some bytes, which do not touch, in memory that nothing else refers to."""
+    whole = little_of_much(b"-".join([data[k : k + 1] for k in range(len(data))]))
+    return [whole[2 * k : 2 * k + 1] for k in range(len(data))]
+
+
 def bounded(*parts: Any, drained: int = 0) -> CompositeBuffer:
     """Return a composite that takes care of what it keeps, and knows what its parts waste."""
     b = CompositeBuffer(parts)
@@ -494,6 +500,8 @@ LAST: Final[dict[str, tuple[Callable[[], CompositeBuffer], bytes, int]]] = {
     "only, drained": (lambda: bounded(little_of_much(b"--abcd"), drained=2), b"abcd", 4),
     "only, behind the dead": (lambda: bounded(b"-", little_of_much(b"-abcd"), drained=2), b"abcd", 4),
     "behind others": (lambda: bounded(b"ab", bytearray(b"cd"), little_of_much(b"ef")), b"abcdef", 2),
+    "several of one": (lambda: bounded(b"ab", *bits_of_much(b"cdef")), b"abcdef", 4),
+    "several of one, behind the dead": (lambda: bounded(b"-", b"ab", *bits_of_much(b"cd"), drained=1), b"abcd", 2),
     "behind one drained": (lambda: bounded(b"--ab", little_of_much(b"cd"), drained=2), b"abcd", 2),
 }
 """Ends with a part that shows little of much: what makes it, what it shows, and how much of that is the last part's."""
@@ -502,6 +510,7 @@ LAST: Final[dict[str, tuple[Callable[[], CompositeBuffer], bytes, int]]] = {
 @pytest.mark.parametrize("name", LAST)
 def test_of_two_parts_that_show_little_of_much_the_first_is_copied(name: str) -> None:
     make, content, size = LAST[name]
+    copies = size if name.startswith("several") else 1
     b, looked_up = make(), make()
     assert bytes([looked_up[i] for i in range(len(content))]) == content
     for each in (b, looked_up):
@@ -511,7 +520,7 @@ def test_of_two_parts_that_show_little_of_much_the_first_is_copied(name: str) ->
         assert assert_whole(each) == content + b"xyz"
         assert bytes([each[i] for i in range(len(each))]) == content + b"xyz"
         assert LARGE < each.pinned_nbytes < LARGE + 100
-        assert 0 <= waste_of(each._entries()) - each._wasted <= ENTRY_COST
+        assert 0 <= waste_of(each._entries()) - each._wasted <= ENTRY_COST * copies
 
 
 @interpreted
@@ -587,6 +596,51 @@ def test_the_owner_of_a_last_part_that_is_copied_goes_when_that_is_done(before: 
     b._append_within(little_of_much(b"xyz"))
     assert met == [content]
     assert assert_whole(b) == content + b", xyz"
+
+
+@pytest.mark.parametrize("drained", [0, 1])
+def test_what_the_first_part_holds_as_well_is_not_copied_as_the_last(drained: int) -> None:
+    b = bounded(*bits_of_much(b"abcd"), drained=drained)
+    with no_copy():
+        b._append_within(little_of_much(b"xyz"))
+    assert assert_whole(b) == b"abcd"[drained:] + b"xyz"
+    with copy_audit() as audit:
+        add_within(b, b"!")
+    assert audit.by_reason == {"coalesce": 7 - drained}
+    assert assert_whole(b) == b"abcd"[drained:] + b"xyz!"
+    assert b.pinned_nbytes < 100
+
+
+def test_what_is_left_behind_is_copied_whatever_comes_next_but_not_what_goes_on_in_it() -> None:
+    for part in (b"x", bytearray(b"x"), CompositeBuffer([b"x"])):
+        b = bounded(b"ab", little_of_much(b"cd"))
+        with copy_audit() as audit:
+            for nothing in (b"", CompositeBuffer()):
+                b._append_within(nothing)
+            assert audit.by_reason == {}
+            b._append_within(part)
+        assert audit.by_reason == {"coalesce": 2}
+        assert assert_whole(b) == b"abcdx"
+    one, two = bits_of_much(b"cd")
+    b = bounded(b"ab", one)
+    with no_copy():
+        b._append_within(two)
+    assert assert_whole(b) == b"abcd"
+    only = bounded(little_of_much(b"cd"))
+    with no_copy():
+        only._append_within(b"x")
+    assert assert_whole(only) == b"cdx"
+
+
+def test_what_has_been_drained_wastes_nothing_any_more() -> None:
+    for n in (1, 2, 40):
+        b = bounded(*(little_of_much(b"ab") for _ in range(n)))
+        b.skip(2 * n)
+        with no_copy():
+            add_within(b, b"x")
+            add_within(b, little_of_much(b"yz"))
+        assert assert_whole(b) == b"xyz"
+        assert b._wasted < LARGE + 1000
 
 
 def test_pieces_of_one_chunk_keep_it_once_and_are_not_copied() -> None:

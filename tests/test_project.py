@@ -580,6 +580,7 @@ CHANGES: Final[Mapping[str, frozenset[str]]] = {
             "Table.lengthen",
             "Table.push",
             "Table.put_front",
+            "Table.show_instead",
             "Table.trim",
             "Table.with_front",
         }

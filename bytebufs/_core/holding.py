@@ -10,7 +10,17 @@ from .parts import Entry, LazyOwner, Memory, Owner, is_reserved, join, lent_view
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ENTRY_COST", "SMALL", "compacted", "gathered", "held_nbytes", "waste_of"]
+__all__ = [
+    "ENTRY_COST",
+    "SMALL",
+    "compacted",
+    "gathered",
+    "held_beside",
+    "held_nbytes",
+    "hold_the_same",
+    "small_copies",
+    "waste_of",
+]
 
 _SLACK: Final = 512
 """Bytes that an owner may waste beyond half of itself: below, a rewrite frees less than its objects cost."""
@@ -147,16 +157,30 @@ def waste_of(entries: Iterable[Entry], before: Entry | None = None) -> int:
             left = holder
             if not isinstance(owner, bytes):
                 waste += _MEMORY_COST
-            size = entry.stop - entry.start
-            if size < SMALL and (type(holder) is bytearray or not _is_mapped(owner)):
-                held = _holder_nbytes(owner) - size
-                if held > 0:
-                    waste += held
+            waste += held_beside(entry)
     return waste
+
+
+def held_beside(entry: Entry | None) -> int:
+    """Return the bytes of the heap that an entry keeps alive beside what it shows, if that is a small part of them."""
+    if entry is None or isinstance(entry, bytes):
+        return 0
+    owner = entry.owner
+    size = entry.stop - entry.start
+    if size >= SMALL or (_is_mapped(owner) and type(_holder(owner)) is not bytearray):
+        return 0
+    return max(0, _holder_nbytes(owner) - size)
 
 
 def _holder(owner: Owner) -> object:
     return owner.holder if isinstance(owner, Memory) else owner
+
+
+def hold_the_same(left: Entry, right: Entry) -> bool:
+    """Whether two entries keep one object alive, of which each shows some."""
+    if isinstance(left, bytes) or isinstance(right, bytes):
+        return False
+    return _holder(left.owner) is _holder(right.owner)
 
 
 def gathered(entries: list[Entry]) -> list[Entry]:
@@ -174,6 +198,14 @@ def gathered(entries: list[Entry]) -> list[Entry]:
         kept.append(entry)
     _rewrite(run, kept, "coalesce")
     return kept
+
+
+def small_copies(entries: list[Entry]) -> list[Entry]:
+    """Return a copy of each entry; nothing if one of them is not gathered. Copies: those ("coalesce")."""
+    for entry in entries:
+        if not _is_small(entry):
+            return []
+    return [gathered([entry])[0] for entry in entries]
 
 
 def _is_small(entry: Entry) -> bool:

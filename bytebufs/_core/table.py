@@ -246,6 +246,16 @@ class Table:
         if len(self.ends) >= n:
             self.ends[n - 1] = end
 
+    def show_instead(self, entries: list[Entry]) -> None:
+        """Put entries in the place of as many last ones, each of which shows the same: wherever this ends, so it is.
+
+        None of them continues its left neighbour. The caller holds those that go.
+        """
+        i = len(self.parts) - len(entries)
+        for entry in entries:
+            self.parts[i] = entry
+            i += 1
+
     def trim(self, stop: int) -> None:
         """Let go of what an exception left behind ``stop``, where the window ends, or among the dead.
 

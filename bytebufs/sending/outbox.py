@@ -10,7 +10,7 @@ from .._core.parts import shown, size_of
 from .._core.table import let_go
 from ..base_buffer import BaseBuffer
 from ..composite_buffer import CompositeBuffer
-from ..errors import BrokenSink, Busy, ClosedError, TruncatedFile
+from ..errors import BrokenSink, Busy, ClosedError, CopyForbidden, TruncatedFile
 from ..slice_buffer import SliceBuffer
 from .channels import Ahead, Channel, Sink, channel_to
 from .flushing import offer, send_some, tell_flushed
@@ -169,8 +169,8 @@ class Outbox:
         Raises TypeError for what is no part, ClosedError once closed, BrokenSink once the sink is broken, Busy in the
         middle of another ``put`` (for a signal handler, another thread), CopyForbidden inside ``no_copy()`` if tiny
         parts had to be joined; then nothing was added. Complexity: amortised O(parts of the part). Copies: nothing, but
-        parts so tiny and so many that they would keep more memory than twice ``high`` and a page ("coalesce"): a
-        snapshot, if their memory is mutable.
+        what would keep more memory than twice ``high`` and a page ("coalesce"; a snapshot, if that is mutable): parts
+        that are tiny and many, or of which each shows little of something large.
         """
         self._assert_usable()
         if type(part) is not bytes and not isinstance(part, BaseBuffer):
@@ -383,11 +383,16 @@ class Outbox:
                 pass  # then it waits for the next flush
 
     def _take_late(self, late: CompositeBuffer) -> None:
+        """Add what was put in meanwhile to the queue: where copies are forbidden as it is, since it was accepted."""
         queue = self._queue
         stop = queue._stop
         self._is_cut = True
         try:
-            queue._append_within(late)
+            try:
+                queue._make_room()
+                queue._append_within(late)
+            except CopyForbidden:
+                queue.append(late)
             self._late = None
         except BaseException:
             if queue._stop != stop:

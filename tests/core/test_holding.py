@@ -16,7 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bytebufs._core.audit import copy_audit, no_copy
-from bytebufs._core.holding import ENTRY_COST, SMALL, compacted, gathered, held_nbytes, waste_of
+from bytebufs._core.holding import (
+    ENTRY_COST,
+    SMALL,
+    compacted,
+    gathered,
+    held_beside,
+    held_nbytes,
+    hold_the_same,
+    small_copies,
+    waste_of,
+)
 from bytebufs._core.parts import Entry, LazyOwner, Memory, Run, entry_of, memory_view, zeros
 from bytebufs._core.table import Table
 from bytebufs.errors import CopyForbidden
@@ -290,6 +300,32 @@ def test_what_a_large_part_leaves_of_its_owner_does_not_count() -> None:
     assert waste_of([entry(memoryview(holder)[5 : 5 + SMALL])]) == waste_of([entry(bytearray(1))])
 
 
+def test_what_an_owner_holds_beside_what_is_shown_is_a_part_of_what_it_costs() -> None:
+    whole = bytes(1000)
+    assert held_beside(Run(whole, 5, 15)) == 990
+    assert held_beside(entry(memoryview(bytearray(1000))[5:15])) == 990
+    assert held_beside(entry(memoryview(bytearray(1 << 20))[5 : 5 + SMALL])) == 0
+    assert (
+        held_beside(None)
+        == held_beside(whole)
+        == held_beside(entry(bytearray(10)))
+        == held_beside(Run(Lazy(10**12), 0, 1))
+        == 0
+    )
+    assert held_beside(entry(memoryview(mmap.mmap(-1, 5000))[5:6])) == 0
+
+
+def test_parts_of_one_object_hold_the_same_whoever_exports_it() -> None:
+    whole, memory = bytes(1000), bytearray(1000)
+    first, second = entry(memoryview(memory)[1:2]), entry(memoryview(memory)[3:4])
+    assert hold_the_same(first, second)
+    assert hold_the_same(Run(whole, 0, 1), Run(whole, 2, 3))
+    assert not hold_the_same(Run(whole, 0, 1), Run(bytes(bytearray(1000)), 0, 1))
+    assert not hold_the_same(Run(whole, 0, 1), first)
+    assert not hold_the_same(whole, Run(whole, 0, 1))
+    assert not hold_the_same(first, whole)
+
+
 # -- what is gathered ----------------------------------------------------------------------------------------
 
 
@@ -329,6 +365,17 @@ def test_gathering_leaves_files_and_what_is_still_written_to() -> None:
     assert content([written]) == b"\7"
     del view
     assert gathered(entries) == [b"ab", lazy, b"c\7de"]
+
+
+def test_each_is_copied_by_itself_if_all_of_them_are_small() -> None:
+    small: list[Entry] = [Run(b"abcdef", 1, 3), entry(bytearray(b"xyz"))]
+    with copy_audit() as audit:
+        assert small_copies(small) == [b"bc", b"xyz"]
+    assert audit.by_reason == {"coalesce": 5}
+    with no_copy():
+        assert small_copies([*small, Run(Lazy(100), 0, 1)]) == []
+        with pytest.raises(CopyForbidden):
+            small_copies(small)
 
 
 def test_gathering_may_be_forbidden() -> None:

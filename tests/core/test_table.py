@@ -672,6 +672,19 @@ def test_what_goes_on_behind_the_last_entry_leaves_the_ends_in_front_of_it_known
     check(table, 0, 5)
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_the_last_entries_are_shown_by_others_and_the_ends_stay(known: bool) -> None:
+    whole = b"abcdefgh"
+    table = Table([b"x", Run(whole, 0, 1), Run(whole, 2, 4)], [], 0)
+    if known:
+        table.locate(3)
+    table.show_instead([b"a", b"cd"])
+    check(table, 0, 4)
+    assert table.entries(0, 4) == [b"x", b"a", b"cd"]
+    table.show_instead([])
+    assert table.entries(1, 4) == [b"a", b"cd"]
+
+
 def test_putting_back_what_was_taken_gives_the_entry_itself_back() -> None:
     whole = b"abcdef"
     table, _, stop = table_of(whole, b"z")

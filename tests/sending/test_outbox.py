@@ -827,6 +827,22 @@ def test_an_interrupt_before_that_loses_nothing() -> None:
     assert sink.getvalue() == b"abcdefghi"
 
 
+def test_what_is_put_in_by_callbacks_goes_where_copies_are_forbidden() -> None:
+    def little_of_much(n: int) -> memoryview:
+        return memoryview(bytes(1 << 20))[:n]
+
+    outbox = Outbox(1 << 16, 0)
+    outbox.put(b"abc", on_sent=lambda: outbox.put(little_of_much(4)))
+    outbox.put(b"def")
+    outbox.put(little_of_much(5))
+    sink = FakeSocket(send=[3, STALL, None])
+    with no_copy():
+        assert outbox.flush(sink) == 3
+        assert outbox.pending == 3 + 5 + 4
+        assert outbox.flush(sink) == 12
+    assert sink.sent == b"abcdef" + bytes(9)
+
+
 @pytest.mark.skipif(COMPILED, reason="compiled code calls itself directly: nothing can be patched to raise")
 def test_what_came_late_waits_for_the_next_flush_where_there_is_no_memory_to_take_it_in() -> None:
     append = CompositeBuffer._append_within
