@@ -24,6 +24,9 @@ from hypothesis.strategies import none
 
 from bytebufs import COMPILED
 
+collect_ignore: Final = ["imported.py"]
+"""No module to look for doctests in: to import it is to import the clients of brokers, with all that they warn of."""
+
 MACHINE_EXAMPLES: Final = {"quick": 10, "short": 50, "ci": 1_000, "long": 200_000}
 """Runs of each state machine, by profile. One run is up to 50 steps (hypothesis' default).
 
