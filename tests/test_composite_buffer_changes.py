@@ -103,6 +103,47 @@ def test_a_change_that_is_interrupted_is_made_or_not_and_the_next_one_works(name
     assert after in seen
 
 
+PACKED_BEHIND: Final[dict[str, Callable[[], CompositeBuffer]]] = {
+    "a part": small,
+    "a header": lambda: packed(WHOLE),
+    "a long header": lambda: packed(WHOLE * 10, WHOLE * 10, WHOLE * 10),
+}
+
+
+def packed(*items: bytes) -> CompositeBuffer:
+    b = CompositeBuffer()
+    for item in items:
+        b.pack(f"{len(item)}s", item)
+    return b
+
+
+@interpreted
+def test_what_is_packed_and_interrupted_is_there_or_not_wherever_it_goes() -> None:
+    for name, make in PACKED_BEHIND.items():
+        before = bytes(make())
+        seen = set()
+        for b, _ in at_each_step(make, lambda b: b.pack(">H", 258)):
+            content = assert_whole(b)
+            seen.add(content)
+            b.append(b"next")
+            assert assert_whole(b) == content + b"next", name
+        assert seen == {before, before + b"\1\2"}, name
+
+
+@interpreted
+def test_after_a_parse_that_was_interrupted_no_parse_is_said_to_be_under_way() -> None:
+    told = 0
+    for b, found in at_each_step(small, lambda b: b.parse(five, limit=9)):
+        if says_that_it_is_broken(b):  # as above
+            continue
+        told += found.error is not None
+        b.append(Meeting(b"?", partial(b.append, b"in between")))
+        with pytest.raises(Busy, match=IN_USE):
+            b.take_until(b"!", limit=99)
+        assert assert_whole(b)[-1:] == b"?"
+    assert told > 10
+
+
 @patched
 @pytest.mark.parametrize("name", ["append", "append a buffer", "append what goes on", "appendleft", "splice", "pack"])
 def test_what_cannot_be_cut_off_for_lack_of_memory_is_cut_off_by_the_next_change(
@@ -459,6 +500,33 @@ def test_what_costs_little_beside_its_bytes_is_never_gathered() -> None:
     assert b.part_count == 100
 
 
+def test_parts_that_are_worth_their_memory_are_no_reason_to_copy_the_last_one() -> None:
+    b = CompositeBuffer()
+    b._keep_within(1000)
+    with no_copy(strict=True):
+        for _ in range(60):
+            add_within(b, bytes(5000))
+        add_within(b, memoryview(bytearray(900))[:2])
+        add_within(b, b"x")
+    assert b.part_count == 62
+
+
+def test_what_cannot_be_moved_does_not_put_off_the_gathering_of_what_comes_behind_it() -> None:
+    """Wherever it stands when all is gathered, also last."""
+    reserving = CompositeBuffer()
+    view = reserving.reserve(1 << 16)
+    for before in range(16):
+        b = bounded()
+        for _ in range(before):
+            add_within(b, bytearray(b"x"))
+        add_within(b, reserving[:2])
+        for _ in range(200):
+            add_within(b, bytearray(b"x"))
+            assert b.part_count < 100, before
+        assert assert_whole(b) == b"x" * before + b"\0\0" + b"x" * 200
+    view.release()
+
+
 def test_gathering_that_is_forbidden_adds_nothing() -> None:
     b = CompositeBuffer()
     b._keep_within(0)
@@ -777,19 +845,41 @@ def test_a_parser_whose_comparison_changes_the_buffer_is_asked_anew(change: str)
     assert b.parse(parser, limit=100) == {"skip": b"cdef0123", "append": b"ijk01234", "parse": b"abcdef01"}[change]
 
 
-@pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in: none can be patched")
-@pytest.mark.parametrize("n", [1, 3, 4, 8, 10])
-def test_the_compiled_way_to_take_lets_go_of_the_same(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bytebufs.composite_buffer.COMPILED", True)
+def in_three_owners() -> tuple[CompositeBuffer, list[weakref.ref[Any]]]:
+    """Return a composite in parts of 3, 3 and 4 bytes, and what tells whether their owners are alive."""
     owners = [array.array("B", data) for data in (b"abc", b"def", b"ghij")]
-    alive = [weakref.ref(owner) for owner in owners]
-    b = CompositeBuffer(owners)
-    owners.clear()
-    taken: Any = b.take(n)
-    assert taken == WHOLE[:n]
-    del taken
-    assert [ref() is not None for ref in alive] == [n < 3, n < 6, n < 10]
-    assert assert_whole(b) == WHOLE[n:]
+    return CompositeBuffer(owners), [weakref.ref(owner) for owner in owners]
+
+
+def take_and_see_what_lives() -> None:
+    """Take every number of bytes of three parts: with what was taken, the parts that it spanned are gone."""
+    for n in range(1, 11):
+        b, alive = in_three_owners()
+        taken: Any = b.take(n)
+        assert taken == WHOLE[:n]
+        del taken
+        assert [ref() is not None for ref in alive] == [n < 3, n < 6, n < 10], n
+        assert assert_whole(b) == WHOLE[n:]
+
+
+def test_with_what_was_taken_its_parts_are_let_go_of() -> None:
+    take_and_see_what_lives()
+
+
+@pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in: none can be patched")
+def test_the_compiled_way_to_take_lets_go_of_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bytebufs.composite_buffer.COMPILED", True)
+    take_and_see_what_lives()
+
+
+def test_what_is_taken_behind_a_header_does_not_keep_the_part_of_the_header() -> None:
+    for header, n in ((3, 8), (3, 10), (4, 8), (6, 9), (7, 10)):
+        b, alive = in_three_owners()
+        taken = b._detach(0, header, n, n)
+        assert taken == WHOLE[header:n]
+        assert [ref() is not None for ref in alive] == [False, header < 6, True]
+        assert taken.part_count == 1 + (header < 6)
+        assert assert_whole(b) == WHOLE[n:]
 
 
 @patched
@@ -822,6 +912,33 @@ def test_bytes_that_somebody_takes_while_a_separator_is_looked_for_are_busy(monk
         with pytest.raises(Busy, match=IN_USE):
             b.take_until(b";", limit=9)
     assert b.take_until(b";", limit=9) == b"one"
+
+
+@interpreted
+def test_a_separator_that_was_found_is_where_it_was_or_the_buffer_is_busy() -> None:
+    """Also where neither end has moved: a change in the middle, between looking and draining."""
+
+    def change(b: CompositeBuffer) -> None:
+        try:
+            b.splice(1, 2, b";")
+        except (Busy, IndexError):
+            return  # it is at work, or so little is left
+        changed.append(b)
+
+    calls: dict[str, tuple[bytes, Callable[[CompositeBuffer], object], set[bytes]]] = {
+        "found": (b"one;two", lambda b: b.take_until(b";", limit=9), {b"two", b"t;o", b"e;two", b"o;e;two"}),
+        "one of two": (b"one;two", lambda b: b.take_until(b";", b"!", limit=9), {b"two", b"t;o", b"e;two", b"o;e;two"}),
+        "not there": (b"onetwo", lambda b: b.skip_until(b";"), {b"", b"etwo", b"o;etwo"}),
+    }
+    for name, (data, call, after) in calls.items():
+        changed: list[CompositeBuffer] = []
+        busy = 0
+        for b, found in at_each_step(lambda data=data: CompositeBuffer([data]), call, change):  # type: ignore[misc]
+            assert found.error is None or isinstance(found.error, Busy)
+            busy += found.error is not None
+            assert assert_whole(b) in after, (name, found)
+        assert busy
+        assert changed
 
 
 def test_a_finalizer_in_the_middle_of_a_mend_is_told_that_the_buffer_is_busy() -> None:

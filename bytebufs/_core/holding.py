@@ -165,11 +165,10 @@ def held_beside(entry: Entry | None) -> int:
     """Return the bytes of the heap that an entry keeps alive beside what it shows, if that is a small part of them."""
     if entry is None or isinstance(entry, bytes):
         return 0
-    owner = entry.owner
     size = entry.stop - entry.start
-    if size >= SMALL or (_is_mapped(owner) and type(_holder(owner)) is not bytearray):
+    if size >= SMALL or _is_mapped(entry.owner):
         return 0
-    return max(0, _holder_nbytes(owner) - size)
+    return max(0, _holder_nbytes(entry.owner) - size)
 
 
 def _holder(owner: Owner) -> object:

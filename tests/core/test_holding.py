@@ -7,6 +7,7 @@ import mmap
 import sys
 import tracemalloc
 from collections.abc import Callable
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -250,13 +251,15 @@ def test_whatever_the_parts_the_bytes_stay_and_what_is_freed_is_true(cuts: list[
 
 
 def test_what_many_small_parts_cost_is_what_they_take() -> None:
-    """Never less than half of it, and never more, for every kind of owner."""
+    """Never less than half of it, and never much more, for every kind of owner."""
+    shared, places = bytes(10_000), count(1000)
     makers: list[Callable[[], Entry]] = [
         lambda: bytes(bytearray(3)),
         lambda: entry(bytearray(3)),
         lambda: entry(memoryview(bytearray(2000))[5:6]),
         lambda: entry(array.array("B", b"abc")),
         lambda: Run(bytes(bytearray(500)), 5, 6),
+        lambda: Run(shared, next(places), next(places)),
     ]
     for make in makers:
         make()
@@ -352,6 +355,11 @@ def test_what_is_large_parts_those_that_are_gathered() -> None:
     assert audit.by_reason == {"coalesce": 2 + 1 + SMALL}
     assert found == [b"ab", large[0], b"c", large[1], large[2], b"d" + bytes(SMALL)]
     assert waste_of(found) < waste_of(entries) / 2
+
+
+def test_small_is_what_shows_little_wherever_that_is_in_its_owner() -> None:
+    ends = [Run(bytes(2 * SMALL), at, at + 2) for at in (0, SMALL - 1, SMALL, 2 * SMALL - 2)]
+    assert gathered([*ends]) == [bytes(8)]
 
 
 def test_gathering_leaves_files_and_what_is_still_written_to() -> None:
