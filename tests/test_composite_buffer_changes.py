@@ -709,6 +709,10 @@ def test_what_has_been_drained_wastes_nothing_any_more() -> None:
             add_within(b, little_of_much(b"yz"))
         assert assert_whole(b) == b"xyz"
         assert b._wasted < LARGE + 1000
+    b = bounded(*[bytearray(b"-") for _ in range(100)], little_of_much(b"ab"), drained=100)
+    with no_copy():
+        add_within(b, b"x")
+    assert assert_whole(b) == b"abx"
 
 
 def test_pieces_of_one_chunk_keep_it_once_and_are_not_copied() -> None:
