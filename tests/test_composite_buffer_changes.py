@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import sys
 import tracemalloc
 import weakref
 from collections.abc import Callable
@@ -868,6 +869,12 @@ def take_and_see_what_lives() -> None:
 
 def test_with_what_was_taken_its_parts_are_let_go_of() -> None:
     take_and_see_what_lives()
+    whole = bytes(bytearray(1000))
+    count = sys.getrefcount(whole)
+    b = CompositeBuffer([whole, b"more"])
+    assert b.take(1000) == bytes(1000)
+    assert sys.getrefcount(whole) == count
+    assert assert_whole(b) == b"more"
 
 
 @pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in: none can be patched")
