@@ -1005,12 +1005,15 @@ CORRUPTIONS: dict[str, Callable[[Table], None]] = {
 }
 
 
-@pytest.mark.parametrize("corrupt", CORRUPTIONS.values(), ids=CORRUPTIONS)
-def test_check_finds_what_is_broken(corrupt: Callable[[Table], None]) -> None:
-    table, start, stop = healthy()
-    corrupt(table)
-    with pytest.raises(AssertionError):
-        check(table, start, stop)
+def test_check_finds_what_is_broken() -> None:
+    for name, corrupt in CORRUPTIONS.items():
+        table, start, stop = healthy()
+        corrupt(table)
+        try:
+            check(table, start, stop)
+        except AssertionError:
+            continue
+        pytest.fail(f"check() lets pass {name}")
 
 
 @pytest.mark.parametrize(("start", "stop"), [(3, 18), (5, 16), (5, 15), (5, 19)], ids=str)
