@@ -275,7 +275,9 @@ def test_many_requests_over_one_connection_and_over_many(through: Program, folde
 
 IDLE: Final = 100 if IS_QUICK else 900
 SLOW: Final = 25
-"""So many read slowly, and as many write slowly; twice as many are quick. Of fewer, the heap's own growth is too much."""
+"""So many read slowly, and as many write slowly; twice as many are quick.
+
+Of fewer, what the heap grows by itself would be too large a share."""
 
 SHARE: Final = 256 * KIB
 """What a client may cost at most: a window of 64 KiB, watermarks of 64 KiB and as much above them,
