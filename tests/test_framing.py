@@ -1397,7 +1397,7 @@ WORK: Final[Mapping[str, tuple[Callable[[], Framer], bytes, int]]] = {
     "prefixed, skipped": (
         lambda: LengthPrefixed(4, limit=99, on_error="skip"), u(4, FED - 9) + bytes(FED - 9) + u(4, 1) + b"x", 1
     ),
-    "varint": (lambda: VarintPrefixed(FED), varint(FED - 3) + bytes(FED - 3), 1),
+    "varint": (lambda: VarintPrefixed(FED), varint(FED) + bytes(FED), 1),
 }  # fmt: skip
 
 
