@@ -475,13 +475,13 @@ class CompositeBuffer(BaseBuffer):
         elif not (isinstance(part, BaseBuffer) and self._goes_on(part._source, part._start, part._stop)):
             entries = _entries_of(part)
             waste = waste_of(entries, self._index.last_entry())
-            if waste > self._spare or (self._wasted > self._spare and self._leave_last_behind(entries)):
+            if waste > self._spare or (self._wasted > self._spare and self._leaves_last_behind(entries)):
                 self._exclusively(self._copy_last)
                 waste = waste_of(entries, self._index.last_entry())  # what it held, these may hold without it
             self._append(entries)
             self._wasted += waste
 
-    def _leave_last_behind(self, entries: list[Entry]) -> bool:
+    def _leaves_last_behind(self, entries: list[Entry]) -> bool:
         """Whether the last part will be neither first nor last once these are added, and they do not hold its memory.
 
         Then nobody is left who may keep much for it.

@@ -429,20 +429,25 @@ end
 """
 
 
+def results_of_wrk(program: Program, script: Path, *, connections: int) -> list[int]:
+    """Return the numbers that a script of wrk tells at its end, which leaves no descriptor open."""
+    before = program.descriptors()
+    run = subprocess.run(
+        ["wrk", "-t1", f"-c{connections}", "-d1s", "--timeout", "30s", "-s", script, program.url],
+        check=True, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    program.assert_descriptors(before)
+    match = re.search(r"^RESULT (\d+(?: \d+)*)$", run.stdout, re.MULTILINE)
+    assert match is not None, run.stdout
+    return [int(number) for number in match[1].split()]
+
+
 @pytest.mark.needs("wrk")
 def test_wrk_gets_the_right_bytes_over_many_connections(program: Program, folder: Path, tmp_path: Path) -> None:
     script = tmp_path / "check.lua"
     sizes = [size for size in SIZES if 0 < size < MIB]
     script.write_text(WRK % (", ".join(map(str, sizes)), folder / f"{5 * MIB}.bin", MOST_ANSWERS))
-    before = program.descriptors()
-    run = subprocess.run(
-        ["wrk", "-t1", "-c64", "-d1s", "--timeout", "30s", "-s", script, program.url],
-        check=True, capture_output=True, text=True, timeout=PATIENCE,
-    )  # fmt: skip
-    program.assert_descriptors(before)
-    match = re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+)$", run.stdout, re.MULTILINE)
-    assert match is not None, run.stdout
-    checked, wrong, failed, refused = map(int, match.groups())
+    checked, wrong, failed, refused = results_of_wrk(program, script, connections=64)
     assert checked > 64
     assert (wrong, failed, refused) == (0, 0, 0)
 
@@ -485,15 +490,7 @@ def test_wrk_is_refused_and_answered_in_turn(program: Program, tmp_path: Path) -
     script = tmp_path / "ask.lua"
     listed = ", ".join(f'{{"{name}", "{value}", {status}}}' for name, value, status in cases)
     script.write_text(ASK % (listed, MOST_ANSWERS))
-    before = program.descriptors()
-    run = subprocess.run(
-        ["wrk", "-t1", "-c1", "-d1s", "--timeout", "30s", "-s", script, program.url],
-        check=True, capture_output=True, text=True, timeout=PATIENCE,
-    )  # fmt: skip
-    program.assert_descriptors(before)
-    match = re.search(r"^RESULT (\d+) (\d+) (\d+)$", run.stdout, re.MULTILINE)
-    assert match is not None, run.stdout
-    checked, wrong, failed = map(int, match.groups())
+    checked, wrong, failed = results_of_wrk(program, script, connections=1)
     assert checked > len(cases)
     assert (wrong, failed) == (0, 0)
 
