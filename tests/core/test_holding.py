@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bytebufs import COMPILED
 from bytebufs._core.audit import copy_audit, no_copy
 from bytebufs._core.holding import (
     ENTRY_COST,
@@ -278,10 +279,10 @@ def test_what_many_small_parts_cost_is_what_they_take() -> None:
 
 
 def test_small_parts_of_one_owner_cost_something_each() -> None:
-    """What they take interpreted; compiled they take half of that."""
+    """What they take interpreted; compiled they take half of that, and less with each Python."""
     shared, places = bytes(10_000), count(1000)
     cost, taken = cost_and_taken(lambda: Run(shared, next(places), next(places)))
-    assert taken / 2 <= cost <= taken * 2.5
+    assert taken / 2 <= cost <= taken * (3 if COMPILED else 1.5)
 
 
 def test_what_an_owner_costs_counts_once_and_each_entry_by_itself() -> None:
