@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, TypeVar, fina
 from mypy_extensions import mypyc_attr
 
 from ._core.audit import count_copy
-from ._core.holding import ENTRY_COST, compacted, gathered, held_beside, hold_the_same, small_copies, waste_of
+from ._core.holding import ENTRY_COST, SMALL, compacted, gathered, held_beside, hold_the_same, small_copies, waste_of
 from ._core.numbers import COMPILED, uint, uint_in
 from ._core.packed import packed_float, packed_int, packed_uint, packed_varint
 from ._core.parts import (
@@ -104,7 +104,7 @@ class CompositeBuffer(BaseBuffer):
 
     __slots__ = (
         "_alarm", "_awaited", "_block", "_coalesce_below", "_edits", "_frayed", "_index", "_lent", "_locked",
-        "_looks", "_may_be_written", "_packed", "_parsing", "_spare", "_wasted", "_writes",
+        "_looks", "_may_be_written", "_packed", "_parsing", "_spare", "_wasted", "_worth", "_writes",
     )  # fmt: skip
 
     def __init__(self, parts: Iterable[Part] = _NO_PARTS, *, coalesce_below: SupportsIndex = 0) -> None:
@@ -131,6 +131,7 @@ class CompositeBuffer(BaseBuffer):
         self._spare = _UNHEARD_OF  # bytes of memory that its parts may cost beside what they show
         self._alarm = _UNHEARD_OF  # when to look what they do cost
         self._wasted = 0  # what those did that are not bytes, when somebody looked, and since
+        self._worth = SMALL  # bytes of a part from which on what it leaves of its memory does not count
         if parts is not _NO_PARTS:
             self.extend(parts)
 
@@ -460,13 +461,14 @@ class CompositeBuffer(BaseBuffer):
 
     # -- bounded memory
 
-    def _keep_within(self, limit: int) -> None:
+    def _keep_within(self, limit: int, worth: int = SMALL) -> None:
         """Let ``_append_within()`` see to it that little more than twice so much memory is kept for that many bytes.
 
         That is a page more, and what the first part holds and the last. Beside what is shown, it is never more than
-        1 MiB.
+        1 MiB. What parts of ``worth`` bytes and more leave of their memory does not count.
         """
         self._spare = self._alarm = min(limit, _MOST_SPARE) + _BLOCK - _OWN
+        self._worth = worth
 
     def _append_within(self, part: Part) -> None:
         """Append a part, as ``append()``, once ``_make_room()`` has been called."""
@@ -474,10 +476,13 @@ class CompositeBuffer(BaseBuffer):
             self.append(part)
         elif not (isinstance(part, BaseBuffer) and self._goes_on(part._source, part._start, part._stop)):
             entries = _entries_of(part)
-            waste = waste_of(entries, self._index.last_entry())
+            waste = waste_of(entries, self._index.last_entry(), self._worth)
             if waste > self._spare or (self._wasted > self._spare and self._leaves_last_behind(entries)):
                 self._exclusively(self._copy_last)
-                waste = waste_of(entries, self._index.last_entry())  # what it held, these may hold without it
+                if len(self._index.parts) - self._index.head > 2:  # of so many pieces, this is hardly the last one
+                    entries = small_copies(entries, self._worth) or entries
+                # What the last one held, these may hold without it.
+                waste = waste_of(entries, self._index.last_entry(), self._worth)
             self._append(entries)
             self._wasted += waste
 
@@ -506,10 +511,10 @@ class CompositeBuffer(BaseBuffer):
         if i == table.head and not is_only:
             return None
         run = table.entries(self._start, self._stop) if is_only else table.parts[i:]
-        wasted = waste_of(run)
+        wasted = waste_of(run, None, self._worth)
         if wasted <= (self._spare // 16 if self._wasted > self._spare else self._spare):
             return None
-        copied = small_copies(run)
+        copied = small_copies(run, self._worth)
         if not copied:
             return None
         gone: object = run
@@ -527,9 +532,11 @@ class CompositeBuffer(BaseBuffer):
         """
         table = self._index
         n = len(table.parts) - table.head
+        if not n:
+            self._wasted = 0
         few = n <= _FEW_PARTS and not self._wasted
         cost = n * ENTRY_COST + self._wasted
-        if not few and cost > self._alarm and cost - held_beside(table.last_entry()) > self._alarm:
+        if not few and cost > self._alarm and cost - held_beside(table.last_entry(), self._worth) > self._alarm:
             self._exclusively(self._gather)
 
     def _gather(self) -> object:
@@ -538,13 +545,14 @@ class CompositeBuffer(BaseBuffer):
         What the last part holds does not count: it may be a large chunk, of which a tail waits for the next one.
         """
         entries = self._entries()
-        wasted = waste_of(entries)
-        rest = wasted - held_beside(entries[-1] if entries else None)
+        worth = self._worth
+        wasted = waste_of(entries, None, worth)
+        rest = wasted - held_beside(entries[-1] if entries else None, worth)
         gone: object = None
         if rest > self._spare // 2:
-            entries = gathered(entries)
-            wasted = waste_of(entries)
-            rest = wasted - held_beside(entries[-1] if entries else None)
+            entries = gathered(entries, worth)
+            wasted = waste_of(entries, None, worth)
+            rest = wasted - held_beside(entries[-1] if entries else None, worth)
             gone = self._rebuild(entries, self._size())
         self._wasted = max(0, wasted - len(entries) * ENTRY_COST)
         # Where that is far already, of ranges of files, not at every part.

@@ -16,6 +16,7 @@ Rules for every format:
 
 from __future__ import annotations
 
+import sys
 from operator import index
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, TypeAlias, final
 
@@ -88,7 +89,7 @@ class Framer:
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
         self._buffer = CompositeBuffer()
-        self._buffer._keep_within(limit)
+        self._buffer._keep_within(limit, sys.maxsize)
         self._most = limit + FEW  # bytes that are looked at, at most, for a frame or for what is wrong with it
         self._on_error = on_error
         self._closed = False

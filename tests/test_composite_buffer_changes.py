@@ -578,17 +578,19 @@ LAST: Final[dict[str, tuple[Callable[[], CompositeBuffer], bytes, int]]] = {
 
 @pytest.mark.parametrize("name", LAST)
 def test_of_two_parts_that_show_little_of_much_the_first_is_copied(name: str) -> None:
+    """And both behind more than one other: of a message in so many pieces the next is not the last."""
     make, content, size = LAST[name]
     copies = size if name.startswith("several") else 1
     b, looked_up = make(), make()
     assert bytes([looked_up[i] for i in range(len(content))]) == content
     for each in (b, looked_up):
+        both = each.part_count > 2
         with copy_audit() as audit:
             each._append_within(little_of_much(b"xyz"))
-        assert audit.by_reason == {"coalesce": size}
+        assert audit.by_reason == {"coalesce": size + 3 if both else size}
         assert assert_whole(each) == content + b"xyz"
         assert bytes([each[i] for i in range(len(each))]) == content + b"xyz"
-        assert LARGE < each.pinned_nbytes < LARGE + 100
+        assert 0 <= each.pinned_nbytes - (0 if both else LARGE) < 100
         assert 0 <= waste_of(each._entries()) - each._wasted <= ENTRY_COST * copies
 
 
@@ -669,14 +671,14 @@ def test_the_owner_of_a_last_part_that_is_copied_goes_when_that_is_done(before: 
 
 @pytest.mark.parametrize("drained", [0, 1])
 def test_what_the_first_part_holds_as_well_is_not_copied_as_the_last(drained: int) -> None:
-    b = bounded(*bits_of_much(b"abcd"), drained=drained)
+    b = bounded(*bits_of_much(b"abc"[1 - drained :]), drained=drained)
     with no_copy():
         b._append_within(little_of_much(b"xyz"))
-    assert assert_whole(b) == b"abcd"[drained:] + b"xyz"
+    assert assert_whole(b) == b"bcxyz"
     with copy_audit() as audit:
         add_within(b, b"!")
-    assert audit.by_reason == {"coalesce": 7 - drained}
-    assert assert_whole(b) == b"abcd"[drained:] + b"xyz!"
+    assert audit.by_reason == {"coalesce": 5}
+    assert assert_whole(b) == b"bcxyz!"
     assert b.pinned_nbytes < 100
 
 

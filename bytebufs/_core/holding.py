@@ -29,7 +29,7 @@ _SLACK: Final = 512
 ENTRY_COST: Final = 88
 """Bytes that a table spends on a whole bytes object: its header, its place in the list, the number where it ends."""
 SMALL: Final = 4096
-"""A part of so many bytes is worth what it costs, and is never gathered. Of bytes that is so from an eighth on."""
+"""A part of so many bytes is worth what it costs, unless its owner does count. Of bytes that is so from an eighth on."""
 
 _RUN_COST: Final = 112
 _MEMORY_COST: Final = 560
@@ -137,11 +137,12 @@ def _rewrite(run: list[Entry], kept: list[Entry], reason: str) -> None:
 # -- what parts cost beside their bytes ----------------------------------------------------------------------
 
 
-def waste_of(entries: Iterable[Entry], before: Entry | None = None) -> int:
+def waste_of(entries: Iterable[Entry], before: Entry | None = None, worth: int = SMALL) -> int:
     """Return roughly how much more heap memory some entries cost than they show; ``before`` stands in front of them.
 
-    An owner counts with what it holds where a small part of it is shown, and once where neighbours share it. Maps and
-    files cost what refers to them. One that shows another's memory, as an array may, counts with its own size.
+    An owner counts with what it holds where less than ``worth`` bytes of it are shown, and once where neighbours share
+    it. Maps and files cost what refers to them. One that shows another's memory, as an array may, counts with its own
+    size.
     """
     waste = 0
     left: object = None if before is None or isinstance(before, bytes) else _holder(before.owner)
@@ -157,16 +158,16 @@ def waste_of(entries: Iterable[Entry], before: Entry | None = None) -> int:
             left = holder
             if not isinstance(owner, bytes):
                 waste += _MEMORY_COST
-            waste += held_beside(entry)
+            waste += held_beside(entry, worth)
     return waste
 
 
-def held_beside(entry: Entry | None) -> int:
-    """Return the bytes of the heap that an entry keeps alive beside what it shows, if that is a small part of them."""
+def held_beside(entry: Entry | None, worth: int = SMALL) -> int:
+    """Return the bytes of the heap that an entry keeps alive beside what it shows, if that is less than ``worth``."""
     if entry is None or isinstance(entry, bytes):
         return 0
     size = entry.stop - entry.start
-    if size >= SMALL or _is_mapped(entry.owner):
+    if size >= worth or _is_mapped(entry.owner):
         return 0
     return max(0, _holder_nbytes(entry.owner) - size)
 
@@ -182,15 +183,15 @@ def hold_the_same(left: Entry, right: Entry) -> bool:
     return _holder(left.owner) is _holder(right.owner)
 
 
-def gathered(entries: list[Entry]) -> list[Entry]:
-    """Return the entries with small neighbours joined.
+def gathered(entries: list[Entry], worth: int = SMALL) -> list[Entry]:
+    """Return the entries with neighbours joined that are small, or show less than half of an owner that counts.
 
     Ranges of files stay what they are, and what a reserved view writes to where it is. Copies: those ("coalesce").
     """
     kept: list[Entry] = []
     run: list[Entry] = []
     for entry in entries:
-        if _is_small(entry):
+        if _is_gathered(entry, worth):
             run.append(entry)
             continue
         _rewrite(run, kept, "coalesce")
@@ -199,16 +200,18 @@ def gathered(entries: list[Entry]) -> list[Entry]:
     return kept
 
 
-def small_copies(entries: list[Entry]) -> list[Entry]:
+def small_copies(entries: list[Entry], worth: int = SMALL) -> list[Entry]:
     """Return a copy of each entry; nothing if one of them is not gathered. Copies: those ("coalesce")."""
     for entry in entries:
-        if not _is_small(entry):
+        if not _is_gathered(entry, worth):
             return []
-    return [gathered([entry])[0] for entry in entries]
+    return [gathered([entry], worth)[0] for entry in entries]
 
 
-def _is_small(entry: Entry) -> bool:
-    """Whether an entry is gathered."""
+def _is_gathered(entry: Entry, worth: int) -> bool:
     if isinstance(entry, bytes):
         return len(entry) < SMALL // 8
-    return entry.stop - entry.start < SMALL and not isinstance(entry.owner, LazyOwner) and not is_reserved(entry)
+    size = entry.stop - entry.start
+    if size >= SMALL and held_beside(entry, worth) <= size:
+        return False
+    return not isinstance(entry.owner, LazyOwner) and not is_reserved(entry)
