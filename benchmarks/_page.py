@@ -91,9 +91,9 @@ grows at most from fewer parts to more. For a random index it is held against th
 list, for freezing against that of copying two plain lists: those run out of cache, too.""",
     "hostile": """\
 Streams of those who mean no good, `bytebufs.testing.HOSTILE`, each taken by those who take its kind, with a limit of
-8 KiB. The number is the processor time for each byte of the first 8 KiB, and the ratio what a byte of 64 KiB costs
-against that, of the cheapest rounds: the goal asks for linear work. Who is refused is hung up on: what he would have
-sent after that costs nothing, so that the ratio falls towards an eighth.""",
+8 KiB. The number is the processor time for each byte of the first 8 KiB, and the ratio what a byte of 512 KiB costs
+against one of 64 KiB, of the cheapest rounds: the goal asks for linear work. Who is refused is hung up on: what he
+would have sent after that costs nothing, so that the ratio falls towards an eighth.""",
     "hostile, kept": """\
 The most that is allocated after any chunk of 64 KiB of the stream, beside what was before it began (tracemalloc). Goal:
 the limit and a block of 64 KiB.""",

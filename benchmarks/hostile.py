@@ -48,7 +48,9 @@ GROWTH: Final = 1.3
 """Of the cost of a byte, where eight times as many come."""
 
 SIZE: Final = 1 << 13
+"""As much as may wait: what a byte costs at most, of one who is refused then."""
 TIMES: Final = 8
+"""Growth is told from so many times that size on: in the first, a frame as long as the limit is not whole."""
 _DEAR: Final = "a byte of each large chunk"
 """What receiving it costs is nothing to what it costs to make, and would be lost in that."""
 _BATCH: Final = 256  # chunks that are made before the clock runs
@@ -183,7 +185,7 @@ def _cost_cell(stream: HostileStream, name: str, size: int) -> Cell:
     make = TAKERS[name][1]
     contenders = [
         Contender(size_name(n), OURS, partial(partial, spent, make, stream, n, _LEAST if size == SIZE else 0), TOLD)
-        for n in (size, TIMES * size)
+        for n in (size, TIMES * size, TIMES * TIMES * size)
     ]
     return Cell("hostile", _at(stream, name), "byte", 1, contenders, [Goal("growth", "at most", GROWTH, _growth)])
 
@@ -199,7 +201,7 @@ def _kept_cell(stream: HostileStream, name: str, size: int) -> Cell:
 
 def _growth(samples: Mapping[str, Sample]) -> tuple[float, str]:
     """Return by how much a byte costs more where more of them come; of the cheapest rounds, which nothing disturbed."""
-    few, many = samples.values()
+    _, few, many = samples.values()
     return many.minimum / few.minimum, few.name
 
 

@@ -131,8 +131,8 @@ class Framer:
         that is too long, after the good frames before it. Raises ClosedError after that, TypeError for what is not
         bytes-like, and CopyForbidden inside ``no_copy()`` if tiny parts had to be joined; then nothing was taken in.
         Complexity: linear in what is fed. Copies: nothing, but what would keep more memory than twice the limit and a
-        page ("coalesce"; a snapshot, if that is mutable): parts that are tiny and many, or of which each shows little
-        of something large.
+        page ("coalesce"; a snapshot, if that is mutable): parts that are tiny and many, or of which each shows less
+        than half of something large.
         """
         buffer = self._buffer
         self._refuse_if_closed()

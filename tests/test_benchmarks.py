@@ -52,7 +52,7 @@ CONTENDERS: Final = {
     },
     "read": {"Reader"},
     "growth": {"10 parts", "100 parts"},
-    "hostile": {"256", "2 Ki"},
+    "hostile": {"256", "2 Ki", "16 Ki"},
     "hostile, kept": {"256", "2 Ki"},
     "find": {"CompositeBuffer.find", "bytes.find"},
     "compare": {"CompositeBuffer", "bytes"},

@@ -205,7 +205,9 @@ MIXTURES: Final[dict[str, Callable[[], Iterator[Part]]]] = {
     ),
     "views of a page of each": lambda: (little(1 << 20, BLOCK + k) for k in range(15)),
     "views of a third of each": lambda: (little(3 << 13, 1 << 13) for _ in range(7)),
-    "views of a third of each, and bytes": lambda: chain.from_iterable((little(3 << 13, 1 << 13), b"y") for _ in range(7)),
+    "views of a third of each, and bytes": lambda: chain.from_iterable(
+        (little(3 << 13, 1 << 13), b"y") for _ in range(7)
+    ),
     "larger views and parts that are worth it, in turn": lambda: chain.from_iterable(
         (little(SPARE - 2000, 600), bytes(520)) for _ in range(50)
     ),

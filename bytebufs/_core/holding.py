@@ -29,7 +29,7 @@ _SLACK: Final = 512
 ENTRY_COST: Final = 88
 """Bytes that a table spends on a whole bytes object: its header, its place in the list, the number where it ends."""
 SMALL: Final = 4096
-"""A part of so many bytes is worth what it costs, unless its owner does count. Of bytes that is so from an eighth on."""
+"""A part of so many bytes is worth what it costs, if its owner does not count. Bytes are from an eighth of that on."""
 
 _RUN_COST: Final = 112
 _MEMORY_COST: Final = 560

@@ -79,7 +79,8 @@ async def main(who: str) -> None:
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 stream = await open_connection(*listener.getsockname(), limit=SIZE, pool=Pool(1 << 20))
                 greedy, _ = listener.accept()
-        pouring = threading.Thread(target=pour, args=(greedy, begin, end))
+        # A daemon: whatever fails before it may begin ends the process all the same.
+        pouring = threading.Thread(target=pour, args=(greedy, begin, end), daemon=True)
         pouring.start()
         await asyncio.sleep(0)
         limit(ROOM)
