@@ -388,7 +388,7 @@ def test_a_number_may_have_more_bytes_than_any_with_a_name(width: int, byteorder
 @pytest.mark.parametrize("name", ["uint", "sint"])
 def test_a_number_has_at_least_one_byte(name: str) -> None:
     r = SliceBuffer(b"ab").reader()
-    with pytest.raises(ValueError, match="^a number has at least one byte$"):
+    with pytest.raises(ValueError, match=r"^a number has at least one byte$"):
         read(r, name, 0)
     assert r.position == 0
 
@@ -924,7 +924,7 @@ def test_a_format_without_a_byte_order_is_refused() -> None:
     r = SliceBuffer(bytes(8)).reader()
     formats: list[str | bytes | struct.Struct] = ["H", "@H", "4sH", b"I", struct.Struct("2xd"), "n"]
     for fmt in formats:
-        with pytest.raises(ValueError, match="has no byte order: begin it with '<' or '>'$"):
+        with pytest.raises(ValueError, match=r"has no byte order: begin it with '<' or '>'$"):
             r.unpack(fmt)
         assert r.position == 0
 
@@ -1360,7 +1360,7 @@ def test_literals_and_separators_may_be_anything_bytes_like_or_a_byte(kind: str)
 
 def test_a_separator_is_never_empty() -> None:
     for seps in ((b"",), (b"b", b""), (bytearray(),)):
-        with pytest.raises(ValueError, match="^empty separator$"):
+        with pytest.raises(ValueError, match=r"^empty separator$"):
             SliceBuffer(b"abc").reader().until(*seps, limit=3)
 
 
@@ -1708,7 +1708,7 @@ def test_a_lease_tells_a_change_from_a_close() -> None:
     lease = Lease()
     lease.refuse()
     lease.revoke()
-    with pytest.raises(RuntimeError, match="^the buffer changed under its reader$"):
+    with pytest.raises(RuntimeError, match=r"^the buffer changed under its reader$"):
         lease.refuse()
     lease.close()
     with pytest.raises(ClosedError):
@@ -2217,7 +2217,7 @@ def test_a_search_that_goes_on_finds_what_a_new_one_does(raw: bytes, steps: list
 
 
 def test_a_search_that_failed_at_one_place_says_nothing_of_another() -> None:
-    """Whatever places it was asked at before, and whatever was written to since, a live reader finds what a new one does."""
+    """Wherever it looked before, and whatever was written to since, a live reader finds what a new one does."""
     for writes, first, second in product(range(3), range(3), range(3)):
         b = CompositeBuffer([bytearray(b"....abc")])
         r = b.reader()
