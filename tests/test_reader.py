@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from operator import methodcaller
+from types import FrameType
 from typing import Any, Final, cast
 
 import numpy as np
@@ -1891,6 +1892,9 @@ def test_whatever_exceeds_the_limit_says_where_in_the_message_it_begins() -> Non
                     announced = None if name in UNTOLD else 1 + len(raw)
                     at = 0 if name == "seek" else 1  # which goes somewhere from the front
                     assert told.pop() == (LimitExceeded, limit, announced, at), (name, kind, cut, limit)
+                b = in_halves(b"ab" + b"-" + raw + bytes(300), cut, kind)
+                b.skip(2)
+                assert b.parse(lambda r, use=use: (r.u8(), use(r)), limit=1 + len(raw))
 
 
 def test_a_parser_is_told_no_place_of_what_only_makes_parse_wait() -> None:
@@ -2020,7 +2024,7 @@ def test_what_parse_found_out_by_looking_on_is_used_for_the_same_search_alone() 
     waiting: list[Callable[[Reader], Any]] = [
         lambda r: r.until(b"\n", limit=9),
         lambda r: r.take(6),
-        lambda r: (r.skip(2), r.until(b"\n", limit=9)),  # type: ignore[func-returns-value]
+        lambda r: (r.skip(2), r.until(b";", limit=9)),  # type: ignore[func-returns-value]
     ]
     for (second, wanted), waits in product(SECOND_RUNS, waiting):
         runs = [waits, second]
@@ -2174,6 +2178,41 @@ def test_a_live_reader_looks_at_each_byte_a_bounded_number_of_times(names: Seque
     assert max(works[1:]) <= 1.1 * works[1]
 
 
+@interpreted
+@pytest.mark.parametrize("name", ["line", "until", "cstring"])
+def test_bytes_that_were_at_hand_are_not_searched_each_time_that_more_come(name: str) -> None:
+    part = b"x" * 5_000
+    call = methodcaller(name, *([b"\n"] if name == "until" else []), limit=1 << 40)
+    searched: list[str] = []
+
+    def watch(frame: FrameType, event: str, callee: Any) -> None:
+        if event == "c_call" and getattr(callee, "__self__", None) is part:
+            searched.append(callee.__name__)
+
+    live = CompositeBuffer([part])
+    r = live.reader()
+    parsed = CompositeBuffer([part])
+    asks: list[Callable[[], Any]] = [lambda: outcome(call, r)[1], lambda: parsed.parse(call, limit=1 << 40)]
+    before = sys.getprofile()
+    for b, ask in zip((live, parsed), asks, strict=True):
+        sys.setprofile(watch)
+        try:
+            for _ in range(2):  # what was written before, to whatever, has it looked at once more
+                ask()
+                b.append(b"x")
+            assert "find" in searched
+            searched.clear()
+            for _ in range(3):
+                b.append(b"x")
+                ask()
+            assert searched == []
+            b.append(b"\n\0")
+            assert bytes(ask()).rstrip(b"\n") == b"x" * 5_005
+            assert searched == []
+        finally:
+            sys.setprofile(before)
+
+
 def test_searches_in_turn_find_what_they_look_for() -> None:
     b = CompositeBuffer()
     r = b.reader()
@@ -2228,7 +2267,7 @@ def test_a_search_that_failed_at_one_place_says_nothing_of_another() -> None:
             b.write_at(3, b".")
         for at in (first, second):
             b.write_at(at, b"x")
-        for at, sep in ((first, b"!"), (second + 1, b"x"), (first, b"x"), (second, b"x"), (0, b"x")):
+        for at, sep in ((first, b"!"), (first, b"!"), (second + 1, b"x"), (first, b"x"), (0, b"x")):
             r.seek(at)
             new = b.reader()
             new.seek(at)
