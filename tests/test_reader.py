@@ -1881,6 +1881,7 @@ def test_whatever_exceeds_the_limit_says_where_in_the_message_it_begins() -> Non
                 def behind_one(r: Reader, use: Callable[[Reader], Any] = use, told: list[Outcome] = told) -> int:
                     before = r.u8()
                     told.append(outcome(use, r))
+                    assert r.position == 1 or told[-1][0] is not LimitExceeded
                     return before
 
                 for limit in (1, len(raw)):
