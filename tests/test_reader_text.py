@@ -8,7 +8,7 @@ import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from encodings.aliases import aliases
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Final
 
 import pytest
@@ -132,6 +132,14 @@ def test_ways_with_errors_are_taken_in_one_part_and_in_several_of_any_length() -
                 b.decode("utf-8")
 
 
+def test_text_of_no_bytes_is_what_it_is_of_bytes_wherever_it_stands() -> None:
+    r = laid_out(b"x" * 2 * PIECEWISE, [5]).reader()
+    for encoding in ("utf-8", "utf-16", "idna", "hex", "no such encoding"):
+        for at in (0, 3, 5, PIECEWISE, 2 * PIECEWISE):
+            r.seek(at)
+            assert outcome(lambda: r.text(0, encoding)) == outcome(lambda: str(b"", encoding)), (encoding, at)  # noqa: B023
+
+
 def test_long_text_that_ends_inside_a_character_is_as_wrong_as_short_text() -> None:
     raw = "é".encode() * PIECEWISE
     b = laid_out(raw[:-1], [70_000])
@@ -146,9 +154,10 @@ def test_long_text_of_several_parts_is_never_joined() -> None:
     wholes = [(name, "x" * 1_000_000) for name in names]
     wholes.append(("utf-8", "x" * 5_000_000))
     wholes.append(("utf-8", "x" + "é" * 1_000_000))  # each block ends inside a character
-    for name, whole in wholes:
+    for (name, whole), drained in product(wholes, (0, 1 << 27)):  # far into a stream, too
         raw = whole.encode(name)
-        b = laid_out(raw, [len(raw) // 2])
+        b = CompositeBuffer([bytes(drained), laid_out(raw, [len(raw) // 2])])
+        b.skip(drained)
         tracemalloc.start()
         try:
             text = b.decode(name)
