@@ -1066,7 +1066,7 @@ class BaseBuffer(Exporter):
 
     def pack_into(self, fmt: str | bytes | Struct, at: SupportsIndex, *values: Any) -> None:
         """Write values that ``struct`` encodes through to memory from byte ``at`` on. Errors as ``write_at()``."""
-        self.write_at(at, layout_of(fmt).struct.pack(*values))
+        self.write_at(at, layout_of(fmt).pack(*values))
 
     # -- for people
 

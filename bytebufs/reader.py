@@ -390,7 +390,7 @@ class Reader:
         if isinstance(owner, bytes) and size <= stop - position:
             self._data = owner
             self._shift = begin if isinstance(entry, bytes) else begin - entry.start
-            self._begin = max(begin, self._front) - self._shift
+            self._begin = begin - self._shift
         else:
             stop = min(last, position + (size if isinstance(owner, bytes) else max(size, _READ_AHEAD)))
             self._data = scratch(table, position, stop)
@@ -1051,11 +1051,10 @@ class Reader:
         child._bounded = True
         child._stop = stop
         shift = self._shift
-        first: int = self._begin
         last: int = self._end
         child._data = self._data
         child._shift = shift
-        child._begin = max(first, front - shift)
+        child._begin = self._begin  # it may lie before the front, where no position is
         child._at = self._at
         child._end = min(last, stop - shift)
         return child
@@ -1205,10 +1204,9 @@ _ORDERLESS: Final = frozenset("xcbB?sp0123456789 \t\n\r\v\f")
 class Layout:
     """A struct format, looked at once."""
 
-    __slots__ = ("is_uint", "little", "pack", "size", "struct", "unpack_from")
+    __slots__ = ("is_uint", "little", "pack", "size", "unpack_from")
 
     def __init__(self, struct: Struct) -> None:
-        self.struct: Struct = struct
         self.size: int = struct.size
         self.pack: Callable[..., bytes] = struct.pack
         self.unpack_from: _UnpackFrom = struct.unpack_from
@@ -1270,10 +1268,9 @@ def _seamless_decoder(encoding: str) -> IncrementalDecoder | None:
     if type(name) is not str or name not in _SEAMLESS:
         return None
     known: Any = lookup(name)
-    makers = (codec.incrementaldecoder, known.incrementaldecoder)
     # Methods are bound to an object of their own each time that a codec is looked up by another name.
     decode, known_decode = (getattr(one.decode, "__func__", one.decode) for one in (codec, known))
-    return known.incrementaldecoder() if makers[0] is makers[1] and decode is known_decode else None
+    return known.incrementaldecoder() if decode is known_decode else None
 
 
 def _texts(decoder: IncrementalDecoder, table: Table, start: int, stop: int) -> Iterator[str]:

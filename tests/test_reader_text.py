@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from encodings.aliases import aliases
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Final
 
 import pytest
@@ -121,6 +122,52 @@ def test_long_text_in_any_layout_is_that_of_bytes(
         assert_the_same(raw, [*cuts, PIECEWISE - 1, PIECEWISE + 1], encoding)
 
 
+def test_ways_with_errors_are_taken_in_one_part_and_in_several_of_any_length() -> None:
+    for raw in (b"ab\xffcd", b"ab\xff" * 5_000, b"ab\xff" * PIECEWISE):
+        for cuts in ([], [2], [1, 3]):
+            b = laid_out(raw, cuts)
+            for errors in ERRORS[1:5]:
+                assert b.decode("utf-8", errors) == str(raw, "utf-8", errors), (len(raw), cuts, errors)
+            with pytest.raises(UnicodeDecodeError):
+                b.decode("utf-8")
+
+
+def test_text_of_no_bytes_is_what_it_is_of_bytes_wherever_it_stands() -> None:
+    r = laid_out(b"x" * 2 * PIECEWISE, [5]).reader()
+    for encoding in ("utf-8", "utf-16", "idna", "hex", "no such encoding"):
+        for at in (0, 3, 5, PIECEWISE, 2 * PIECEWISE):
+            r.seek(at)
+            assert outcome(lambda: r.text(0, encoding)) == outcome(lambda: str(b"", encoding)), (encoding, at)  # noqa: B023
+
+
+def test_long_text_that_ends_inside_a_character_is_as_wrong_as_short_text() -> None:
+    raw = "é".encode() * PIECEWISE
+    b = laid_out(raw[:-1], [70_000])
+    with pytest.raises(UnicodeDecodeError) as error:
+        b.decode()
+    assert (error.value.start, error.value.reason) == (len(raw) - 2, "unexpected end of data")
+
+
+def test_long_text_of_several_parts_is_never_joined() -> None:
+    """Where all bytes were, there would be both them and the text. By whichever name its encoding is asked for."""
+    names = ["utf-8", "U8", "windows-1252", "utf-16-le", "utf-32"]
+    wholes = [(name, "x" * 1_000_000) for name in names]
+    wholes.append(("utf-8", "x" * 5_000_000))
+    wholes.append(("utf-8", "x" + "é" * 1_000_000))  # each block ends inside a character
+    for (name, whole), drained in product(wholes, (0, 1 << 27)):  # far into a stream, too
+        raw = whole.encode(name)
+        b = CompositeBuffer([bytes(drained), laid_out(raw, [len(raw) // 2])])
+        b.skip(drained)
+        tracemalloc.start()
+        try:
+            text = b.decode(name)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert text == whole
+        assert peak < 1.6 * len(whole), name  # a byte for each character, and some blocks
+
+
 # -- codecs of programs' own ----------------------------------------------------------------------------------
 
 
@@ -162,16 +209,26 @@ OWN: Final = {
     "with another's": codecs.CodecInfo(
         codecs.latin_1_encode, reversing, incrementaldecoder=LATIN.incrementaldecoder, name="iso8859-1"
     ),
+    "with another's by another's name": codecs.CodecInfo(
+        codecs.latin_1_encode, reversing, incrementaldecoder=LATIN.incrementaldecoder, name="utf-8"
+    ),
+    "another's, in pieces of its own": codecs.CodecInfo(
+        codecs.latin_1_encode, LATIN.decode, incrementaldecoder=Whole, name="iso8859-1"
+    ),
     "a plain tuple": (codecs.latin_1_encode, reversing, None, None),
     "without a name": codecs.CodecInfo(codecs.latin_1_encode, reversing),
 }
 
 
-@pytest.mark.parametrize("kind", OWN)
 @pytest.mark.parametrize("size", [5, 5_000, PIECEWISE + 10, 3 * PIECEWISE])
-def test_a_codec_of_a_program_s_own_is_given_all_at_once(kind: str, size: int) -> None:
+def test_a_codec_of_a_program_s_own_is_given_all_at_once(size: int) -> None:
+    for codec in OWN.values():
+        assert_all_is_given_at_once(codec, size)
+
+
+def assert_all_is_given_at_once(codec: Any, size: int) -> None:
     raw = bytes(range(64, 127)) * (size // 63 + 1)
-    with registered(OWN[kind]):
+    with registered(codec):
         for data in (raw, raw[: size // 2] + b"?" + raw):
             assert_the_same(data, [1, size // 3, size - 1], "tests_own")
             assert_the_same(data, [1, size // 3, size - 1], "tests_own", "replace")
