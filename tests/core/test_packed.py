@@ -74,6 +74,13 @@ def test_floats_are_written_as_struct_does_or_refused(byteorder: Literal["big", 
 def test_what_has_a_float_may_be_one_and_nothing_else() -> None:
     for value in (True, np.float32(0.5), np.int16(-3), Fraction(1, 3), math.inf):
         assert packed_float(value, 8, "big") == struct.pack(">d", value)
+
+    class Index:
+        def __index__(self) -> int:
+            return 3
+
+    whole: Any = Index()  # as float() takes it
+    assert packed_float(whole, 4, "little") == struct.pack("<f", 3)
     with pytest.raises(ValueError, match="does not fit into 64 bits"):
         packed_float(10**400, 8, "little")
     for wrong in ("1.5", None, b"1", 1j, [1.0]):

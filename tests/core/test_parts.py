@@ -497,6 +497,12 @@ def test_memory_without_a_method_is_searched_where_it_lies_if_it_is_large() -> N
     assert large.find(ABC, 0, BLOCK + 6) == large.rfind(ABC, 0, BLOCK + 6) == BLOCK
 
 
+@by_ctypes
+def test_large_memory_of_which_nobody_tells_where_it_lies_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bytebufs._core.foreign._calls", lambda: None)
+    assert searcher_of(memory(array.array("B", bytes(BLOCK))), BLOCK) is None
+
+
 def test_where_c_does_it_all_memory_is_searched_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
     if not NATIVE:
         monkeypatch.setattr("bytebufs._core.parts._NATIVE", True)

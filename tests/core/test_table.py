@@ -660,6 +660,17 @@ def test_the_last_of_several_that_go_in_front_extends_the_first_entry(room: bool
     assert [content(entry) for entry in live] == [b"ab", b"2345", b"z"]
 
 
+def test_what_goes_in_front_where_there_is_no_room_extends_the_first_entry_or_does_not() -> None:
+    def ahead(last: Entry) -> list[list[Entry]]:
+        return [[last], [b"ab", last], [b"ab", b"cd", last], [b"ab", b"cd", b"ef", last]]
+
+    for front in (*ahead(Run(OWNER, 2, 4)), *ahead(b"xy")):
+        table = Table([Run(OWNER, 4, 6), b"z"], [], 0).with_front(front, 0)
+        start = -sum(map(len, front))
+        check(table, start, 3)
+        assert shown(table, start, 3) == b"".join(map(content, front)) + b"45z"
+
+
 def test_what_goes_on_behind_the_last_entry_leaves_the_ends_in_front_of_it_known() -> None:
     owner = run(bytearray(b"0123456789")).owner
     table = Table([b"abc", Run(owner, 2, 4)], [], 0)
@@ -943,6 +954,7 @@ def test_what_is_drained_is_gone_or_goes_with_the_next_drain_when_it_is_interrup
     ):
         assert cut.table.head in {4, i}
         assert found.error or cut.table.head == i
+        assert found.error is None or isinstance(found.error, Interrupt)
         whole_after_all(cut)
 
 
@@ -952,6 +964,8 @@ def test_the_first_entry_is_drained_or_goes_with_the_next_drain_when_it_is_inter
         assert cut.table.head in {4, 5}
         assert found.error or (cut.table.head, found.answer) == (5, b"abc")
         assert found.error is None or isinstance(found.error, Interrupt)
+        if not found.error:
+            check(cut.table, cut.start, cut.stop)
         whole_after_all(cut)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pytest
 
-from bytebufs import BrokenSource, BufferFile, CompositeBuffer, Inbox, Pool, copy_audit
+from bytebufs import BrokenSource, BufferFile, CompositeBuffer, Inbox, Pool, copy_audit, no_copy
 
 from ..sinks import PAIRS, tcp_pair, tls_pair
 
@@ -231,9 +231,8 @@ class Holding:
         return size
 
 
-@pytest.mark.parametrize(
-    ("pending", "pieces", "got"),
-    [
+def test_what_a_source_says_it_holds_is_believed_up_to_a_record() -> None:
+    cases: list[tuple[Any, list[Any], bytes]] = [
         (3, [b"abc", b"de", b"f", b"g"], b"abcdef"),
         (9, [b"abc", b"de", b"", b"g"], b"abcde"),
         (9, [b"abc", b"de", BlockingIOError(), b"g"], b"abcde"),
@@ -243,13 +242,28 @@ class Holding:
         (lambda: 1.5, [b"abc", b"de"], b"abc"),
         ("not callable", [b"abc", b"de"], b"abc"),
         (None, [b"abc", b"de"], b"abc"),
-    ],
-)
-def test_what_a_source_says_it_holds_is_believed_up_to_a_record(pending: Any, pieces: list[Any], got: bytes) -> None:
-    source = Holding(pieces, pending)
-    inbox = Inbox(limit=1 << 20)
-    assert inbox.receive(source) == len(got)
-    assert inbox.buffer == got
+        (5, [b"", b"behind the end"], b""),
+    ]
+    for pending, pieces, got in cases:
+        source = Holding(pieces, pending)
+        inbox = Inbox(limit=1 << 20)
+        assert inbox.receive(source) == len(got)
+        assert inbox.buffer == got
+    for pending, pieces in ((3, [b"abc", b"def", b"g"]), (5, [b"abc", b"", b"g"]), (5, [b"", b"behind the end"])):
+        source = Holding(pieces, pending)
+        Inbox().receive(source)
+        assert len(pieces) == 1, "it is asked again"
+
+
+def test_what_a_source_holds_is_not_received_over_what_is_anothers() -> None:
+    pool = Pool()
+    inbox, other = Inbox(pool), Inbox(pool)
+    inbox.room()
+    other.room()[:5] = b"other"
+    other.filled(5)
+    assert inbox.receive(Holding([bytes(4000), bytes(5000), bytes(5000)], 5000)) == 9000
+    assert inbox.buffer == bytes(9000)
+    assert other.buffer == b"other"
 
 
 def test_an_error_of_what_a_source_holds_leaves_what_came_before() -> None:
@@ -291,6 +305,11 @@ def test_a_descriptor_of_a_socket() -> None:
     here, there = socket.socketpair()
     with here, there, sending(there, CONTENT):
         assert received_from(here.fileno()) == CONTENT
+
+
+def test_from_a_descriptor_nothing_is_copied() -> None:
+    with pipe_of(b"a few") as far, no_copy(strict=True):
+        assert Inbox().receive(far) == 5
 
 
 def test_a_descriptor_that_is_closed_is_an_error_of_the_system() -> None:
@@ -431,7 +450,11 @@ def test_of_several_calls_that_of_a_connection_is_made() -> None:
 )
 def test_what_is_no_source_is_refused_in_words(source: Any) -> None:
     inbox = Inbox()
-    with pytest.raises(TypeError, match=f"a source is a stream socket, a descriptor, .* not {type(source).__name__}"):
+    told = (
+        "^a source is a stream socket, a descriptor, a file opened in binary mode or an object with recv_into or "
+        f"readinto, not {type(source).__name__}$"
+    )
+    with pytest.raises(TypeError, match=told):
         inbox.receive(source)
     inbox.room()[:1] = b"x"
     inbox.filled(1)

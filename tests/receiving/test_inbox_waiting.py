@@ -34,6 +34,7 @@ def test_who_waits_for_the_first_bytes_has_no_memory_to_himself() -> None:
         came(inbox, b"abc")
         inbox.buffer.skip(3)
         assert inbox._allow(100)
+        assert pool.lent == 0
     assert pool.made == 1
     came(one, b"x")
     assert one._allow(100)

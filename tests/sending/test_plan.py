@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import random
 import weakref
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bytebufs import BaseBuffer, CompositeBuffer, Part, SliceBuffer, copy_audit, no_copy
+from bytebufs import COMPILED, BaseBuffer, CompositeBuffer, Part, SliceBuffer, copy_audit, no_copy
 from bytebufs._core.parts import LazyOwner, Memory, Run
 from bytebufs.errors import CopyForbidden
 from bytebufs.sending import plan as planning
@@ -19,8 +20,11 @@ from bytebufs.sending.plan import CALL_MAX, IOV_MAX, VIEWS_MAX, Piece, Plan, ass
 from bytebufs.slice_buffer import cut
 
 from ..conftest import IS_QUICK
+from ..disturbed import at_each_step
 from ..layouts import FakeFile
 from ..memory import peak_while
+
+interpreted = pytest.mark.skipif(COMPILED, reason="no handler runs inside compiled code")
 
 
 def in_one_batch(buffer: BaseBuffer, coalesce_below: int) -> list[planning.Piece]:
@@ -199,6 +203,7 @@ def test_an_empty_window_offers_nothing(kind: str) -> None:
     for empty in (buffer[2:2], CompositeBuffer(), SliceBuffer(b"")):
         for below in (0, 10):
             plan = Plan(empty, coalesce_below=below)  # defects.md O2
+            assert plan.file is None
             assert (plan.gather(), plan.file, plan.left) == ([], None, 0)
             assert in_one_batch(empty, below) == []
 
@@ -257,20 +262,22 @@ def test_a_call_makes_a_bounded_number_of_views() -> None:
     assert len(Plan(buffer).gather()) == VIEWS_MAX
 
 
-@pytest.mark.parametrize("drained", [1, 5, 6, 9, 10, 14])
 @pytest.mark.parametrize("below", [0, 1000])
-def test_what_is_left_in_front_of_a_composite_is_not_offered(below: int, drained: int) -> None:
+def test_what_is_left_in_front_of_a_composite_is_not_offered(below: int) -> None:
     """There was no memory to let go of it: the next drain does."""
-    buffer, message = lay_out([5, 4, 1, 5])
-    buffer.append(SliceBuffer(b"tail.", 0, 4))
-    buffer._start += drained
-    buffer._check()
-    message = message[drained:] + b"tail"
-    plan = Plan(buffer, coalesce_below=below)
-    assert plan.left == len(message)
-    assert b"".join(plan.gather()) == message
-    plan.advance(2)
-    assert b"".join(plan.gather()) == message[2:]
+    for drained in (1, 5, 6, 9, 10, 14):
+        buffer, message = lay_out([5, 4, 1, 5])
+        buffer.append(SliceBuffer(b"tail.", 0, 4))
+        buffer._start += drained
+        buffer._check()
+        message = message[drained:] + b"tail"
+        plan = Plan(buffer, coalesce_below=below)
+        assert plan.left == len(message)
+        batch = plan.gather()
+        assert b"".join(batch) == message
+        assert all(len(piece) for piece in batch)
+        plan.advance(2)
+        assert b"".join(plan.gather()) == message[2:]
 
 
 def test_files_are_named_and_not_looked_at() -> None:
@@ -415,6 +422,12 @@ def test_most_messages_are_one_batch() -> None:
     drained.skip(2)
     assert in_one_batch(drained, 0) == [b"yy", b"xx", b"abc", b"def"]
     assert in_one_batch(CompositeBuffer([whole] * IOV_MAX), 0) == [whole] * IOV_MAX
+    assert in_one_batch(SliceBuffer(b"a"), 0) == [b"a"]
+    large = bytes(1 << 20)
+    assert in_one_batch(CompositeBuffer([large] * (CALL_MAX >> 20)), 0) == [large] * (CALL_MAX >> 20)
+    known = CompositeBuffer([bytes(BLOCK), b"x"])
+    assert known[-1] == ord("x")
+    assert in_one_batch(known, 0) == [bytes(BLOCK), b"x"]
 
 
 def test_a_few_parts_of_memory_are_one_batch() -> None:
@@ -422,24 +435,39 @@ def test_a_few_parts_of_memory_are_one_batch() -> None:
     assert in_one_batch(SliceBuffer(bytearray(b"abc")), 0) == [b"abc"]
     few = CompositeBuffer([b"abc", bytearray(b"def"), memoryview(b"ghij")[1:]])
     assert in_one_batch(few, 0) == [b"abc", b"def", b"hij"]
+    assert [type(piece) for piece in in_one_batch(few, 0)] == [bytes, memoryview, memoryview]
     assert in_one_batch(CompositeBuffer([bytearray(b"ab"), b"c"] * 8), 0) == [b"ab", b"c"] * 8
 
 
-@pytest.mark.parametrize(
-    "buffer",
-    [
-        SliceBuffer(File(b"def")),
-        CompositeBuffer([bytearray(b"ab"), b"c"] * 9),
-        CompositeBuffer([b"abc", File(b"def")]),
-        CompositeBuffer([b"abc", b"def"])[1:],
-        CompositeBuffer([b"abc", b"def"])[:-1],
-        CompositeBuffer([b"ab"] * (IOV_MAX + 1)),
-        CompositeBuffer([bytes(1 << 20)] * (CALL_MAX // (1 << 20)) + [b"x"]),
-    ],
-    ids=["a file", "more than a few", "file", "clipped in front", "clipped behind", "many", "large"],
-)
-def test_others_take_a_plan(buffer: BaseBuffer) -> None:
-    assert in_one_batch(buffer, 0) == []
+def test_others_take_a_plan() -> None:
+    others = {
+        "a file": SliceBuffer(File(b"def")),
+        "more than a few": CompositeBuffer([bytearray(b"ab"), b"c"] * 9),
+        "file": CompositeBuffer([b"abc", File(b"def")]),
+        "clipped in front": CompositeBuffer([b"abc", b"def"])[1:],
+        "clipped behind": CompositeBuffer([b"abc", b"def"])[:-1],
+        "many": CompositeBuffer([b"ab"] * (IOV_MAX + 1)),
+        "large": CompositeBuffer([bytes(1 << 20)] * (CALL_MAX >> 20) + [b"x"]),
+    }
+    for name, buffer in others.items():
+        assert in_one_batch(buffer, 0) == [], name
+
+
+@interpreted
+@pytest.mark.parametrize("below", [0, 100])
+def test_a_message_that_changes_meanwhile_is_no_batch(below: int) -> None:
+    """But for one that does before it is looked at, or when all has been. Or reading it may tell."""
+
+    def make() -> CompositeBuffer:
+        return CompositeBuffer([b"abcd", b"efgh", b"ijkl"])
+
+    def work(buffer: CompositeBuffer) -> int:
+        return sum([len(piece) for piece in planning.in_one_batch(buffer, below, 12)])
+
+    for change in CHANGES.values():
+        found = [offered for _, offered in at_each_step(make, work, change)]
+        assert {str(offered.error) for offered in found if offered.error} <= {"the buffer changed while it was read"}
+        assert {offered.answer for offered in found if not offered.error} == {0, 12}
 
 
 def test_a_plan_goes_on_behind_one_batch() -> None:
@@ -448,6 +476,17 @@ def test_a_plan_goes_on_behind_one_batch() -> None:
     plan.resume(in_one_batch(buffer, 0), 5, *state_of(buffer))
     assert plan.position == 5
     assert [bytes(piece) for piece in plan.gather()] == [b"fgh"]
+
+
+def test_a_plan_that_goes_on_is_where_one_is_that_has_come_there_by_itself() -> None:
+    buffer = CompositeBuffer([b"gone", b"abcd", bytearray(b"efgh"), b"ijkl"])
+    buffer.skip(4)
+    plan, other = Plan(buffer), Plan(buffer)
+    plan.resume(in_one_batch(buffer, 0), 5, *state_of(buffer))
+    other.gather()
+    other.advance(5)
+    assert plan.place == other.place
+    assert (plan.gather(), plan.file) == ([b"fgh", b"ijkl"], None)
 
 
 @pytest.mark.parametrize(
@@ -548,6 +587,23 @@ def test_what_is_joined_is_the_same_whether_or_not_somebody_counts(parts: list[b
     assert entries(buffer, 1000) == counted
 
 
+def test_what_has_been_drained_does_not_make_the_rest_too_long_to_be_joined_whole() -> None:
+    buffer = CompositeBuffer([b"x" * 64] * 16_000)
+    buffer.skip(64 * 6_000)
+    with copy_audit():
+        assert entries(buffer, 65) == [64 * 10_000]
+    assert in_one_batch(buffer, 65) == [b"x" * 64 * 10_000]
+
+
+def test_an_heir_of_a_block_that_has_ended_joins_as_if_nobody_counted() -> None:
+    buffer = CompositeBuffer([b"ab", b"cd"])
+    with no_copy():
+        heir = contextvars.copy_context()
+    with copy_audit() as audit:
+        assert heir.run(in_one_batch, buffer, 10) == [b"abcd"]
+    assert audit.count == 0
+
+
 @pytest.mark.parametrize("taken", [0, 1, 99, 200_000])
 def test_what_was_joined_for_a_first_call_is_not_joined_again(taken: int) -> None:
     buffer = CompositeBuffer([b"ab"] * 5_000 + [b"cd"] * 5_000)
@@ -627,6 +683,8 @@ def test_views_are_joined_and_files_are_not() -> None:
     with copy_audit() as audit:
         assert entries(buffer, 100) == [4, -4, 1, -4, 2]
     assert audit.by_reason == {"coalesce": 6}
+    with no_copy():
+        assert entries(CompositeBuffer([bytearray(b"alone"), File(b"file"), bytearray(b"too")]), 100) == [5, -4, 3]
 
 
 def test_what_a_sink_did_not_take_of_a_block_is_not_joined_again() -> None:
@@ -664,6 +722,14 @@ def test_one_batch_is_joined_where_nobody_counts() -> None:
     assert in_one_batch(CompositeBuffer([b"ab"] * 2000), 2) == []
     few.appendleft(b"yz")
     assert in_one_batch(few, 10) == [b"yzabcd"]
+    (alone,) = in_one_batch(CompositeBuffer([bytearray(b"ab")]), 10)
+    assert isinstance(alone, memoryview)
+
+
+def test_what_fits_into_one_block_and_is_not_joined_is_one_batch() -> None:
+    for pieces in ([bytes(BLOCK // 2)] * 2, [bytes(10)] * 1024):
+        assert in_one_batch(CompositeBuffer(pieces), 10) == pieces
+        assert in_one_batch(CompositeBuffer([*pieces, bytes(10)]), 10) == []
 
 
 @pytest.mark.parametrize(("size", "count"), [(64, 100_000), (1, 200_000), (1400, 5_000)])
