@@ -431,7 +431,7 @@ def test_a_call_that_was_interrupted_anywhere_changes_no_later_answer(stream: st
 def test_looks_go_on_side_by_side() -> None:
     looks = Looks()
     first = looks.seeker_for((b"\r\n",), 5)
-    assert (first.separators, first.begin) == ((b"\r\n",), 5)
+    assert (first.separators, first.begin, first.end) == ((b"\r\n",), 5, 5)
     others = [looks.seeker_for(seps, 5) for seps in ((b"\n",), (b"\n", b"\r\n"), (b"\r\n", b"\n"))]
     assert looks.seeker_for((b"\r\n",), 9) is first
     assert [looks.seeker_for(other.separators, 9) for other in others] == others
