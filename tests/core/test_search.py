@@ -505,6 +505,12 @@ def test_what_is_in_the_first_part_or_for_one_byte_in_any_is_found_without_joini
             assert find(Table([make(needle), *parts], [], 3), 3, 2_003 + m, needle) == 0
             assert rfind(Table([*parts, make(needle)], [], 3), 3, 2_003 + m, needle) == 2_000
         assert joined == [], kind
+    # What has no methods for it is joined where it is small, wherever it lies.
+    small, rest, base = KINDS["array"](b"xy"), [b"." * 1_000] * 2, 70_000
+    assert find(Table([small, *rest], [], base), base, base + 2_002, b"xy") == 0
+    assert find(Table([*rest, small], [], base), base, base + 2_002, b"y") == 2_001
+    assert rfind(Table([*rest, small], [], base), base, base + 2_002, b"xy") == 2_000
+    assert joined == [64, 2, 64]
 
 
 @interpreted

@@ -250,6 +250,20 @@ def test_bytes_are_searched_a_bounded_number_of_times(
 
 
 @interpreted
+def test_one_separator_is_searched_for_at_once_and_several_in_windows_that_double(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched = count_searched(monkeypatch)
+    table = CompositeBuffer([b"x" * 20_000])._table()
+    assert not Seeker((b";",), 1_000).seek(table, 1_000, 20_000, FAR)
+    assert searched == [19_000]
+    searched.clear()
+    assert not Seeker((b";", b"!"), 1_000).seek(table, 1_000, 20_000, FAR)
+    assert searched[::2] == searched[1::2]
+    assert searched[::2] == [AHEAD, *(AHEAD << k for k in range(7)), 2_616]
+
+
+@interpreted
 def test_a_rare_separator_is_not_looked_for_again_for_every_frequent_one(monkeypatch: pytest.MonkeyPatch) -> None:
     searched = count_searched(monkeypatch)
     rng = random.Random(1)
