@@ -102,6 +102,22 @@ def test_where_addresses_are_not_known_everything_may_overlap(monkeypatch: pytes
     assert not may_overlap(views_of(bytearray(SIZE)), views_of(bytearray(SIZE)))
 
 
+def test_one_address_that_is_not_known_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    heir, own = views_of(Heir(SIZE)), views_of(bytearray(SIZE))
+    monkeypatch.setattr("bytebufs._core.overlap.address_of", lambda memory: 0 if type(memory.obj) is Heir else 1)
+    assert may_overlap(heir, own)
+    assert may_overlap(own, heir)
+
+
+def test_a_name_says_nothing_about_who_owns_the_memory() -> None:
+    """What is called as the arrays of numpy are, or lies in a module of its, need not have what those have."""
+    named: Any = type("ndarray", (bytearray,), {})(SIZE)
+    placed: Any = type("Odd", (bytearray,), {"__module__": "numpy.odd"})(SIZE)
+    for odd in (named, placed):
+        assert not may_overlap(views_of(odd), views_of(bytearray(SIZE)))
+        assert may_overlap(views_of(odd), [memoryview(odd)])
+
+
 # -- maps
 
 
@@ -158,14 +174,21 @@ def test_arrays_over_maps_are_maps(path: Path) -> None:
     inside: Any = np.asarray(over)[100:]
     ours = MappedFile(path)
     assert may_overlap([memoryview(inside)], pieces(ours, 0, 5, 10))
+    assert may_overlap([memoryview(inside.view(np.ma.MaskedArray))], pieces(ours, 0, 5, 10)), "of any class of numpy"
     known: Any = np.frombuffer(MappedFile(path, access="write")[5000:].view(), np.uint8)
     assert may_overlap([memoryview(known)], pieces(ours, 5000, 5001, 5002))
     assert not may_overlap([memoryview(known)], pieces(ours, 0, 4000, 5000))
 
 
+def test_all_of_a_map_begins_where_the_map_does_and_what_is_no_map_hides_none(path: Path) -> None:
+    whole = MappedFile(path, access="write")[:].view()
+    assert may_share_file([whole], pieces(MappedFile(path), 0, 1))
+    assert may_share_file([memoryview(bytearray(5)), whole], [memoryview(b"abc"), *pieces(MappedFile(path), 0, 1)])
+
+
 def test_a_map_whose_place_nobody_knows_is_as_a_foreign_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     into = pieces(MappedFile(path, access="write"), 0, 10)
-    out_of = pieces(MappedFile(path), 100, 110)
+    out_of = pieces(MappedFile(path, offset=8192), 100, 110)
     assert not may_share_file(into, out_of)
     monkeypatch.setattr("bytebufs._core.overlap.offset_in", lambda piece, whole: -1)
     assert may_share_file(into, out_of)

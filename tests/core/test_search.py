@@ -36,6 +36,8 @@ from bytebufs._core.search import (
 from bytebufs._core.table import Table
 from bytebufs.errors import CopyForbidden
 
+from ..counting import counted
+
 interpreted = pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in")
 
 
@@ -78,6 +80,7 @@ MORE_KINDS: dict[str, Callable[[bytes], Entry]] = {
     **KINDS,
     "beginning of bytes": lambda data: entry(memoryview(data + b"ba")[:-2]),
     "beginning of a lazy one": lambda data: Run(Lazy(data + b"ba"), 0, len(data)),
+    "whole bytearray": lambda data: entry(bytearray(data)),
 }
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -361,6 +364,18 @@ def scattered(n: int, size: int, byte: bytes = b".") -> tuple[Table, Lazy]:
     return Table([Run(lazy, 0, size)] * n, [], 0), lazy
 
 
+def count_joined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list of the sizes of all windows that are joined from now on."""
+    joined: list[int] = []
+
+    def counting(table: Table, start: int, stop: int) -> bytes:
+        joined.append(stop - start)
+        return scratch(table, start, stop)
+
+    monkeypatch.setattr(_search, "scratch", counting)
+    return joined
+
+
 SEARCHES: dict[str, Callable[[Table, int, int, bytes], object]] = {
     "find": find,
     "rfind": rfind,
@@ -407,13 +422,7 @@ def test_many_matches_are_linear_too(search: Callable[..., object], needle: byte
 def test_the_bytes_that_are_joined_are_twice_the_window_at_most(
     search: Callable[..., object], size: int, m: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joined: list[int] = []
-
-    def counting(table: Table, start: int, stop: int) -> bytes:
-        joined.append(stop - start)
-        return scratch(table, start, stop)
-
-    monkeypatch.setattr(_search, "scratch", counting)
+    joined = count_joined(monkeypatch)
     n = 80_000 // size
     table, _ = scattered(n, size)
     search(table, 0, n * size, b"." * (m - 1) + b"x")
@@ -427,13 +436,7 @@ def test_the_bytes_that_are_joined_are_twice_the_window_at_most(
 def test_big_parts_are_searched_where_they_lie_and_only_the_seams_are_joined(
     search: Callable[..., object], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joined: list[int] = []
-
-    def counting(table: Table, start: int, stop: int) -> bytes:
-        joined.append(stop - start)
-        return scratch(table, start, stop)
-
-    monkeypatch.setattr(_search, "scratch", counting)
+    joined = count_joined(monkeypatch)
     parts, m = 10, 50
     table = table_of([bytes(10_000)] * parts, kind)
     search(table, 0, parts * 10_000, b"x" * m)
@@ -442,13 +445,7 @@ def test_big_parts_are_searched_where_they_lie_and_only_the_seams_are_joined(
 
 @interpreted
 def test_a_match_nearby_is_found_without_joining_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    joined: list[int] = []
-
-    def counting(table: Table, start: int, stop: int) -> bytes:
-        joined.append(stop - start)
-        return scratch(table, start, stop)
-
-    monkeypatch.setattr(_search, "scratch", counting)
+    joined = count_joined(monkeypatch)
     table = table_of([b"ab", b"cd", *[b"." * 10] * 10_000])
     assert find(table, 0, 100_004, b"b") == 1
     assert joined == [], "the first part is searched where it lies"
@@ -458,6 +455,81 @@ def test_a_match_nearby_is_found_without_joining_much(monkeypatch: pytest.Monkey
     table = table_of([*[b"." * 10] * 10_000, b"ab", b"cd"])
     assert rfind(table, 0, 100_004, b"bc") == 100_001
     assert sum(joined) <= 4096
+
+
+JOINED: Final[dict[str, tuple[list[int], int, int, list[int]]]] = {
+    "blocks double": ([10] * 20_000, 2, 200_000, [*(64 << k for k in range(11)), 65_536, 3_459]),
+    "a block holds two needles": ([10] * 400, 40, 4_000, [80, 128, 256, 512, 1_024, 2_048, 186]),
+    "two needles are less than a block": ([10] * 200, 30, 2_000, [64, 128, 256, 512, 1_024, 161]),
+    "all that is little": ([10] * 102 + [3], 40, 1_023, [1_023]),
+    "all that is just as little": ([10] * 102 + [4], 40, 1_024, [1_024]),
+    "seams of what is just big enough": ([4_096] * 3, 2, 12_288, [2, 2]),
+    "what is as big as the needle, not less": ([5_000] * 5, 5_001, 25_000, [10_002, 10_002, 10_002, 9_994]),
+    "from big to big": ([5_000, 10, 20, 5_000, 10, 5_000], 3, 15_040, [34, 14]),
+    "over one byte": ([5_000, 50, 1, 5_000], 3, 10_051, [55]),
+    "what is big beyond the window": ([10] * 150 + [5_000], 2, 1_600, [64, 128, 256, 512, 635]),
+    "what is big behind the block": ([20] * 3 + [5_000], 30, 5_060, [64, 54]),
+}
+"""Parts, the size of a needle that is not there, how much is searched, and what of that is joined: rules 1 to 3."""
+
+
+@interpreted
+def test_what_is_joined_is_what_the_rules_say_and_backwards_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = count_joined(monkeypatch)
+    for case, (sizes, m, shown, expected) in JOINED.items():
+        for base in (0, 70_000):
+            start, stop = base + sum(sizes) - shown, base + shown
+            assert find(table_of([b"." * size for size in sizes], base=base), base, stop, b"x" * m) == -1
+            assert joined == expected, (case, base)
+            joined.clear()
+            backwards = table_of([b"." * size for size in reversed(sizes)], base=base)
+            assert rfind(backwards, start, base + sum(sizes), b"x" * m) == -1
+            assert joined == expected, (case, base, "backwards")
+            joined.clear()
+
+
+@interpreted
+def test_what_is_in_the_first_part_or_for_one_byte_in_any_is_found_without_joining(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    joined = count_joined(monkeypatch)
+    for kind in ("bytes", "range of bytes", "bytearray", "whole bytearray", "mmap"):
+        make = MORE_KINDS[kind]
+        parts = [make(bytes([k % 100]) * 10) for k in range(200)]
+        table = Table(parts, [], 3)
+        for byte in (1, 50, 99, 100):
+            expected = b"".join(bytes([k % 100]) * 10 for k in range(200)).find(byte)
+            assert find(table, 3, 2_003, bytes([byte])) == expected, (kind, byte)
+        for m in (2, SHORT):
+            needle = b"x" * m
+            assert find(Table([make(needle), *parts], [], 3), 3, 2_003 + m, needle) == 0
+            assert rfind(Table([*parts, make(needle)], [], 3), 3, 2_003 + m, needle) == 2_000
+        assert joined == [], kind
+    # What has no methods for it is joined where it is small, wherever it lies.
+    small, rest, base = KINDS["array"](b"xy"), [b"." * 1_000] * 2, 70_000
+    assert find(Table([small, *rest], [], base), base, base + 2_002, b"xy") == 0
+    assert find(Table([*rest, small], [], base), base, base + 2_002, b"y") == 2_001
+    assert rfind(Table([*rest, small], [], base), base, base + 2_002, b"xy") == 2_000
+    assert joined == [64, 2, 64]
+
+
+@interpreted
+def test_a_small_range_of_an_array_is_searched_for_a_byte_without_a_look_at_the_rest() -> None:
+    """Asking an array whether it has a byte is quicker, but asks all of it."""
+
+    class Watched(bytearray):
+        asked = 0
+
+        def __contains__(self, byte: Any) -> bool:
+            self.asked += 1
+            return super().__contains__(byte)
+
+    small, big = Watched(b"." * 10), Watched(b"." * 1_000)
+    ranges = [Run(Memory(big, memoryview(big), big), at, at + 5) for at in range(100, 900, 10)]
+    whole = Run(Memory(small, memoryview(small), small), 0, 10)
+    table = Table([b"." * 1_000, *ranges, whole, b"x"], [], 0)
+    assert find(table, 0, 1_411, b"x") == 1_410
+    assert (small.asked, big.asked) == (1, 0)
 
 
 LONG: Final[dict[str, Callable[[int], tuple[bytes, bytes]]]] = {
@@ -510,13 +582,7 @@ class CountingFinder:
 @interpreted
 @pytest.mark.parametrize("case", LONG)
 def test_searching_backwards_for_a_long_needle_is_linear(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    work: list[int] = []
-
-    def counting(table: Table, start: int, stop: int) -> bytes:
-        work.append(stop - start)
-        return scratch(table, start, stop)
-
-    monkeypatch.setattr(_search, "scratch", counting)
+    work = count_joined(monkeypatch)
     for n in (3_000, 6_000, 12_000, 24_000, 48_000, 96_000):
         text, needle = LONG[case](n)
         finder: Any = CountingFinder(text)
@@ -563,6 +629,11 @@ def test_matches_that_overlap_are_turned_round_and_counted_if_they_are_long() ->
     assert 100_000 < audit.by_reason["needle"] <= 500_000
     with no_copy(), pytest.raises(CopyForbidden):
         rfind(table, 0, 300_000, b"." * 100_000)
+    # What all places but the first may match is taken, and turned, and the needle is: no more than a block is free.
+    for m, more, counted_bytes in ((21_845, 1, 0), (21_846, 1, 3 * 21_846), (21_844, 3, 0), (21_845, 3, 65_539)):
+        with copy_audit() as audit:
+            assert rfind(table_of([b"." * (m + more)]), 0, m + more, b"." * m) == more
+        assert audit.by_reason.get("needle", 0) == counted_bytes, (m, more)
 
 
 # -- scratch and the open end --------------------------------------------------------------------------------
@@ -770,6 +841,7 @@ def test_what_is_shared_is_ordered_in_a_step_a_part_whatever_its_size(edges: lis
     assert compare((left, 7, 7 + size), (right, -3, size - 3)) == 0
     assert compare((left, 8, 7 + size), (right, -2, size - 4)) > 0
     assert compare((left, 7, 6 + size), (right, -3, size - 3)) < 0
+    assert compare((right, -3, size - 3), (left, 7, 7 + size)) == 0
 
 
 def test_what_is_behind_something_shared_is_looked_at_alone() -> None:
@@ -796,13 +868,7 @@ def test_one_entry_on_both_sides_is_equal_to_itself(kind: str) -> None:
 
 @interpreted
 def test_no_more_than_a_block_is_joined_to_tell_which_is_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    joined: list[int] = []
-
-    def counting(table: Table, start: int, stop: int) -> bytes:
-        joined.append(stop - start)
-        return scratch(table, start, stop)
-
-    monkeypatch.setattr(_search, "scratch", counting)
+    joined = count_joined(monkeypatch)
     for kind in KINDS:
         joined.clear()
         left, right = table_of([b"a" * 300_000], kind), table_of([b"a" * 299_999 + b"b"], kind)
@@ -868,6 +934,38 @@ def test_many_entries_that_are_cut_alike_are_compared_as_lists(differs: int | No
         expected = b"".join(pieces)[start:stop] == b"".join(others)[start:stop]
         assert equal(left, start, right, start + 50, stop - start) == expected
         assert same or not expected
+
+
+@interpreted
+def test_what_is_cut_alike_takes_less_than_a_line_for_each_entry() -> None:
+    n = 6_400
+    for pieces in ([b"abc"] * n, [b"a"] * n):
+        left, right = (table_of([bytes(bytearray(piece)) for piece in pieces], base=base) for base in (0, 9))
+        size = n * len(pieces[0])
+        left.locate(size - 1)  # where entries end is worked out once, a few lines each
+        right.locate(size + 8)
+        with counted() as work:
+            assert equal(left, 0, right, 9, size)
+        assert work.lines < n
+
+
+@interpreted
+def test_what_is_cut_alike_in_part_is_seldom_compared_as_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in a run, though nine of ten entries are alike."""
+    tried = 0
+
+    def counting(*arguments: Any) -> int:
+        nonlocal tried
+        tried += 1
+        return equal_entries(*arguments)
+
+    equal_entries = _search._equal_entries
+    monkeypatch.setattr(_search, "_equal_entries", counting)
+    n = 6_400
+    left = table_of([b"abc"] * n)
+    right = table_of([*([b"abc"] * 8), b"a", b"bcabc"] * (n // 10))
+    assert equal(left, 0, right, 0, 3 * n)
+    assert 0 < tried <= n // 64 + 1
 
 
 def test_much_memory_that_has_no_methods_is_compared() -> None:

@@ -250,6 +250,20 @@ def test_bytes_are_searched_a_bounded_number_of_times(
 
 
 @interpreted
+def test_one_separator_is_searched_for_at_once_and_several_in_windows_that_double(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched = count_searched(monkeypatch)
+    table = CompositeBuffer([b"x" * 20_000])._table()
+    assert not Seeker((b";",), 1_000).seek(table, 1_000, 20_000, FAR)
+    assert searched == [19_000]
+    searched.clear()
+    assert not Seeker((b";", b"!"), 1_000).seek(table, 1_000, 20_000, FAR)
+    assert searched[::2] == searched[1::2]
+    assert searched[::2] == [AHEAD, *(AHEAD << k for k in range(7)), 2_616]
+
+
+@interpreted
 def test_a_rare_separator_is_not_looked_for_again_for_every_frequent_one(monkeypatch: pytest.MonkeyPatch) -> None:
     searched = count_searched(monkeypatch)
     rng = random.Random(1)
@@ -431,7 +445,7 @@ def test_a_call_that_was_interrupted_anywhere_changes_no_later_answer(stream: st
 def test_looks_go_on_side_by_side() -> None:
     looks = Looks()
     first = looks.seeker_for((b"\r\n",), 5)
-    assert (first.separators, first.begin) == ((b"\r\n",), 5)
+    assert (first.separators, first.begin, first.end) == ((b"\r\n",), 5, 5)
     others = [looks.seeker_for(seps, 5) for seps in ((b"\n",), (b"\n", b"\r\n"), (b"\r\n", b"\n"))]
     assert looks.seeker_for((b"\r\n",), 9) is first
     assert [looks.seeker_for(other.separators, 9) for other in others] == others
