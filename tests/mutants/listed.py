@@ -21,7 +21,7 @@ OPEN: Final = "open"
 
 KINDS: Final[Mapping[str, str]] = {
     "slower": "The same answer in more time, or less: a way that is quicker where it can be taken is taken less often, "
-    "or a search, a block or a comparison begins elsewhere. Tests count work in proportion to the bytes, not each step.",
+    "or a search, a block or a comparison begins elsewhere. Tests count work by the bytes, not each step.",
     "bound": "`<` and `<=` lead to the same where the two are equal: what is moved, clipped, joined or looked at is "
     "then nothing, or all of it.",
     "same": "Another value for the same: None for False, another first value of what is set before it is read or only "
