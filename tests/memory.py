@@ -1,10 +1,13 @@
-"""How much memory something takes, where others take some in the same process, too."""
+"""How much memory something takes, where others take some in the same process, too; and how to let it have little."""
 
 from __future__ import annotations
 
 import gc
+import resource
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 def least(measure: Callable[[], int], enough: int) -> int:
@@ -53,3 +56,16 @@ def kept_by(fill: Callable[[], object], enough: int) -> tuple[object, int]:
 
     kept = least(measure, enough)
     return made, kept
+
+
+@contextmanager
+def address_space_for(nbytes: int) -> Iterator[None]:
+    """Let the process have so many bytes of addresses more than it has, until the end of the block."""
+    gc.collect()  # or what can be had by that is found when memory is missed
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + nbytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import signal
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
+from ..memory import address_space_for
 from .trials import TRIALS, Trial, content_of
 
 MEMORY: Final = 6 << 20
@@ -33,17 +32,12 @@ def short_of_memory(make: Callable[[bytes], Trial]) -> str:
         return "needs none"
     trial.released.set()
     trial.begin()
-    gc.collect()  # or what can be had by that is found when memory is missed
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     error: Exception | None = None
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY // 3, hard))
-    try:
-        trial.go()
-    except trial.error as caught:
-        error = caught
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    with address_space_for(MEMORY // 3):
+        try:
+            trial.go()
+        except trial.error as caught:
+            error = caught
     assert error is not None, "memory was not missed"
     trial.assert_whole()
     trial.go()

@@ -8,16 +8,15 @@ Prints nothing.
 from __future__ import annotations
 
 import asyncio
-import gc
-import resource
 import socket
 import sys
 import threading
-from pathlib import Path
 from typing import Any, Final
 
 from bytebufs import Pool
 from bytebufs.aio import Stream, open_connection, start_server
+
+from ..memory import address_space_for
 
 SIZE: Final = 48 << 20
 ROOM: Final = 8 << 20
@@ -27,13 +26,6 @@ async def receive_all(stream: Stream) -> int:
     while await stream.receive():
         pass
     return len(stream.buffer)
-
-
-def limit(room: int | None) -> None:
-    gc.collect()
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (hard if room is None else used + room, hard))
 
 
 def pour(sock: socket.socket, begin: threading.Event, end: threading.Event) -> None:
@@ -79,21 +71,20 @@ async def main(who: str) -> None:
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 stream = await open_connection(*listener.getsockname(), limit=SIZE, pool=Pool(1 << 20))
                 greedy, _ = listener.accept()
-        # A daemon: whatever fails before it may begin ends the process all the same.
-        pouring = threading.Thread(target=pour, args=(greedy, begin, end), daemon=True)
+        pouring = threading.Thread(target=pour, args=(greedy, begin, end))
         pouring.start()
         await asyncio.sleep(0)
-        limit(ROOM)
-        begin.set()
         try:
-            if stream is None:
-                await failed.wait()
-            else:
-                await receive_all(stream)
+            with address_space_for(ROOM):
+                begin.set()
+                if stream is None:
+                    await failed.wait()
+                else:
+                    await receive_all(stream)
         except MemoryError as error:
             errors.append(error)
         finally:
-            limit(None)
+            begin.set()
             end.set()
         assert [type(error) for error in errors] == [MemoryError], errors
         if stream is not None:
