@@ -277,7 +277,7 @@ class Plan:
 
     def _file_behind(self, i: int, offered: int) -> Run | None:
         """Return the range of a file that entry ``i`` shows, if one begins where what is offered ends."""
-        if i >= len(self._parts):
+        if offered == self._near or i >= len(self._parts):
             return None
         entry = self._parts[i]
         if isinstance(entry, bytes) or not _is_file(entry):
