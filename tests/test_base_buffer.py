@@ -1723,3 +1723,21 @@ def test_what_all_buffers_share_is_no_buffer() -> None:
             BaseBuffer(*wrong)
     with pytest.raises(TypeError, match="not made directly"):
         BaseBuffer(parts=[b"x"])
+
+
+@every_make
+def test_a_bound_counts_wherever_a_match_may_lie(make: Callable[[bytes], BaseBuffer]) -> None:
+    data = b"abcabcab"
+    b = make(data)
+    assert b.find(b"ca", None, 3) == -1
+    assert b.rfind(b"abcabc", 0, 6) == 0
+    assert not b <= b"ab"
+    assert np.int64(97) in b
+    assert b.find(255) == -1
+    for start, end in ((0, 8), (1, 8), (3, 7)):
+        assert b.index(b"b", start, end) == data.index(b"b", start, end)
+        assert b.rindex(b"b", start, end) == data.rindex(b"b", start, end)
+    assert b.index(b"abc") == 0
+    assert b.rindex(b"abcabcab") == 0
+    for cut in ("partition", "rpartition"):
+        assert list(map(bytes, getattr(b, cut)(data))) == [b"", data, b""]

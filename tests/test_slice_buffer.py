@@ -514,3 +514,11 @@ def test_what_is_made_read_only_holds_and_searches_the_same_memory() -> None:
     assert isinstance(sealed.owner, Memory)
     assert sealed.owner.holder is sealed.owner.finder is data
     assert sealed.owner.view.readonly
+
+
+def test_what_is_cut_from_the_front_ends_where_it_is_told_to() -> None:
+    for b in (SliceBuffer(b"abcdef"), CompositeBuffer([bytearray(b"abc"), bytearray(b"def")]).freeze()):
+        assert b[:4] == b"abcd"
+        assert b.toreadonly() == b"abcdef"
+    with pytest.raises(TypeError, match=r"from a list of its parts, not from \(b'abc',\)$"):
+        load_slice((b"abc",))
