@@ -14,7 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bytebufs import COMPILED, Busy, CompositeBuffer, CopyForbidden, Reader, SliceBuffer, copy_audit, flush, no_copy
+from bytebufs import (
+    COMPILED,
+    Busy,
+    CompositeBuffer,
+    CopyForbidden,
+    Part,
+    Reader,
+    SliceBuffer,
+    copy_audit,
+    flush,
+    no_copy,
+)
 from bytebufs._core.holding import ENTRY_COST, waste_of
 from bytebufs._core.parts import Memory
 from bytebufs._core.seeker import Seeker
@@ -716,6 +727,37 @@ def test_what_has_been_drained_wastes_nothing_any_more() -> None:
     with no_copy():
         add_within(b, b"x")
     assert assert_whole(b) == b"abx"
+
+
+@pytest.mark.parametrize(
+    "between", [[], [b"-"], [bytes(600)], [bytearray(b"-")]], ids=["nothing", "a byte", "bytes", "bytearray"]
+)
+def test_what_large_parts_leave_counts_where_that_is_asked_for(between: list[Part]) -> None:
+    """And of them the first and the last may be held, as of small ones."""
+    for size in (5_000, 20_000):
+        b, content = CompositeBuffer(), b""
+        b._keep_within(30_000, 1 << 20)
+        for k in range(10):
+            data = bytes([k]) * size
+            for part in (little_of_much(data), *between):
+                add_within(b, part)
+                content += bytes(SliceBuffer(part))
+                assert assert_whole(b) == content
+                assert b.pinned_nbytes <= len(b) + 30_000 + 4096 + 2 * LARGE
+        kept = CompositeBuffer()
+        kept._keep_within(30_000)
+        with no_copy():
+            for _ in range(10):
+                add_within(kept, little_of_much(bytes(size)))
+
+
+def test_of_large_parts_those_that_are_half_of_their_owner_are_never_copied() -> None:
+    b = CompositeBuffer()
+    b._keep_within(1000, 1 << 20)
+    with no_copy(strict=True):
+        for _ in range(20):
+            add_within(b, memoryview(bytearray(10_000))[:5000])
+    assert b.part_count == 20
 
 
 def test_pieces_of_one_chunk_keep_it_once_and_are_not_copied() -> None:

@@ -1529,3 +1529,29 @@ def test_a_framer_that_has_begun_cuts_nothing_else() -> None:
     framer.detach()
     with pytest.raises(ClosedError):
         framer._cut_from(CompositeBuffer())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: FixedLength(1 << 20),
+        lambda: Delimited(b"\n", limit=1 << 20),
+        lambda: Lines(1 << 20),
+        lambda: LengthPrefixed(4, limit=1 << 20),
+        lambda: VarintPrefixed(1 << 20),
+    ],
+    ids=["fixed", "delimited", "lines", "length", "varint"],
+)
+def test_what_parts_may_cost_beside_their_bytes_is_told_from_the_limit(make: Callable[[], Framer]) -> None:
+    framer = make()
+    with no_copy(strict=True):
+        for _ in framer.feed(b"\0\x0f\xff\0" if isinstance(framer, LengthPrefixed) else b"\xff\xff\x3f"):
+            pytest.fail("nothing is whole")
+        for _ in range(600):
+            framer.feed(bytearray(b"x" * 600))
+    block = bytes(1 << 20)
+    for k in range(40):
+        framer.feed(memoryview(bytes(bytearray(block)))[k : k + 5000])
+    buffer = framer.detach()
+    assert len(buffer) > 560_000
+    assert buffer.pinned_nbytes < len(buffer) + (4 << 20)
