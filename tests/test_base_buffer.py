@@ -21,7 +21,7 @@ import tempfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Final
 
 import numpy as np
@@ -1741,3 +1741,131 @@ def test_a_bound_counts_wherever_a_match_may_lie(make: Callable[[bytes], BaseBuf
     assert b.rindex(b"abcabcab") == 0
     for cut in ("partition", "rpartition"):
         assert list(map(bytes, getattr(b, cut)(data))) == [b"", data, b""]
+
+
+# -- the same whatever stands around the bytes, and in whatever they are given ------------------------------------
+
+
+def windows_on(content: bytes) -> list[BaseBuffer]:
+    """Return buffers of some bytes: whole, in the middle of others, in pieces, behind what was drained."""
+    drained = CompositeBuffer([b"..", *(content[k : k + 3] for k in range(0, len(content), 3))])
+    drained.skip(2)
+    middle = SliceBuffer(memoryview(bytearray(b"--" + content + content)))[2 : 2 + len(content)]
+    return [SliceBuffer(content), middle, drained, drained[:]]
+
+
+def operands_of(content: bytes) -> list[Any]:
+    """Return all that may be given for some bytes."""
+    whole = SliceBuffer(b"--" + content + content)
+    return [content, bytearray(content), array("B", content), whole[2 : 2 + len(content)], CompositeBuffer([content])]
+
+
+def test_beginnings_and_ends_are_those_of_bytes() -> None:
+    for content in (b"", b"a", b"abcab", b"abcabc" * 200):
+        size = len(content)
+        affixes = {
+            b"",
+            content[:1],
+            content[:2],
+            content[-2:],
+            content,
+            content[1:],
+            b"x",
+            content + b"x",
+            b"x" + content,
+        }
+        for buffer in windows_on(content):
+            for affix in affixes:
+                for operand in operands_of(affix):
+                    assert buffer.removeprefix(operand) == content.removeprefix(affix)
+                    assert buffer.removesuffix(operand) == content.removesuffix(affix)
+                    for start, end in (
+                        (None, None),
+                        (1, None),
+                        (None, 2),
+                        (size, None),
+                        (1, 3),
+                        (-2, None),
+                        (None, -1),
+                    ):
+                        told = (buffer.startswith(operand, start, end), buffer.endswith(operand, start, end))
+                        assert told == (content.startswith(affix, start, end), content.endswith(affix, start, end))
+                        assert (
+                            buffer.startswith((b"no", operand), start, end),
+                            buffer.endswith((operand,), start, end),
+                        ) == told
+    for wrong in ((b"no", "c"), ("a",)):
+        with pytest.raises(TypeError):
+            SliceBuffer(b"x").startswith(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            SliceBuffer(b"x").endswith(wrong)  # type: ignore[arg-type]
+    other: Any
+    for other in ((b"x",), "x", 1):
+        with pytest.raises(TypeError):
+            SliceBuffer(b"x").removeprefix(other)
+        with pytest.raises(TypeError):
+            SliceBuffer(b"x").removesuffix(other)
+
+
+def test_lines_are_those_of_bytes_however_long_they_are_and_whatever_ends_them() -> None:
+    for ends in product((b"", b"\n", b"\r", b"\r\n", b"\n\n", b"x"), repeat=3):
+        for content in (b"x".join(ends), b"x" * 1100 + b"".join(ends)):
+            for buffer in windows_on(content)[1:3]:
+                assert buffer.splitlines() == content.splitlines()
+                assert buffer.splitlines(keepends=True) == content.splitlines(keepends=True)
+
+
+def test_places_are_those_of_bytes_in_each_range() -> None:
+    content = b"abcabcab"
+    for buffer in windows_on(content):
+        for part in (b"ab", b"c", b"", b"bc"):
+            for start, end in product((None, 0, 1, 3, 4, 8, -3), (None, 0, 2, 5, 8, -2)):
+                found = (buffer.find(part, start, end), buffer.rfind(part, start, end), buffer.count(part, start, end))
+                first, last, times = (
+                    content.find(part, start, end),
+                    content.rfind(part, start, end),
+                    content.count(part, start, end),
+                )
+                assert found == (first, last, times)
+                for search, place in ((buffer.index, first), (buffer.rindex, last)):
+                    if place < 0:
+                        with pytest.raises(ValueError, match=r"^"):
+                            search(part, start, end)
+                    else:
+                        assert search(part, start, end) == place
+
+
+def test_digits_are_grouped_as_those_of_bytes_at_each_size() -> None:
+    for size in (0, 1, 2, 3, 7, 8, 9, 2000):
+        content = bytes(k % 251 for k in range(size))
+        for buffer in windows_on(content):
+            assert buffer.hex() == content.hex()
+            for group in (*range(-9, 10), size, -size, size + 1):
+                assert buffer.hex("-", group) == content.hex("-", group), (size, group)
+
+
+def test_digits_are_grouped_as_those_of_bytes_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    if COMPILED:
+        pytest.skip("a compiled module has its constants built in: none can be patched")
+    monkeypatch.setattr("bytebufs.base_buffer.BLOCK", 8)
+    for most in (1, 3, 1000):
+        monkeypatch.setattr("bytebufs.base_buffer.MOST_BLOCKS", most)
+        for size in range(24):
+            content = bytes(range(size))
+            for buffer in windows_on(content)[1:3]:
+                for group in range(-14, 15):
+                    assert buffer.hex(":", group) == content.hex(":", group), (most, size, group)
+
+
+def test_what_is_copied_to_be_told_is_counted_as_that() -> None:
+    content = b"abc" * 500
+    _, middle, pieces, _ = windows_on(content)
+    for call, told in (
+        (pieces.hex, {"hex": 1500}),
+        (pieces.tobytes, {"tobytes": 1500}),
+        (middle.tobytes, {"tobytes": 1500}),
+        (lambda: pieces.reader().until(bytearray(b"ca"), limit=9), {"needle": 2}),
+    ):
+        with copy_audit() as audit:
+            call()
+        assert audit.by_reason == told
