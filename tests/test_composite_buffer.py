@@ -26,6 +26,7 @@ from bytebufs import (
     CompositeBuffer,
     CopyForbidden,
     FrameError,
+    LengthPrefixed,
     LimitExceeded,
     Part,
     Reader,
@@ -1720,3 +1721,42 @@ def test_a_read_leaves_the_lock_of_another_thread_to_it(read: Callable[[Composit
     b._locked = False
     b.append(b"f")
     assert bytes(b) == b"abcdef"
+
+
+def test_errors_of_parsing_say_what_was_wrong() -> None:
+    def nothing(r: Reader) -> None:
+        r.u8()
+
+    async def later(r: Reader) -> int:
+        return r.u8()
+
+    def changing(r: Reader) -> bytes:
+        b.skip(1)
+        return r.take_bytes(1)
+
+    b = CompositeBuffer([b"abc"])
+    with pytest.raises(TypeError, match=r"^<function .*> returned None: a parser returns its message, and never None$"):
+        b.parse(nothing, limit=9)
+    with pytest.raises(TypeError, match=r"^<function .*> returned <coroutine .*>: a parser is a plain function, no"):
+        b.parse(later, limit=9)
+    with pytest.raises(RuntimeError):
+        b.parse(changing, limit=9)
+    for read, missing in (
+        (lambda r: r.sub(2).until(b"zz", limit=9), r"until b'zz'|b'zz'"),
+        (lambda r: r.sub(2).u32(), r"4"),
+    ):
+        with pytest.raises(FrameError, match=missing):
+            b.parse(read, limit=9)
+    assert b == b"abc"
+
+
+def test_lengths_are_found_in_whatever_order_and_wherever_they_are_cut() -> None:
+    for little in (False, True):
+        header = (5).to_bytes(4, "little" if little else "big")
+        for data in (bytes, bytearray):
+            for cut in range(5):
+                framer = LengthPrefixed(4, byteorder="little" if little else "big", limit=99)
+                stream = b"-" + header + b"frame" + header + b"other"
+                parts = SliceBuffer(data(stream))[1:]
+                fed = list(framer.feed(parts[:cut])) + list(framer.feed(parts[cut:]))
+                assert fed == [b"frame", b"other"]

@@ -751,6 +751,21 @@ def test_what_large_parts_leave_counts_where_that_is_asked_for(between: list[Par
                 add_within(kept, little_of_much(bytes(size)))
 
 
+def test_what_was_drained_is_no_reason_to_copy_what_waits_of_a_large_chunk() -> None:
+    for before in (b"-", bytearray(b"-")):
+        b = bounded()
+        for _ in range(5):
+            add_within(b, little_of_much(b".."))
+            b.clear()
+        add_within(b, before)
+        add_within(b, little_of_much(b"abc"))
+        b._wasted += 10 * LARGE  # as if what has been drained were still counted
+        with no_copy():
+            b._make_room()
+        assert assert_whole(b) == b"-abc"
+        assert LARGE < b._wasted < LARGE + 2000
+
+
 def test_of_large_parts_those_that_are_half_of_their_owner_are_never_copied() -> None:
     b = CompositeBuffer()
     b._keep_within(1000, 1 << 20)
