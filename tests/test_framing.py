@@ -14,6 +14,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
+import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -1552,3 +1553,55 @@ def test_what_parts_may_cost_beside_their_bytes_is_told_from_the_limit() -> None
         buffer = framer.detach()
         assert len(buffer) > 560_000, framer
         assert buffer.pinned_nbytes < len(buffer) + 4 * most, framer
+
+
+def test_bounds_of_frames_are_those_that_are_told() -> None:
+    for body in (b"x" * 5000, SliceBuffer(b"x" * 5000), b"x"):
+        for keepends in (False, True):
+            line = bytes(SliceBuffer(body)) + (b"\n" if keepends else b"")
+            assert bytes(Lines(6000, keepends=keepends).encode(line)) == bytes(SliceBuffer(body)) + b"\n"
+    with pytest.raises(
+        LimitExceeded
+    ):  # a header alone is too long, and nothing that would be wrong with it comes first
+        list(LengthPrefixed(4, limit=3).feed(bytes(4)))
+    with pytest.raises(FrameError):
+        list(LengthPrefixed(1, strip=9, limit=3).feed(b"\2xx"))
+    skipping = LengthPrefixed(4, limit=3, on_error="skip")
+    assert not list(skipping.feed(bytes(8)))
+    assert (skipping.skipped, skipping.pending) == (2, 0)
+    for bad, error in ((b"\x80" * 9 + b"\x02", FrameError), (b"\xff" * 9 + b"\x01", LimitExceeded)):
+        with pytest.raises(error):
+            list(VarintPrefixed(9).feed(bad))
+
+
+def test_an_end_in_the_middle_says_what_is_missing_wherever_it_is() -> None:
+    for framer, fed, wanted, left in (
+        (LengthPrefixed(2, limit=99), b"\0\1x\0\5", 7, 2),
+        (LengthPrefixed(2, limit=5, on_error="skip"), b"\0\1x\0\x09yy", 7, 0),
+        (VarintPrefixed(5, on_error="skip"), b"\1x\x09yy", 7, 0),
+        (VarintPrefixed(1 << 20), b"\1x\x80", 2, 1),
+        (VarintPrefixed(1 << 20), b"\1x\x80\x80", 3, 2),
+        (VarintPrefixed(1 << 20), b"\1x\x05yy", 6, 3),
+    ):
+        for cut in range(len(fed)):
+            again = copy_of(framer)
+            frames = list(again.feed(fed[:cut])) + list(again.feed(fed[cut:]))
+            assert frames == [b"x"]
+            with pytest.raises(Underrun) as caught:
+                again.end()
+            assert (caught.value.requested, caught.value.available) == (wanted, left), framer
+
+
+def copy_of(framer: Framer) -> Framer:
+    """Return another framer as one that was fed nothing."""
+    if isinstance(framer, LengthPrefixed):
+        return LengthPrefixed(2, limit=framer._limit, on_error=framer._on_error)
+    assert isinstance(framer, VarintPrefixed)
+    return VarintPrefixed(framer._limit, on_error=framer._on_error)
+
+
+def test_numbers_of_other_classes_are_limits_too() -> None:
+    for number in (np.int64(5), np.uint8(5)):
+        assert list(FixedLength(number).feed(b"frame")) == [b"frame"]
+        for framer in (Lines(number), Delimited(b"\n", limit=number), VarintPrefixed(number)):
+            assert not list(framer.feed(b"\x05x"))
