@@ -757,9 +757,8 @@ def test_connections_that_have_ended_leave_nothing_behind(monkeypatch: pytest.Mo
         assert reassembly.counts.http == number
 
     read(1)
-    few = 15 if IS_QUICK else 30
-    most = peak_while(partial(read, few), 0) * 3 // 2
-    assert peak_while(partial(read, 3 * few), most) < most
+    most = peak_while(partial(read, 30), 0) * 3 // 2
+    assert peak_while(partial(read, 90), most) < most
 
 
 def test_bytes_that_no_message_took_are_shown(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
