@@ -1757,6 +1757,15 @@ def test_lengths_are_found_in_whatever_order_and_wherever_they_are_cut() -> None
             for cut in range(5):
                 framer = LengthPrefixed(4, byteorder="little" if little else "big", limit=99)
                 stream = b"-" + header + b"frame" + header + b"other"
-                parts = SliceBuffer(data(stream))[1:]
-                fed = list(framer.feed(parts[:cut])) + list(framer.feed(parts[cut:]))
-                assert fed == [b"frame", b"other"]
+                for parts in (stream[1:], SliceBuffer(data(stream))[1:]):
+                    fed = list(framer.feed(parts[:cut])) + list(framer.feed(parts[cut:]))
+                    assert fed == [b"frame", b"other"]
+
+
+def test_a_copy_of_all_is_counted_as_what_it_is_made_for() -> None:
+    for n in (100, 100_000):
+        b = CompositeBuffer([bytes(n), bytes(n)])
+        for copy_all, reason in ((b.tobytes, "tobytes"), (partial(bytes, b), "bytes")):
+            with copy_audit() as audit:
+                assert copy_all() == bytes(2 * n)
+            assert audit.by_reason == {reason: 2 * n}

@@ -766,6 +766,19 @@ def test_what_was_drained_is_no_reason_to_copy_what_waits_of_a_large_chunk() -> 
         assert LARGE < b._wasted < LARGE + 2000
 
 
+def test_what_large_parts_leave_counts_where_each_leaves_less_than_may_be_wasted() -> None:
+    for between in ([], [b"-"], [bytearray(b"-")]):
+        b = CompositeBuffer()
+        b._keep_within(30_000, 1 << 20)
+        with copy_audit() as audit:
+            for _ in range(12):
+                for part in (memoryview(bytearray(40_000))[:15_000], *between):
+                    add_within(b, part)
+                assert b.pinned_nbytes <= len(b) + 30_000 + 4096 + 2 * 40_000
+        assert assert_whole(b) == (bytes(15_000) + b"-" * len(between)) * 12
+        assert 0 < audit.nbytes <= 2 * len(b)
+
+
 def test_of_large_parts_those_that_are_half_of_their_owner_are_never_copied() -> None:
     b = CompositeBuffer()
     b._keep_within(1000, 1 << 20)
