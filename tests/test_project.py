@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import getpass
 import inspect
 import os
 import re
@@ -807,6 +808,29 @@ def test_a_long_table_is_whole_but_in_quick_and_what_needs_an_absent_program_fai
     numbers = [int(n) for n in re.findall(r"^PASSED test_it\.py::test_long\[(\d+)\]", run.stdout, re.MULTILINE)]
     assert [n * 4 // 50 for n in sorted(numbers)] == [k * 4 // taken for k in range(taken)], "some of each quarter"
     assert "not installed: bytebufs-no-such-program" in run.stdout
+
+
+def test_runs_side_by_side_may_clear_away_the_same_folder(tmp_path: Path) -> None:
+    """Of earlier runs; as where another one puts a file into a folder that this one has just emptied."""
+    source = """
+import errno, os
+
+def test_nothing(tmp_path):
+    rmdir = os.rmdir
+
+    def refuse(path, **options):
+        if "garbage-" in os.fspath(path):
+            print("refused")
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+        rmdir(path, **options)
+
+    os.rmdir = refuse
+"""
+    (tmp_path / "root" / f"pytest-of-{getpass.getuser()}" / "garbage-1").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    run = _run_pytest(tmp_path, source, "-s", PYTEST_DEBUG_TEMPROOT=str(tmp_path / "root"))
+    assert "refused" in run.stdout
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_an_unknown_profile_is_refused(tmp_path: Path) -> None:
