@@ -448,15 +448,16 @@ class CompositeBuffer(BaseBuffer):
 
     def _coalesced(self, entries: list[Entry]) -> list[Entry]:
         """Return the entries with those that are small, and do not merge as they are, copied to the tail block."""
-        copied = []
+        chosen: list[tuple[Entry, bool]] = []
         last = self._index.last_entry()
         for entry in entries:
-            copied.append(len(entry) < self._coalesce_below and (last is None or merged(last, entry) is None))
+            is_small = len(entry) < self._coalesce_below and (last is None or merged(last, entry) is None)
+            chosen.append((entry, is_small))
             last = None  # no other one goes on in what is before it
-        count_copy("coalesce", sum([len(e) for e, small in zip(entries, copied, strict=True) if small]))
+        count_copy("coalesce", sum([len(entry) for entry, is_small in chosen if is_small]))
         merging: list[Entry] = []
-        for e, small in zip(entries, copied, strict=True):
-            _extend_merging(merging, [self._copy_to_block(memory_view(e)) if small else e])
+        for entry, is_small in chosen:
+            _extend_merging(merging, [self._copy_to_block(memory_view(entry)) if is_small else entry])
         return merging
 
     # -- bounded memory
@@ -542,17 +543,18 @@ class CompositeBuffer(BaseBuffer):
     def _gather(self) -> object:
         """Join small neighbours, if in all they cost more than may be spared; and say when to look again.
 
-        What the last part holds does not count: it may be a large chunk, of which a tail waits for the next one.
+        What the last part holds does not count: it may be a large chunk, of which a tail waits for the next one. The
+        caller has seen that there is one.
         """
         entries = self._entries()
         worth = self._worth
         wasted = waste_of(entries, None, worth)
-        rest = wasted - held_beside(entries[-1] if entries else None, worth)
+        rest = wasted - held_beside(entries[-1], worth)
         gone: object = None
         if rest > self._spare // 2:
             entries = gathered(entries, worth)
             wasted = waste_of(entries, None, worth)
-            rest = wasted - held_beside(entries[-1] if entries else None, worth)
+            rest = wasted - held_beside(entries[-1], worth)
             gone = self._rebuild(entries, self._size())
         self._wasted = max(0, wasted - len(entries) * ENTRY_COST)
         # Where that is far already, of ranges of files, not at every part.
@@ -848,7 +850,6 @@ class CompositeBuffer(BaseBuffer):
         elif block is not None and isinstance(last, Run) and last.owner is block.owner:
             if not block.continues(last, size):
                 return self._grow([self._copy_to_block(memoryview(data))], size)
-            self._may_be_written = True
             table.lengthen(block.lengthened(last, data), stop)
         else:
             self._packed = data

@@ -345,6 +345,104 @@ def test_what_another_thread_changes_while_it_is_looked_up_is_busy(name: str, mo
     assert assert_whole(b) == b"abcd-fghij"
 
 
+CHANGED_BEFORE: Final[
+    dict[str, tuple[str, Callable[[CompositeBuffer], object], Callable[[CompositeBuffer], object]]]
+] = {
+    "take": ("_detach", lambda b: b.take(5), lambda b: b.skip(1)),
+    "take all": ("_detach", lambda b: b.take_all(), lambda b: b.splice(4, 5, b"-")),
+    "skip": ("_drain", lambda b: b.skip(5), lambda b: b.skip(1)),
+    "take many bytes": ("_drain", lambda b: b.take_bytes(len(b)), lambda b: b.splice(4, 5, b"-")),
+}
+"""What drains, by which method, and what another thread does before that has locked."""
+
+
+@patched
+@pytest.mark.parametrize("name", CHANGED_BEFORE)
+def test_what_another_thread_changes_before_it_is_drained_is_busy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though as much is there as has been asked for."""
+    method, call, change = CHANGED_BEFORE[name]
+    b = CompositeBuffer([b"abc", bytearray(b"defghij" * 10_000)])
+    drain = getattr(CompositeBuffer, method)
+
+    def late(b: CompositeBuffer, *arguments: int) -> object:
+        monkeypatch.undo()
+        change(b)
+        return drain(b, *arguments)
+
+    model = CompositeBuffer([b])
+    change(model)
+    monkeypatch.setattr(CompositeBuffer, method, late)
+    with pytest.raises(Busy, match=IN_USE):
+        call(b)
+    assert assert_whole(b) == bytes(model)
+
+
+IN_THE_MIDDLE: Final[dict[str, tuple[type, str, Callable[[CompositeBuffer], object], bytes]]] = {
+    "truncate": (Table, "locate", lambda b: b.truncate(4), b"abcd"),
+    "drain what was sent": (CompositeBuffer, "_drop_to", lambda b: b._drain_to(b._index.head + 2, 1, 7), b"hij"),
+}
+"""What changes a small composite, a method that this calls in its middle, and what is there then."""
+
+
+@patched
+@pytest.mark.parametrize("name", IN_THE_MIDDLE)
+def test_another_change_in_the_middle_of_one_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, method, call, after = IN_THE_MIDDLE[name]
+    b = small()
+    inner = getattr(kind, method)
+    met = []
+
+    def meet(table: object, *arguments: int) -> object:
+        with pytest.raises(Busy, match=IN_USE):
+            b.append(b"more")
+        met.append(name)
+        return inner(table, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, method, meet)
+        call(b)
+    assert met
+    assert assert_whole(b) == after
+    b.append(b"next")
+    assert assert_whole(b) == after + b"next"
+
+
+@patched
+@pytest.mark.parametrize(
+    ("where", "method", "call"),
+    [
+        ("bytebufs.composite_buffer", "cut", lambda b: b.freeze()),
+        ("bytebufs.composite_buffer.CompositeBuffer", "_drop_to", lambda b: b._drain_to(b._index.head + 2, 1, 7)),
+    ],
+    ids=["freeze", "drain what was sent"],
+)
+def test_what_fails_in_the_middle_leaves_no_lock(
+    where: str, method: str, call: Callable[[CompositeBuffer], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> object:
+        raise Interrupt
+
+    b = small()
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{where}.{method}", fail)
+        with pytest.raises(Interrupt):
+            call(b)
+    content = bytes(b)
+    b.append(b"next")
+    assert assert_whole(b) == content + b"next"
+
+
+def test_who_owned_what_was_sent_goes_when_that_is_done() -> None:
+    owner = array.array("B", b"abc")
+    b = CompositeBuffer([owner, b"def"])
+    weakref.finalize(owner, b.append, b"!").atexit = False
+    del owner
+    b._drain_to(1, 1, 4)
+    assert assert_whole(b) == b"ef!"
+    b.append(b"?")
+    assert assert_whole(b) == b"ef!?"
+
+
 # -- while there is no memory --------------------------------------------------------------------------------
 
 
@@ -786,6 +884,138 @@ def test_of_large_parts_those_that_are_half_of_their_owner_are_never_copied() ->
         for _ in range(20):
             add_within(b, memoryview(bytearray(10_000))[:5000])
     assert b.part_count == 20
+
+
+def of_large(size: int, of: int = LARGE) -> memoryview:
+    """Return a view of the front of memory that nothing else refers to."""
+    return memoryview(bytearray(of))[:size]
+
+
+def test_what_is_reckoned_for_parts_is_what_they_keep_beside_what_they_show() -> None:
+    """Once where neighbours show of the same memory, nothing for what only makes the last part longer."""
+    for worth in (4096, 1 << 20):
+        b = CompositeBuffer()
+        b._keep_within(1 << 19, worth)
+        chunk = SliceBuffer(bytearray(LARGE))
+        for part in (of_large(5000), chunk[:6000], chunk[7000:13_000], chunk[14_000:14_100], of_large(100)):
+            b._append_within(part)
+            assert b._wasted == waste_of(b._entries(), None, worth)
+        for stop in (9000, 15_000):
+            one = CompositeBuffer([chunk[stop - 6000 : stop - 3000]])
+            one._keep_within(1 << 19, worth)
+            one._append_within(chunk[stop - 3000 : stop])
+            assert one.part_count == 1
+            assert one._wasted == 0, "it was not there when the first part came"
+
+
+def test_of_three_large_parts_the_last_is_copied_where_what_it_leaves_counts() -> None:
+    for worth, copied in ((4096, {}), (1 << 20, {"coalesce": 5000})):
+        b = CompositeBuffer([b"-"])
+        b._keep_within(30_000, worth)
+        with copy_audit() as audit:
+            b._append_within(of_large(5000))
+            b._append_within(of_large(6000))
+        assert audit.by_reason == copied
+        assert b._wasted == waste_of(b._entries()[2 if copied else 1 :], None, worth), (
+            "that of bytes is known by number"
+        )
+        assert assert_whole(b) == b"-" + bytes(11_000)
+
+
+def test_a_large_part_behind_several_is_copied_at_once_where_what_it_leaves_counts() -> None:
+    for worth, copied in ((4096, {}), (1 << 20, {"coalesce": 5000})):
+        b = CompositeBuffer([b"a", b"b", b"c"])
+        b._keep_within(30_000, worth)
+        with copy_audit() as audit:
+            b._append_within(of_large(5000))
+        assert audit.by_reason == copied
+        assert b._wasted == waste_of(b._entries()[3:], None, worth)
+        assert assert_whole(b) == b"abc" + bytes(5000)
+
+
+def test_where_much_is_wasted_already_the_last_part_is_copied_for_less() -> None:
+    for first, copied in ((of_large(10), {"coalesce": 20}), (bytes(10), {})):
+        b = bounded()
+        b._append_within(first)
+        b._append_within(of_large(20, 1500))
+        with copy_audit() as audit:
+            b._append_within(b"next")
+        assert audit.by_reason == copied
+        assert assert_whole(b) == bytes(30) + b"next"
+
+
+def test_of_parts_that_were_drained_none_counts_as_one_before_the_last() -> None:
+    b = bounded(*[b"--"] * 8, of_large(2), b"abc", drained=13)
+    b._append_within(b"x")  # what is there is reckoned
+    for left in (bytes(2) + b"abcx", b"abcx"):
+        b.skip(len(b) - len(left))
+        assert assert_whole(b) == left
+    b = bounded(*[b"--"] * 3, of_large(2), drained=6)
+    assert b._index.head
+    with no_copy():
+        b._append_within(b"x")
+    assert assert_whole(b) == bytes(2) + b"x"
+
+
+def test_what_goes_on_in_the_memory_of_the_last_part_leaves_nothing_behind() -> None:
+    chunk = of_large(100)
+    b = bounded(b"a", b"b", b"c", chunk[:2])
+    with no_copy():
+        b._append_within(chunk[4:5])
+    assert assert_whole(b) == b"abc" + bytes(3)
+
+
+def test_parts_that_were_drained_are_no_reason_to_gather() -> None:
+    b = CompositeBuffer([b"x"] * 34)
+    b._keep_within(0)
+    b.skip(16)
+    assert b._index.head == 16
+    with no_copy():
+        b._make_room()
+    assert b.part_count == 18
+    b.extend([b"x"] * 20)
+    with copy_audit() as audit:
+        b._make_room()
+    assert audit.by_reason == {"coalesce": 38}
+    assert b.part_count == 1
+
+
+GATHERED: Final[dict[str, tuple[Callable[[], list[Any]], dict[int, int]]]] = {
+    "bytes": (lambda: [bytes([i % 250]) for i in range(300)], {4096: 1, 1 << 20: 1}),
+    "fewer bytes": (lambda: [bytes([i]) for i in range(150)], {4096: 150, 1 << 20: 150}),
+    "bytearrays": (lambda: [bytearray(b"x") for _ in range(60)], {4096: 1, 1 << 20: 1}),
+    "large, and small": (lambda: [*(of_large(5000) for _ in range(9)), of_large(9)], {4096: 10, 1 << 20: 1}),
+    "small, and large": (lambda: [*(of_large(9) for _ in range(9)), of_large(5000)], {4096: 2, 1 << 20: 1}),
+    "large and worth it": (lambda: [of_large(5000, 9000) for _ in range(20)], {4096: 20, 1 << 20: 20}),
+    "large, of one": (lambda: [SliceBuffer(bytes(LARGE))[:5000]], {4096: 1, 1 << 20: 1}),
+}
+"""Parts, and how many there are once all that is worth less than so much has been gathered, within 30 000 bytes."""
+
+
+@pytest.mark.parametrize("worth", [4096, 1 << 20])
+@pytest.mark.parametrize("kind", GATHERED)
+def test_when_all_is_looked_at_what_is_known_of_it_is_what_is_there(kind: str, worth: int) -> None:
+    """And when to look again counts from there, without what the last part holds."""
+    make, left = GATHERED[kind]
+    b = CompositeBuffer(make())
+    b._keep_within(30_000, worth)
+    content = bytes(b)
+    b._exclusively(b._gather)
+    assert assert_whole(b) == content
+    assert b.part_count == left[worth]
+    entries = b._entries()
+    wasted = waste_of(entries, None, worth)
+    assert b._wasted == wasted - len(entries) * ENTRY_COST
+    rest = wasted - _held_by_last(entries, worth)
+    spare = b._spare
+    assert b._alarm == max(spare, rest + max(spare // 2, rest // 16))
+
+
+def _held_by_last(entries: list[Any], worth: int) -> int:
+    last = entries[-1]
+    if isinstance(last, bytes) or len(last) >= worth:
+        return 0
+    return len(last.owner if isinstance(last.owner, bytes) else last.owner.holder) - len(last)
 
 
 def test_pieces_of_one_chunk_keep_it_once_and_are_not_copied() -> None:
