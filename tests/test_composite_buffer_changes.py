@@ -377,6 +377,23 @@ def test_what_another_thread_changes_before_it_is_drained_is_busy(name: str, mon
     assert assert_whole(b) == bytes(model)
 
 
+@patched
+def test_what_another_thread_drains_while_it_is_copied_to_be_looked_at_is_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    b = small()
+    freeze = CompositeBuffer.freeze
+
+    def late(b: CompositeBuffer) -> SliceBuffer:
+        b.skip(1)
+        return freeze(b)
+
+    start = b._start
+    assert b._few(start, start + 2) == b"ab"
+    monkeypatch.setattr(CompositeBuffer, "freeze", late)
+    assert b._few(start, start + 2) is None
+
+
 IN_THE_MIDDLE: Final[dict[str, tuple[type, str, Callable[[CompositeBuffer], object], bytes]]] = {
     "truncate": (Table, "locate", lambda b: b.truncate(4), b"abcd"),
     "drain what was sent": (CompositeBuffer, "_drop_to", lambda b: b._drain_to(b._index.head + 2, 1, 7), b"hij"),
@@ -908,6 +925,17 @@ def test_what_is_reckoned_for_parts_is_what_they_keep_beside_what_they_show() ->
             assert one._wasted == 0, "it was not there when the first part came"
 
 
+def test_what_is_reckoned_behind_a_part_that_cannot_be_moved_is_what_comes_beside_it() -> None:
+    reserving = CompositeBuffer()
+    view = reserving.reserve(LARGE)
+    b = bounded(b"a", reserving[:2])
+    before, wasted = b._entries(), b._wasted
+    with no_copy():
+        b._append_within(CompositeBuffer([reserving[4:5], of_large(3)]))
+    assert b._wasted - wasted == waste_of(b._entries()) - waste_of(before)
+    view.release()
+
+
 def test_of_three_large_parts_the_last_is_copied_where_what_it_leaves_counts() -> None:
     for worth, copied in ((4096, {}), (1 << 20, {"coalesce": 5000})):
         b = CompositeBuffer([b"-"])
@@ -992,23 +1020,22 @@ GATHERED: Final[dict[str, tuple[Callable[[], list[Any]], dict[int, int]]]] = {
 """Parts, and how many there are once all that is worth less than so much has been gathered, within 30 000 bytes."""
 
 
-@pytest.mark.parametrize("worth", [4096, 1 << 20])
-@pytest.mark.parametrize("kind", GATHERED)
-def test_when_all_is_looked_at_what_is_known_of_it_is_what_is_there(kind: str, worth: int) -> None:
+def test_when_all_is_looked_at_what_is_known_of_it_is_what_is_there() -> None:
     """And when to look again counts from there, without what the last part holds."""
-    make, left = GATHERED[kind]
-    b = CompositeBuffer(make())
-    b._keep_within(30_000, worth)
-    content = bytes(b)
-    b._exclusively(b._gather)
-    assert assert_whole(b) == content
-    assert b.part_count == left[worth]
-    entries = b._entries()
-    wasted = waste_of(entries, None, worth)
-    assert b._wasted == wasted - len(entries) * ENTRY_COST
-    rest = wasted - _held_by_last(entries, worth)
-    spare = b._spare
-    assert b._alarm == max(spare, rest + max(spare // 2, rest // 16))
+    for make, left in GATHERED.values():
+        for worth, count in left.items():
+            b = CompositeBuffer(make())
+            b._keep_within(30_000, worth)
+            content = bytes(b)
+            b._exclusively(b._gather)
+            assert assert_whole(b) == content
+            assert b.part_count == count
+            entries = b._entries()
+            wasted = waste_of(entries, None, worth)
+            assert b._wasted == wasted - len(entries) * ENTRY_COST
+            rest = wasted - _held_by_last(entries, worth)
+            spare = b._spare
+            assert b._alarm == max(spare, rest + max(spare // 2, rest // 16))
 
 
 def _held_by_last(entries: list[Any], worth: int) -> int:
@@ -1177,6 +1204,19 @@ def test_with_what_was_taken_its_parts_are_let_go_of() -> None:
     assert b.take(1000) == bytes(1000)
     assert sys.getrefcount(whole) == count
     assert assert_whole(b) == b"more"
+
+
+def test_parts_of_a_separator_are_let_go_of_with_what_stands_before_it() -> None:
+    for keepends in (False, True):
+        owners = [array.array("B", byte) for byte in (b"a", b"b")]
+        alive = [weakref.ref(owner) for owner in owners]
+        b = CompositeBuffer([b"x", b"y", *owners, b"cd"])
+        owners.clear()
+        taken = b.take_until(b"ab", limit=9, keepends=keepends)
+        assert taken == (b"xyab" if keepends else b"xy")
+        del taken
+        assert [ref() for ref in alive] == [None, None]
+        assert assert_whole(b) == b"cd"
 
 
 @pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in: none can be patched")

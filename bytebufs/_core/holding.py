@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING, Final
 
+from .numbers import COMPILED
 from .parts import Entry, LazyOwner, Memory, Owner, is_reserved, join, lent_view
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ ENTRY_COST: Final = 88
 SMALL: Final = 4096
 """A part of so many bytes is worth what it costs, if its owner does not count. Bytes are from an eighth of that on."""
 
-_RUN_COST: Final = 112
+_RUN_COST: Final = 24 if COMPILED else 80
+"""What a Run takes beyond that: interpreted, the numbers where it starts and stops are objects."""
 _MEMORY_COST: Final = 560
-"""The same of a Run, and of the export below it, with the exporting object's own header."""
+"""The same of the export below it, with the exporting object's own header."""
 
 
 def _owner_of(entry: Entry) -> Owner:
