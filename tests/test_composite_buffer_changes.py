@@ -1026,10 +1026,12 @@ def test_when_all_is_looked_at_what_is_known_of_it_is_what_is_there() -> None:
         for worth, count in left.items():
             b = CompositeBuffer(make())
             b._keep_within(30_000, worth)
-            content = bytes(b)
-            b._exclusively(b._gather)
+            content, before = bytes(b), b.part_count
+            with copy_audit() as audit:
+                b._exclusively(b._gather)
             assert assert_whole(b) == content
             assert b.part_count == count
+            assert (audit.nbytes > 0) == (count < before)
             entries = b._entries()
             wasted = waste_of(entries, None, worth)
             assert b._wasted == wasted - len(entries) * ENTRY_COST
