@@ -1545,6 +1545,7 @@ def test_many_bytes_that_are_stripped_are_looked_at_once_each() -> None:
     chars = CompositeBuffer([b" \t" * 200, b"x" * 100_000])
     assert in_halves(b" x\tabc\tx ").strip(chars) == b"abc"
     assert in_halves(b"abc").strip(CompositeBuffer([bytes(range(256)), b"x" * 70_000])) == b""
+    assert in_halves(b"abc").strip(CompositeBuffer([b"x" * 70_000, b"ac", b"x" * 70_000])) == b"b"
     assert in_halves(b"abc").strip(b"") == b"abc"
 
 
@@ -1579,7 +1580,27 @@ def test_one_piece_of_another_map_of_the_file_is_read_before_it_is_written() -> 
         SliceBuffer(one).write_at(7, memoryview(other)[:9000])
         SliceBuffer(one).write_at(8, memoryview(one)[7:9000])
         SliceBuffer(one).write_at(0, b"bytes")
+        SliceBuffer(one).write_at(9500, memoryview(bytearray(b"other"))[1:])
     assert (one[9:9001], audit.by_reason) == (expected[1:8993], {"fallback": 9000})
+    assert one[9500:9504] == b"ther"
+
+
+def test_a_number_that_goes_on_in_the_next_part_is_not_read_on_in_the_memory_of_the_first() -> None:
+    for first in (memoryview(bytearray(b"--ab--"))[2:4], memoryview(b"--ab--")[2:4], b"ab"):
+        b = CompositeBuffer([b"xy", first, b"cdef"]).freeze()[1:]
+        for at, size in product(range(4), range(1, 5)):
+            found = [b._uint(at, size, little=little) for little in (False, True)]
+            data = b"yabcdef"[at : at + size]
+            assert found == [int.from_bytes(data, "big"), int.from_bytes(data, "little")]
+
+
+def test_a_slice_that_is_appended_adds_as_many_bytes_as_it_shows() -> None:
+    for whole in (SliceBuffer(b"abcdefgh"), in_halves(b"abcdefgh").freeze()):
+        b = CompositeBuffer([b"x"])
+        b.append(whole[3:6])
+        assert len(b) == 4
+        b.append(b"y")
+        assert bytes(b) == b"xdefy"
 
 
 def test_writes_are_noted_after_they_are_made() -> None:

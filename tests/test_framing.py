@@ -1470,6 +1470,25 @@ def test_a_framer_is_not_copied(again: Callable[[Framer], object]) -> None:
 
 
 @pytest.mark.skipif(COMPILED, reason="compiled code is not patched, and nobody comes in between in it")
+def test_a_framer_that_is_used_while_it_is_detached_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    framer = Lines(limit=100)
+    framer.feed(b"abc")
+    twin = CompositeBuffer.__copy__
+    met = []
+
+    def meet(b: CompositeBuffer) -> CompositeBuffer:
+        for use in (lambda: framer.feed(b"d"), framer.detach, framer.end):
+            with pytest.raises(Busy, match=r"^the framer is in use$"):
+                use()
+        met.append(bytes(b))
+        return twin(b)
+
+    monkeypatch.setattr(CompositeBuffer, "__copy__", meet)
+    assert framer.detach() == b"abc"
+    assert met == [b"abc"]
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled code is not patched, and nobody comes in between in it")
 def test_bytes_that_somebody_takes_while_they_are_looked_at_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """As another thread may by mistake, interpreted."""
 
