@@ -1580,6 +1580,7 @@ def test_one_piece_of_another_map_of_the_file_is_read_before_it_is_written() -> 
         SliceBuffer(one).write_at(7, memoryview(other)[:9000])
         SliceBuffer(one).write_at(8, memoryview(one)[7:9000])
         SliceBuffer(one).write_at(0, b"bytes")
+        SliceBuffer(one).write_at(9001, bytes(400))
         SliceBuffer(one).write_at(9500, memoryview(bytearray(b"other"))[1:])
     assert (one[9:9001], audit.by_reason) == (expected[1:8993], {"fallback": 9000})
     assert one[9500:9504] == b"ther"

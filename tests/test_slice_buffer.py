@@ -6,6 +6,8 @@ import array
 import copy
 import gc
 import mmap
+import os
+import pickle
 import random
 import re
 import sys
@@ -13,12 +15,22 @@ import threading
 import weakref
 from collections.abc import Callable
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bytebufs import COMPILED, CompositeBuffer, CopyForbidden, SliceBuffer, copy_audit, no_copy
+from bytebufs import (
+    COMPILED,
+    CompositeBuffer,
+    CopyForbidden,
+    MappedFile,
+    SliceBuffer,
+    TruncatedFile,
+    copy_audit,
+    no_copy,
+)
 from bytebufs._core.parts import Memory, Run
 from bytebufs._core.table import Table
 from bytebufs.slice_buffer import _show, cut, load_slice
@@ -333,6 +345,22 @@ def test_only_what_can_be_written_is_sealed() -> None:
     assert [view.readonly for view in sealed.views()] == [True] * 5
     assert addresses(sealed) == addresses(c)[1:9]
     sealed._check()
+
+
+def test_a_read_only_slice_of_a_file_that_shrinks_is_not_pickled(tmp_path: Path) -> None:
+    """As the slice that it was made of: to touch what is not there any more would end the process."""
+    path = tmp_path / "data"
+    path.write_bytes(b"x" * 3 * mmap.PAGESIZE)
+    with MappedFile(path, access="copy") as mapped:
+        b = mapped[mmap.PAGESIZE :]
+        sealed = b.toreadonly()
+        assert sealed is not b
+        assert pickle.loads(pickle.dumps(sealed)) == sealed
+        os.truncate(path, mmap.PAGESIZE)
+        for shown in (b, sealed):
+            with pytest.raises(TruncatedFile, match=str(path)):
+                pickle.dumps(shown)
+        del b, sealed, shown
 
 
 def test_neighbours_that_only_differ_in_being_writable_become_one() -> None:
