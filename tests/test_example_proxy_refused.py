@@ -348,7 +348,7 @@ def test_a_client_may_take_its_time_for_a_body_if_some_of_it_comes() -> None:
         async def script(call: Call) -> None:
             await call.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", await call.body())
 
-        async with proxied(script, answer_time=SOON) as place:
+        async with proxied(script, answer_time=4 * SOON) as place:  # the body takes longer
             reader, writer = await place.connect()
             writer.write(get("/", CLOSE, "Content-Length: 20", method="POST"))
             for _ in range(20):

@@ -234,27 +234,29 @@ def test_the_server_behind_may_end_first() -> None:
 
 @pytest.mark.parametrize("way", ["client", "server"])
 def test_a_tunnel_lasts_while_anything_moves(way: str) -> None:
+    long = 8 * SOON  # so that a busy machine may be late
+
     async def main() -> None:
         async def talks(call: Call) -> bool:
             await call.answer(SWITCHED, b"hello ")
-            for _ in range(20 * (way == "server")):
+            for _ in range(6 * (way == "server")):
                 await call.answer(b"x")
-                await asyncio.sleep(SOON / 4)
+                await asyncio.sleep(long / 4)
             await call.reader.read()
             return False
 
-        async with proxied(talks, tunnel_time=SOON) as place:
+        async with proxied(talks, tunnel_time=long) as place:
             reader, writer = await switched(place)
-            for _ in range(20 * (way == "client")):
+            for _ in range(6 * (way == "client")):
                 writer.write(b"x")
-                await asyncio.sleep(SOON / 4)
+                await asyncio.sleep(long / 4)
             if way == "server":
-                assert await reader.readexactly(20) == b"x" * 20
+                assert await reader.readexactly(6) == b"x" * 6
             assert not place.log
             with pytest.raises(ConnectionResetError):  # it was cut, and does not look otherwise
                 await reader.read()
             await until(lambda: place.log)
-            assert "has sent nothing for 0.05 s" in place.log[0]
+            assert f"has sent nothing for {long:g} s" in place.log[0]
             await close(writer)
 
     run(main)

@@ -38,7 +38,7 @@ from bytebufs import (
     copy_audit,
     no_copy,
 )
-from bytebufs._core.search import BLOCK, find
+from bytebufs._core.search import BLOCK, FEW, find
 from bytebufs.framing import OnError
 from bytebufs.reader import ByteOrder
 
@@ -817,6 +817,16 @@ def test_what_is_no_size_is_told_where_bytes_go(wrong: Any) -> None:
     ):
         with pytest.raises(TypeError, match=r" in bytes is wanted, not .*: a framer takes bytes by its feed\(part\)$"):
             make(wrong)
+
+
+def test_so_many_bytes_are_always_enough_to_decide() -> None:
+    """What a stream reads at most while it waits for a frame: beyond the limit, what is looked at for a separator."""
+    for make in (Lines, VarintPrefixed, lambda n: Delimited(b"--", limit=n), lambda n: LengthPrefixed(4, limit=n)):
+        framer = make(5000)
+        assert 5000 < framer._most < 5000 + 2 * FEW
+        with pytest.raises((LimitExceeded, FrameError)):
+            for _ in framer.feed(b"\xfe" * framer._most):
+                pass
 
 
 # -- going on as another protocol ----------------------------------------------------------------------------
