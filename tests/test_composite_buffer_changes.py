@@ -242,6 +242,23 @@ def test_what_is_sent_in_the_middle_of_a_change_is_whole() -> None:
         assert {sink.got for sink in sinks} == {WHOLE, after}
 
 
+@patched
+def test_what_is_sent_while_more_is_added_is_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    b = small()
+    extend = Table.extend
+    sink = Sink()
+
+    def meet(table: Table, entries: list[Any], at: int) -> None:
+        extend(table, entries, at)
+        flush(b, sink)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "extend", meet)
+        b.append(CompositeBuffer([b"x", bytearray(b"y")]))
+    assert sink.got == WHOLE
+    assert assert_whole(b) == WHOLE + b"xy"
+
+
 class Meeting(FakeFile):
     """A file that is looked at for the first time: then something is done."""
 
@@ -1219,6 +1236,18 @@ def test_parts_of_a_separator_are_let_go_of_with_what_stands_before_it() -> None
         del taken
         assert [ref() for ref in alive] == [None, None]
         assert assert_whole(b) == b"cd"
+
+
+@pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in: none can be patched")
+def test_the_compiled_way_to_copy_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    b, counted = small(), []
+    for _ in range(2):
+        with copy_audit() as audit:
+            assert (bytes(b), b.tobytes()) == (WHOLE, WHOLE)
+        counted.append(audit.by_reason)
+        monkeypatch.setattr("bytebufs.composite_buffer.COMPILED", True)
+    assert counted[0] == counted[1]
+    assert sum(counted[0].values()) == 2 * len(WHOLE)
 
 
 @pytest.mark.skipif(COMPILED, reason="a compiled module has its constants built in: none can be patched")
