@@ -508,6 +508,15 @@ def test_the_number_of_cuts_is_an_integer(make: Callable[[bytes], BaseBuffer]) -
         b.split(b",", 1.0)  # type: ignore[arg-type]
 
 
+def test_a_slice_that_is_appended_adds_as_many_bytes_as_it_shows() -> None:
+    for whole in (SliceBuffer(b"abcdefgh"), in_halves(b"abcdefgh").freeze()):
+        b = CompositeBuffer([b"x"])
+        b.append(whole[3:6])
+        assert len(b) == 4
+        b.append(b"y")
+        assert bytes(b) == b"xdefy"
+
+
 # -- numbers -------------------------------------------------------------------------------------------------
 
 
@@ -602,6 +611,15 @@ def test_a_reader_begins_at_the_front_and_does_not_drain(make: Callable[[bytes],
         assert (b.reader().u16(), b.reader("little").u32()) == (1, 0x00020100)
     assert len(b) == 4
     assert (b._uint(1, 3, little=False), b._uint(0, 2, little=True)) == (0x010200, 0x0100)
+
+
+def test_a_number_that_goes_on_in_the_next_part_is_not_read_on_in_the_memory_of_the_first() -> None:
+    for first in (memoryview(bytearray(b"--ab--"))[2:4], memoryview(b"--ab--")[2:4], b"ab"):
+        b = CompositeBuffer([b"xy", first, b"cdef"]).freeze()[1:]
+        for at, size in product(range(4), range(1, 5)):
+            found = [b._uint(at, size, little=little) for little in (False, True)]
+            data = b"yabcdef"[at : at + size]
+            assert found == [int.from_bytes(data, "big"), int.from_bytes(data, "little")]
 
 
 # -- facts ---------------------------------------------------------------------------------------------------
@@ -1584,24 +1602,6 @@ def test_one_piece_of_another_map_of_the_file_is_read_before_it_is_written() -> 
         SliceBuffer(one).write_at(9500, memoryview(bytearray(b"other"))[1:])
     assert (one[9:9001], audit.by_reason) == (expected[1:8993], {"fallback": 9000})
     assert one[9500:9504] == b"ther"
-
-
-def test_a_number_that_goes_on_in_the_next_part_is_not_read_on_in_the_memory_of_the_first() -> None:
-    for first in (memoryview(bytearray(b"--ab--"))[2:4], memoryview(b"--ab--")[2:4], b"ab"):
-        b = CompositeBuffer([b"xy", first, b"cdef"]).freeze()[1:]
-        for at, size in product(range(4), range(1, 5)):
-            found = [b._uint(at, size, little=little) for little in (False, True)]
-            data = b"yabcdef"[at : at + size]
-            assert found == [int.from_bytes(data, "big"), int.from_bytes(data, "little")]
-
-
-def test_a_slice_that_is_appended_adds_as_many_bytes_as_it_shows() -> None:
-    for whole in (SliceBuffer(b"abcdefgh"), in_halves(b"abcdefgh").freeze()):
-        b = CompositeBuffer([b"x"])
-        b.append(whole[3:6])
-        assert len(b) == 4
-        b.append(b"y")
-        assert bytes(b) == b"xdefy"
 
 
 def test_writes_are_noted_after_they_are_made() -> None:

@@ -395,6 +395,16 @@ def test_the_size_below_which_parts_are_copied_is_a_size(n: Any, error: type[Exc
         CompositeBuffer(coalesce_below=n)
 
 
+def test_parts_of_a_buffer_are_coalesced_as_parts_are() -> None:
+    b = CompositeBuffer([b"ab"], coalesce_below=10)
+    with copy_audit() as audit:
+        b.append(CompositeBuffer([b"cd", bytearray(b"ef"), bytes(20)]))
+        b.append(SliceBuffer(b"gh"))
+    assert audit.by_reason == {"coalesce": 6}
+    assert bytes(b) == b"abcdef" + bytes(20) + b"gh"
+    assert b.part_count == 3
+
+
 # -- consuming -----------------------------------------------------------------------------------------------
 
 
@@ -611,6 +621,15 @@ def test_what_is_drained_is_let_go_of_at_once() -> None:  # defects.md O14, O21
     b.append(b"x")
     b.consolidate()
     assert living() == []
+
+
+def test_bytes_of_a_part_behind_short_ones_that_are_gone_are_those_at_the_front() -> None:
+    b = CompositeBuffer([b"a", b"bc", b"defghijklm"])
+    b.skip(1)
+    assert b.take_bytes(1) == b"b"
+    b.skip(1)
+    assert b.take_bytes(2) == b"de"
+    assert b.take_bytes(3) == b"fgh"
 
 
 # -- up to a separator ---------------------------------------------------------------------------------------
@@ -1207,6 +1226,20 @@ def test_what_cannot_be_packed_is_not() -> None:  # defects.md O20
         refuses(b, call, error)
 
 
+def test_headers_that_are_packed_grow_to_64_bytes_and_what_follows_goes_to_a_block() -> None:
+    b = CompositeBuffer()
+    for i in range(6):
+        b.pack("10s", b"%d" % i)
+        assert b.part_count == 1
+    b.pack("4s", b"last")
+    assert b.part_count == 1
+    b.pack("B", 1)
+    assert b.part_count == 2
+    b.pack("10s", b"x")
+    assert b.part_count == 2
+    assert len(b) == 75
+
+
 # -- a place that is filled later ----------------------------------------------------------------------------
 
 
@@ -1611,6 +1644,30 @@ def test_a_reserved_place_stays_where_it_is_also_in_parts_made_of_views_of_it() 
         assert shown == bytes(view) + b"tail"
 
 
+def test_a_number_that_goes_on_in_the_next_part_is_not_read_on_in_the_memory_of_the_first() -> None:
+    for first in (memoryview(bytearray(b"--ab--"))[2:4], memoryview(b"--ab--")[2:4], b"ab"):
+        b = CompositeBuffer([b"gone", first, b"cdef"])
+        b.skip(4)
+        for at in range(3):
+            for size in (1, 2, 3, 4):
+                for little in (False, True):
+                    expected = int.from_bytes(b"abcdef"[at : at + size], "little" if little else "big")
+                    assert b._peek_uint(at, size, little=little) == expected
+        assert b.reader().u32() == int.from_bytes(b"abcd", "big")
+
+
+def test_a_reader_of_an_empty_buffer_reads_what_is_appended() -> None:
+    for part in (b"abc", bytearray(b"abc"), CompositeBuffer([b"a", b"bc"])):
+        b = CompositeBuffer([b"gone"])
+        b.skip(4)
+        reader = b.reader()
+        with pytest.raises(Underrun):
+            reader.u8()
+        b.append(part)
+        assert reader.u16() == 0x6162
+        assert reader.remaining == 1
+
+
 # -- what is written to bytes that were looked at --------------------------------------------------------------
 
 
@@ -1769,60 +1826,3 @@ def test_a_copy_of_all_is_counted_as_what_it_is_made_for() -> None:
             with copy_audit() as audit:
                 assert copy_all() == bytes(2 * n)
             assert audit.by_reason == {reason: 2 * n}
-
-
-def test_a_number_that_goes_on_in_the_next_part_is_not_read_on_in_the_memory_of_the_first() -> None:
-    for first in (memoryview(bytearray(b"--ab--"))[2:4], memoryview(b"--ab--")[2:4], b"ab"):
-        b = CompositeBuffer([b"gone", first, b"cdef"])
-        b.skip(4)
-        for at in range(3):
-            for size in (1, 2, 3, 4):
-                for little in (False, True):
-                    expected = int.from_bytes(b"abcdef"[at : at + size], "little" if little else "big")
-                    assert b._peek_uint(at, size, little=little) == expected
-        assert b.reader().u32() == int.from_bytes(b"abcd", "big")
-
-
-def test_bytes_of_a_part_behind_short_ones_that_are_gone_are_those_at_the_front() -> None:
-    b = CompositeBuffer([b"a", b"bc", b"defghijklm"])
-    b.skip(1)
-    assert b.take_bytes(1) == b"b"
-    b.skip(1)
-    assert b.take_bytes(2) == b"de"
-    assert b.take_bytes(3) == b"fgh"
-
-
-def test_a_reader_of_an_empty_buffer_reads_what_is_appended() -> None:
-    for part in (b"abc", bytearray(b"abc"), CompositeBuffer([b"a", b"bc"])):
-        b = CompositeBuffer([b"gone"])
-        b.skip(4)
-        reader = b.reader()
-        with pytest.raises(Underrun):
-            reader.u8()
-        b.append(part)
-        assert reader.u16() == 0x6162
-        assert reader.remaining == 1
-
-
-def test_parts_of_a_buffer_are_coalesced_as_parts_are() -> None:
-    b = CompositeBuffer([b"ab"], coalesce_below=10)
-    with copy_audit() as audit:
-        b.append(CompositeBuffer([b"cd", bytearray(b"ef"), bytes(20)]))
-        b.append(SliceBuffer(b"gh"))
-    assert audit.by_reason == {"coalesce": 6}
-    assert bytes(b) == b"abcdef" + bytes(20) + b"gh"
-    assert b.part_count == 3
-
-
-def test_headers_that_are_packed_grow_to_64_bytes_and_what_follows_goes_to_a_block() -> None:
-    b = CompositeBuffer()
-    for i in range(6):
-        b.pack("10s", b"%d" % i)
-        assert b.part_count == 1
-    b.pack("4s", b"last")
-    assert b.part_count == 1
-    b.pack("B", 1)
-    assert b.part_count == 2
-    b.pack("10s", b"x")
-    assert b.part_count == 2
-    assert len(b) == 75

@@ -759,6 +759,33 @@ def test_the_next_message_is_waited_for_on_its_own() -> None:
     assert runs.count == 4
 
 
+@pytest.mark.parametrize("length", range(1, 10))
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+@pytest.mark.parametrize("behind", [0, 4])
+def test_a_varint_is_taken_as_soon_as_its_last_byte_is_there(length: int, step: int, behind: int) -> None:
+    """However many bytes come at once, and whatever comes with that: the parser runs once in vain."""
+    value = 1 << (7 * length - 1)
+    packed = CompositeBuffer()
+    packed.pack_varint(value)
+    assert len(packed) == length
+    data = bytes(packed) + bytes([0x80]) * behind
+    b = CompositeBuffer()
+    runs = []
+
+    def varint(reader: Reader) -> int:
+        runs.append(len(b))
+        return reader.varint()
+
+    for at in range(0, len(data), step):
+        b.append(data[at : at + step])
+        found = b.parse(varint, limit=20)
+        if at + step >= length:
+            assert found == value
+            break
+        assert found is None
+    assert len(runs) <= 2
+
+
 # -- separators ----------------------------------------------------------------------------------------------
 
 
@@ -1705,30 +1732,3 @@ def test_it_does_not_tell_where_a_separator_comes_or_of_what_was_drained_meanwhi
     assert c._due() == 5
     c.skip(1)
     assert c._due() == 0
-
-
-@pytest.mark.parametrize("length", range(1, 10))
-@pytest.mark.parametrize("step", [1, 2, 3, 5])
-@pytest.mark.parametrize("behind", [0, 4])
-def test_a_varint_is_taken_as_soon_as_its_last_byte_is_there(length: int, step: int, behind: int) -> None:
-    """However many bytes come at once, and whatever comes with that: the parser runs once in vain."""
-    value = 1 << (7 * length - 1)
-    packed = CompositeBuffer()
-    packed.pack_varint(value)
-    assert len(packed) == length
-    data = bytes(packed) + bytes([0x80]) * behind
-    b = CompositeBuffer()
-    runs = []
-
-    def varint(reader: Reader) -> int:
-        runs.append(len(b))
-        return reader.varint()
-
-    for at in range(0, len(data), step):
-        b.append(data[at : at + step])
-        found = b.parse(varint, limit=20)
-        if at + step >= length:
-            assert found == value
-            break
-        assert found is None
-    assert len(runs) <= 2
