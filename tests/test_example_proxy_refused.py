@@ -148,7 +148,7 @@ def test_bad_chunks_are_never_finished(name: str) -> None:
         async with proxied(waits) as place:
             assert status(await place.ask(get("/", "Transfer-Encoding: chunked", method="POST"), body)) == 400
 
-        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = b"HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n"
         async with proxied(answering(head + body)) as place:
             answer = await place.ask(get())
             assert status(answer) == 200
