@@ -448,16 +448,14 @@ class CompositeBuffer(BaseBuffer):
 
     def _coalesced(self, entries: list[Entry]) -> list[Entry]:
         """Return the entries with those that are small, and do not merge as they are, copied to the tail block."""
-        chosen: list[tuple[Entry, bool]] = []
+        below = self._coalesce_below
         last = self._index.last_entry()
-        for entry in entries:
-            is_small = len(entry) < self._coalesce_below and (last is None or merged(last, entry) is None)
-            chosen.append((entry, is_small))
-            last = None  # no other one goes on in what is before it
-        count_copy("coalesce", sum([len(entry) for entry, is_small in chosen if is_small]))
-        merging: list[Entry] = []
-        for entry, is_small in chosen:
-            _extend_merging(merging, [self._copy_to_block(memory_view(entry)) if is_small else entry])
+        # Only the first one may go on in what is before it.
+        merges = 1 if entries and last is not None and merged(last, entries[0]) is not None else 0
+        merging, rest = entries[:merges], entries[merges:]
+        count_copy("coalesce", sum([len(entry) for entry in rest if len(entry) < below]))
+        for entry in rest:
+            _extend_merging(merging, [self._copy_to_block(memory_view(entry)) if len(entry) < below else entry])
         return merging
 
     # -- bounded memory

@@ -32,7 +32,7 @@ ENTRY_COST: Final = 88
 SMALL: Final = 4096
 """A part of so many bytes is worth what it costs, if its owner does not count. Bytes are from an eighth of that on."""
 
-_RUN_COST: Final = 24 if COMPILED else 80
+_RUN_COST: Final = 16 if COMPILED else 80
 """What a Run takes beyond that: interpreted, the numbers where it starts and stops are objects."""
 _MEMORY_COST: Final = 560
 """The same of the export below it, with the exporting object's own header."""

@@ -162,6 +162,25 @@ def test_a_peer_that_takes_a_few_bytes_at_a_time(pair: str, file: Path) -> None:
         assert peer.received() == CompositeBuffer(parts)
 
 
+def test_a_peer_that_takes_nothing_now_is_sent_nothing() -> None:
+    """Few parts go by one call, more by a plan: either way they wait, and nothing is broken."""
+    for parts in ([b"abc"], [b"x"] * 2000):
+        outbox = Outbox()
+        with _sockets("unix") as (here, there):
+            here.setblocking(False)
+            filled = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    filled += here.send(bytes(1 << 16))
+            for part in parts:
+                outbox.put(part)
+            assert (outbox.flush(here), outbox.pending) == (0, sum(map(len, parts)))
+            peer = Peer(there.recv, nibbles())
+            drain(outbox, here)
+            here.shutdown(socket.SHUT_WR)
+            assert peer.received() == bytes(filled) + b"".join(parts)
+
+
 @contextmanager
 def _sockets(pair: str) -> Iterator[tuple[socket.socket, socket.socket]]:
     here, there = PAIRS[pair]()
