@@ -395,6 +395,16 @@ def test_the_size_below_which_parts_are_copied_is_a_size(n: Any, error: type[Exc
         CompositeBuffer(coalesce_below=n)
 
 
+def test_behind_a_part_that_goes_on_in_the_last_one_small_ones_are_coalesced() -> None:
+    chunk = SliceBuffer(bytes(range(100)))
+    b = CompositeBuffer([chunk[:50]], coalesce_below=10)
+    with copy_audit() as audit:
+        b.append(CompositeBuffer([chunk[50:53], b"xy", b"z"]))
+    assert audit.by_reason == {"coalesce": 3}
+    assert bytes(b) == bytes(range(53)) + b"xyz"
+    assert b.part_count == 2
+
+
 def test_parts_of_a_buffer_are_coalesced_as_parts_are() -> None:
     b = CompositeBuffer([b"ab"], coalesce_below=10)
     with copy_audit() as audit:

@@ -243,20 +243,24 @@ def test_what_is_sent_in_the_middle_of_a_change_is_whole() -> None:
 
 
 @patched
-def test_what_is_sent_while_more_is_added_is_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    b = small()
-    extend = Table.extend
+@pytest.mark.parametrize(("method", "name"), [("extend", "append a buffer"), ("lengthen", "append a run that goes on")])
+def test_what_is_sent_while_more_is_added_is_what_was_there(
+    method: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, after = SMALL_CHANGES[name]
+    b = CompositeBuffer([b"abc", bytearray(b"defgh"), memoryview(b"<ij>")[1:3]])
+    add = getattr(Table, method)
     sink = Sink()
 
-    def meet(table: Table, entries: list[Any], at: int) -> None:
-        extend(table, entries, at)
+    def meet(table: Table, *arguments: Any) -> None:
+        add(table, *arguments)
         flush(b, sink)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Table, "extend", meet)
-        b.append(CompositeBuffer([b"x", bytearray(b"y")]))
+        patch.setattr(Table, method, meet)
+        call(b)
     assert sink.got == WHOLE
-    assert assert_whole(b) == WHOLE + b"xy"
+    assert assert_whole(b) == after
 
 
 class Meeting(FakeFile):
