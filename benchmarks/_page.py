@@ -45,7 +45,7 @@ Run it yourself; what was measured in the runs below, the median of every conten
 percent of it, is in `benchmarks/results/`.
 
 ```console
-$ make bench                                # both builds, all of it, and these pages: up to 20 minutes
+$ make bench                                # both builds, all of it, and these pages: about an hour
 $ python -m benchmarks framing search       # some of it
 $ python -m benchmarks --quick              # toy sizes, to see that everything runs: the numbers mean nothing
 ```

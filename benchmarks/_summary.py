@@ -400,7 +400,7 @@ def _contents(runs: Sequence[Run]) -> Iterator[str]:
             yield f"- [{TITLES[name]}](performance/{name}.md){more}"
     yield "- [How it was measured](performance/measuring.md): who takes part, on what, which goals were reached"
     yield ""
-    yield "`make bench` measures all of it anew and writes these pages, in up to 20 minutes."
+    yield "`make bench` measures all of it anew and writes these pages, in about an hour."
     yield ""
 
 

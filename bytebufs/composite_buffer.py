@@ -541,10 +541,11 @@ class CompositeBuffer(BaseBuffer):
     def _gather(self) -> object:
         """Join small neighbours, if in all they cost more than may be spared; and say when to look again.
 
-        What the last part holds does not count: it may be a large chunk, of which a tail waits for the next one. The
-        caller has seen that there is one.
+        What the last part holds does not count: it may be a large chunk, of which a tail waits for the next one.
         """
         entries = self._entries()
+        if not entries:
+            return None  # who came before it was locked, as a signal handler may, has taken everything
         worth = self._worth
         wasted = waste_of(entries, None, worth)
         rest = wasted - held_beside(entries[-1], worth)
